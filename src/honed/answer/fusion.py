@@ -1,0 +1,72 @@
+"""Weighted fusion of the vector side and the keyword side. The weight is tuned on dev; plain rank fusion is never a default.
+
+On one of our sets BM25 has .74 nDCG@10, dense .43 and reciprocal rank fusion .62: fusing blindly costs 12 points. A convex
+combination of scores has one parameter and beats rank fusion in and out of domain (Bruch, Gai and Ingber 2022,
+arXiv:2210.11934).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.types import Ranking
+
+WEIGHTS: NDArray[np.float64] = np.round(np.linspace(0.0, 1.0, 21), 2)
+"""The grid that tuning picks from: 0 is BM25 alone, 1 is dense alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The candidates of one query with both scores; n is at most twice the pool size.
+
+    Attributes:
+        rowids: [n] passages, ascending.
+        dense: [n] cosine similarities, exact for every candidate.
+        lexical: [n] BM25 scores; 0 for a candidate that the keyword side did not return.
+    """
+
+    rowids: NDArray[np.int64]
+    dense: NDArray[np.float32]
+    lexical: NDArray[np.float32]
+
+    def scores(self, weight: float) -> NDArray[np.float32]:
+        """Convex combination of the sides, each divided by its best score, so that both are at most 1."""
+        return (weight * _by_best(self.dense) + (1.0 - weight) * _by_best(self.lexical)).astype(np.float32)
+
+    def ranked(self, weight: float) -> Ranking:
+        """Passages and scores, best first; ties keep the order of row ids, so that a result never flickers.
+
+        A passage that neither side of non-zero weight knows is left out: weight 0 is BM25 alone, exactly.
+        """
+        scores = self.scores(weight)
+        order = np.argsort(-scores, kind="stable")
+        if weight == 0.0:
+            order = order[self.lexical[order] > 0]
+        return self.rowids[order], scores[order]
+
+
+def pooled(
+    dense: Ranking, lexical: Ranking, missing: tuple[NDArray[np.int64], NDArray[np.float32]]
+) -> Pool:
+    """Join the two sides' candidates.
+
+    Args:
+        dense: Best passages of the vector side with cosine similarities.
+        lexical: Best passages of the keyword side with BM25 scores.
+        missing: Row ids that only the keyword side returned, and their cosine similarities.
+    """
+    rowids = np.union1d(dense[0], lexical[0])
+    cosine = np.zeros(len(rowids), np.float32)
+    bm25 = np.zeros(len(rowids), np.float32)
+    cosine[np.searchsorted(rowids, dense[0])] = dense[1]
+    cosine[np.searchsorted(rowids, missing[0])] = missing[1]
+    bm25[np.searchsorted(rowids, lexical[0])] = lexical[1]
+    return Pool(rowids, cosine, bm25)
+
+
+def _by_best(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    best = float(scores.max(initial=0.0))
+    return scores / best if best > 0 else scores

@@ -1,0 +1,191 @@
+"""The connection to the catalog: durable writes, many readers, and what the derived indexes ask for."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.catalog.schema import FORMAT, TABLES
+from honed.errors import IntegrityError, MissingError, UsageError
+from honed.types import Vectors
+
+_BATCH = 500
+"""Bound parameters a statement: far below SQLite's limit, large enough to be cheap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One passage that came or went."""
+
+    seq: int
+    rowid: int
+    op: Literal["add", "remove"]
+
+
+class Catalog:
+    """An open catalog. Reading needs no lock; writing happens inside `transaction()` under the workspace's lock.
+
+    `synchronous=FULL`: under simulated power loss NORMAL lost 20 of 21 acknowledged commits, FULL none.
+    """
+
+    def __init__(self, path: Path, *, create: bool = False) -> None:
+        """Open a catalog.
+
+        Raises:
+            MissingError: There is none and `create` is false.
+            IntegrityError: The file is not a catalog, or is damaged.
+            UsageError: It was written by a newer version.
+        """
+        if not create and not path.is_file():
+            raise MissingError(f"There is no catalog at {path}.", hint="honed init, then honed add PATH")
+        self.path = path
+        self.connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(create)
+        except sqlite3.DatabaseError as error:
+            self.connection.close()
+            raise IntegrityError(
+                f"{path} cannot be read as a catalog: {error}", hint="restore it from a backup, or add the documents again"
+            ) from error
+
+    def _prepare(self, create: bool) -> None:
+        run = self.connection.execute
+        run("PRAGMA journal_mode = WAL")
+        run("PRAGMA synchronous = FULL")
+        run("PRAGMA foreign_keys = ON")
+        run("PRAGMA secure_delete = ON")
+        if create:
+            with self.transaction():
+                if not run("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+                    for statement in _statements(TABLES):
+                        run(statement)
+                    run("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        row = run("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        if row is None or int(row[0]) > FORMAT:
+            raise UsageError(f"{self.path} was written by a newer version of Honed.", hint="pip install -U honed")
+
+    def close(self) -> None:
+        """Close the connection; safe to call twice."""
+        self.connection.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing. What was written is durable when the block ends."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    # -- for the derived indexes ---------------------------------------------------------------------------------
+
+    @property
+    def seq(self) -> int:
+        """Number of the last change to the passages; 0 when there was none."""
+        return int(self.connection.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()[0])
+
+    def changes_since(self, seq: int) -> list[Change]:
+        """What came and went after a change number, in order."""
+        rows = self.connection.execute("SELECT seq, passage, op FROM changes WHERE seq > ? ORDER BY seq", (seq,))
+        return [Change(*row) for row in rows]
+
+    def passage_count(self) -> int:
+        """How many passages there are."""
+        return int(self.connection.execute("SELECT count(*) FROM passages").fetchone()[0])
+
+    def index_rows(self, rowids: NDArray[np.int64] | None = None) -> Iterator[tuple[int, str, str, tuple[str, ...]]]:
+        """Live passages as (rowid, context line, text, filter terms), in rowid order."""
+        head = (
+            "SELECT p.rowid, p.title, p.headings, p.text, d.language, d.media_type, d.external_id, d.meta"
+            " FROM passages p JOIN documents d ON d.rowid = p.document"
+        )
+        for row in self._over(head, "p.rowid", rowids):
+            rowid, title, headings, text, language, media_type, external_id, meta = row
+            parts = [title, *(heading for heading in json.loads(headings) if heading != title)]
+            terms = {"lang": language, "type": media_type, "document": external_id, **json.loads(meta)}
+            yield rowid, " | ".join(part for part in parts if part), text, filter_terms(terms)
+
+    def vectors(self, space: str, rowids: NDArray[np.int64] | None = None) -> tuple[NDArray[np.int64], Vectors]:
+        """Row ids and unit vectors of the live passages that have a vector in a space, in rowid order."""
+        head = (
+            "SELECT p.rowid, v.vector FROM passages p"
+            " JOIN vectors v ON v.text_hash = p.text_hash AND v.space = ?"
+        )
+        rows = list(self._over(head, "p.rowid", rowids, space))
+        if not rows:
+            return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+        found = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        matrix = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(rows), -1)
+        return found, matrix
+
+    def missing_vectors(self, space: str) -> list[tuple[bytes, str]]:
+        """(hash, text to embed) of the live passages without a vector in a space; each text once."""
+        rows = self.connection.execute(
+            "SELECT p.text_hash, p.title, p.headings, p.text FROM passages p WHERE NOT EXISTS"
+            " (SELECT 1 FROM vectors v WHERE v.space = ? AND v.text_hash = p.text_hash) GROUP BY p.text_hash",
+            (space,),
+        )
+        return [(row[0], embedded_text(row[1], json.loads(row[2]), row[3])) for row in rows]
+
+    def put_vectors(self, space: str, hashes: Sequence[bytes], matrix: Vectors) -> None:
+        """Keep vectors by the hash of their text; one durable transaction."""
+        rows = ((space, key, vector.tobytes()) for key, vector in zip(hashes, matrix.astype(np.float32), strict=True))
+        with self.transaction():
+            self.connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
+
+    def _over(
+        self, head: str, column: str, rowids: NDArray[np.int64] | None, *parameters: object
+    ) -> Iterator[tuple[object, ...]]:
+        """Run a SELECT over all rows, or over given row ids in batches, ordered by `column`."""
+        if rowids is None:
+            yield from self.connection.execute(f"{head} ORDER BY {column}", parameters)
+            return
+        wanted = np.sort(rowids).tolist()
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            marks = ",".join("?" * len(batch))
+            yield from self.connection.execute(
+                f"{head} WHERE {column} IN ({marks}) ORDER BY {column}", (*parameters, *batch)
+            )
+
+
+def embedded_text(title: str, headings: Sequence[str], text: str) -> str:
+    """Title and heading path as a first line, then the text (as `Passage.embedded_text`)."""
+    context = " | ".join(part for part in (title, *(heading for heading in headings if heading != title)) if part)
+    return f"{context}\n{text}" if context else text
+
+
+def filter_terms(meta: dict[str, object]) -> tuple[str, ...]:
+    """Metadata as `key=value` terms; lists give one term an item, nested objects none."""
+    terms = []
+    for key, value in meta.items():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str | int | float | bool) and item != "":
+                terms.append(f"{key}={item}")
+    return tuple(terms)
+
+
+def _statements(script: str) -> Iterator[str]:
+    """Split a script into statements, so that all of them run inside one transaction."""
+    pending = ""
+    for line in script.splitlines():
+        pending += line + "\n"
+        if sqlite3.complete_statement(pending):
+            yield pending
+            pending = ""

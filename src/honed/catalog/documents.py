@@ -1,0 +1,207 @@
+"""Documents, their sources and passages: add, remove, fetch, count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.catalog.database import Catalog
+from honed.types import Context, Document, Passage, Rejection, Removal, Source
+
+_PASSAGE = "p.id, d.id, p.ordinal, p.title, p.text, p.headings, p.page"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What the catalog knows of one source."""
+
+    sha256: str
+    size: int
+    mtime_ns: int
+    document: str | None
+    code: str
+    reason: str
+
+
+def text_hash(passage: Passage) -> bytes:
+    """Key of a passage's vector: a hash of the text that is embedded."""
+    return hashlib.sha256(passage.embedded_text.encode()).digest()[:16]
+
+
+def add(
+    catalog: Catalog, document: Document, passages: Sequence[Passage], removals: Sequence[Removal] = ()
+) -> None:
+    """Insert a document with its passages, inside the caller's transaction. One that is there already is left alone."""
+    run = catalog.connection.execute
+    if run("SELECT 1 FROM documents WHERE id = ?", (document.id,)).fetchone():
+        return
+    cursor = run(
+        "INSERT INTO documents (id, external_id, title, media_type, language, meta) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            document.id,
+            document.external_id,
+            document.title,
+            document.media_type,
+            document.language,
+            json.dumps(dict(document.meta), ensure_ascii=False),
+        ),
+    )
+    key = cursor.lastrowid
+    catalog.connection.executemany(
+        "INSERT INTO passages (id, document, ordinal, title, headings, text, page, text_hash) VALUES (?,?,?,?,?,?,?,?)",
+        (
+            (p.id, key, p.ordinal, p.title, json.dumps(p.headings, ensure_ascii=False), p.text, p.page, text_hash(p))
+            for p in passages
+        ),
+    )
+    catalog.connection.executemany(
+        "INSERT INTO removals VALUES (?, ?, ?, ?)", ((key, item.rule, item.text, item.detail) for item in removals)
+    )
+
+
+def set_source(catalog: Catalog, source: Source, outcome: str | Rejection) -> None:
+    """Record what became of a source: the id of its document, or a rejection."""
+    document, code, reason = (None, outcome.code, outcome.reason) if isinstance(outcome, Rejection) else (outcome, "", "")
+    catalog.connection.execute(
+        "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (source.path, source.sha256, source.size, source.mtime_ns, document, code, reason),
+    )
+
+
+def remove_sources(catalog: Catalog, paths: Iterable[str]) -> None:
+    """Forget sources, inside the caller's transaction. Documents that lost their last source go with `drop_orphans`."""
+    catalog.connection.executemany("DELETE FROM sources WHERE path = ?", ((path,) for path in paths))
+
+
+def drop_orphans(catalog: Catalog) -> int:
+    """Delete documents that no source holds any more; returns how many. Their text leaves every search at once."""
+    run = catalog.connection.execute
+    keys = [
+        row[0]
+        for row in run(
+            "SELECT d.rowid FROM documents d WHERE NOT EXISTS (SELECT 1 FROM sources s WHERE s.document = d.id)"
+        )
+    ]
+    for key in keys:
+        run("DELETE FROM passages WHERE document = ?", (key,))
+        run("DELETE FROM documents WHERE rowid = ?", (key,))
+    # A document that keeps another source is known by that source from now on.
+    run(
+        "UPDATE documents SET external_id = (SELECT min(path) FROM sources s WHERE s.document = documents.id)"
+        " WHERE NOT EXISTS (SELECT 1 FROM sources s WHERE s.document = documents.id AND s.path = documents.external_id)"
+    )
+    return len(keys)
+
+
+def sources(catalog: Catalog) -> dict[str, SourceState]:
+    """Every source by path."""
+    rows = catalog.connection.execute("SELECT path, sha256, size, mtime_ns, document, code, reason FROM sources")
+    return {row[0]: SourceState(*row[1:]) for row in rows}
+
+
+def document_by_hash(catalog: Catalog, sha256: str) -> str | None:
+    """Id of the document that a file with these bytes was parsed into, if one is known."""
+    row = catalog.connection.execute(
+        "SELECT document FROM sources WHERE sha256 = ? AND document IS NOT NULL LIMIT 1", (sha256,)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def contexts(catalog: Catalog, rowids: Sequence[int], scores: Sequence[float]) -> list[Context]:
+    """Fetch ranked passages; those deleted meanwhile are left out and ranks stay without gaps."""
+    marks = ",".join("?" * len(rowids))
+    rows = catalog.connection.execute(
+        f"SELECT p.rowid, {_PASSAGE}, d.external_id,"
+        " coalesce((SELECT min(path) FROM sources s WHERE s.document = d.id), '')"
+        f" FROM passages p JOIN documents d ON d.rowid = p.document WHERE p.rowid IN ({marks})",
+        tuple(rowids),
+    )
+    found = {row[0]: (_passage(row[1:8]), row[8], row[9]) for row in rows}
+    result: list[Context] = []
+    for rowid, score in zip(rowids, scores, strict=True):
+        if rowid in found:
+            passage, external_id, source = found[rowid]
+            result.append(Context(passage, float(score), len(result) + 1, external_id, source))
+    return result
+
+
+def external_ids(catalog: Catalog) -> tuple[NDArray[np.int64], list[str]]:
+    """Row id and document external id of every live passage, in rowid order."""
+    rows = catalog.connection.execute(
+        "SELECT p.rowid, d.external_id FROM passages p JOIN documents d ON d.rowid = p.document ORDER BY p.rowid"
+    ).fetchall()
+    return np.fromiter((row[0] for row in rows), np.int64, len(rows)), [row[1] for row in rows]
+
+
+def passages(catalog: Catalog) -> Iterator[tuple[int, str, Passage]]:
+    """(row id, document external id, passage) of every live passage, in rowid order."""
+    rows = catalog.connection.execute(
+        f"SELECT p.rowid, d.external_id, {_PASSAGE} FROM passages p JOIN documents d ON d.rowid = p.document"
+        " ORDER BY p.rowid"
+    )
+    for row in rows:
+        yield row[0], row[1], _passage(row[2:9])
+
+
+def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+    """Row ids of the passages whose document has every `key=value`; keys are data, never SQL."""
+    clauses, parameters = [], []
+    columns = {"lang": "d.language", "type": "d.media_type", "document": "d.external_id"}
+    for key, value in filters:
+        if key in columns:
+            clauses.append(f"{columns[key]} = ?")
+            parameters.append(value)
+        else:
+            clauses.append("EXISTS (SELECT 1 FROM json_tree(d.meta) j WHERE j.path IN ('$', '$.' || ?) AND "
+                           "(j.key = ? OR j.path = '$.' || ?) AND CAST(j.value AS TEXT) = ?)")
+            parameters += [key, key, key, value]
+    where = " AND ".join(clauses) or "1"
+    rows = catalog.connection.execute(
+        f"SELECT p.rowid FROM passages p JOIN documents d ON d.rowid = p.document WHERE {where} ORDER BY p.rowid",
+        parameters,
+    ).fetchall()
+    return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+
+
+def set_clusters(catalog: Catalog, clusters: dict[str, int]) -> None:
+    """Record the cluster of each document (by external id)."""
+    with catalog.transaction():
+        catalog.connection.executemany(
+            "UPDATE documents SET cluster = ? WHERE external_id = ?", ((value, key) for key, value in clusters.items())
+        )
+
+
+def counts(catalog: Catalog) -> dict[str, Any]:
+    """Numbers for `honed status`."""
+    one = lambda sql: int(catalog.connection.execute(sql).fetchone()[0])  # noqa: E731 - a word for one SELECT
+    rejected = catalog.connection.execute(
+        "SELECT code, count(*) FROM sources WHERE code != '' GROUP BY code ORDER BY 2 DESC, 1"
+    ).fetchall()
+    removed = catalog.connection.execute("SELECT rule, count(*) FROM removals GROUP BY rule ORDER BY 1").fetchall()
+    return {
+        "sources": one("SELECT count(*) FROM sources"),
+        "documents": one("SELECT count(*) FROM documents"),
+        "passages": one("SELECT count(*) FROM passages"),
+        "skipped": dict(rejected),
+        "removed": dict(removed),
+        "queries": dict(catalog.connection.execute("SELECT split, count(*) FROM queries GROUP BY split").fetchall()),
+        "qrels": one("SELECT count(*) FROM qrels"),
+    }
+
+
+def _passage(row: Sequence[Any]) -> Passage:
+    return Passage(
+        id=row[0],
+        document=row[1],
+        ordinal=row[2],
+        title=row[3],
+        text=row[4],
+        headings=tuple(json.loads(row[5])),
+        page=row[6],
+    )

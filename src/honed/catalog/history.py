@@ -1,0 +1,151 @@
+"""What happened: runs, looks at test sets, releases, and which release is live."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from honed.catalog.database import Catalog
+from honed.errors import UsageError
+
+
+def now() -> str:
+    """The present moment in UTC, to the second, ISO 8601."""
+    return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+# -- runs ------------------------------------------------------------------------------------------------------------
+
+
+def start_run(catalog: Catalog, run: str, kind: str, settings: dict[str, Any]) -> None:
+    """Record that a run began; a run that is resumed keeps its first start."""
+    with catalog.transaction():
+        catalog.connection.execute(
+            "INSERT INTO runs VALUES (?, ?, 'running', ?, NULL, ?, NULL)"
+            " ON CONFLICT (id) DO UPDATE SET state = 'running', ended = NULL",
+            (run, kind, now(), json.dumps(settings)),
+        )
+
+
+def end_run(catalog: Catalog, run: str, state: str, result: dict[str, Any]) -> None:
+    """Record how a run ended, inside the caller's transaction."""
+    catalog.connection.execute(
+        "UPDATE runs SET state = ?, ended = ?, result = ? WHERE id = ?", (state, now(), json.dumps(result), run)
+    )
+
+
+def unfinished_run(catalog: Catalog, kind: str) -> tuple[str, dict[str, Any]] | None:
+    """Id and settings of the newest run of a kind that was interrupted, if the newest one was."""
+    row = catalog.connection.execute(
+        "SELECT id, settings, state FROM runs WHERE kind = ? ORDER BY started DESC, rowid DESC LIMIT 1", (kind,)
+    ).fetchone()
+    return (row[0], json.loads(row[1])) if row and row[2] == "running" else None
+
+
+# -- the ledger of test reads ----------------------------------------------------------------------------------------
+
+
+def read_test_set(catalog: Catalog, test_set: str, run: str) -> int:
+    """Count one look at a test set before it is taken; returns how many there have been, this one included.
+
+    A run that is resumed after its look is not counted twice.
+    """
+    with catalog.transaction():
+        row = catalog.connection.execute(
+            "SELECT count(*) FROM ledger WHERE test_set = ? AND run = ?", (test_set, run)
+        ).fetchone()
+        if row[0] == 0:
+            catalog.connection.execute(
+                "INSERT INTO ledger (test_set, run, at) VALUES (?, ?, ?)", (test_set, run, now())
+            )
+    return test_reads(catalog, test_set)
+
+
+def test_reads(catalog: Catalog, test_set: str) -> int:
+    """How often a test set has been looked at."""
+    row = catalog.connection.execute("SELECT count(*) FROM ledger WHERE test_set = ?", (test_set,)).fetchone()
+    return int(row[0])
+
+
+# -- releases --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """A release as the catalog knows it."""
+
+    number: int
+    manifest_sha256: str
+    created: str
+    run: str | None
+    note: str
+    live: bool
+
+    @property
+    def name(self) -> str:
+        """What a user types: r1, r2, ..."""
+        return f"r{self.number}"
+
+
+def next_release_number(catalog: Catalog) -> int:
+    """The number that the next release will get; numbers are never used twice."""
+    row = catalog.connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'releases'").fetchone()
+    return int(row[0]) + 1 if row else 1
+
+
+def add_release(catalog: Catalog, number: int, manifest_sha256: str, *, run: str | None, note: str) -> None:
+    """Record a release whose folder is complete, inside the caller's transaction."""
+    catalog.connection.execute(
+        "INSERT INTO releases VALUES (?, ?, ?, ?, ?)", (number, manifest_sha256, now(), run, note)
+    )
+
+
+def releases(catalog: Catalog) -> list[ReleaseRow]:
+    """All releases, oldest first."""
+    rows = catalog.connection.execute(
+        "SELECT r.number, r.manifest_sha256, r.created, r.run, r.note, l.release IS NOT NULL"
+        " FROM releases r LEFT JOIN live l ON l.release = r.number ORDER BY r.number"
+    )
+    return [ReleaseRow(*row[:5], live=bool(row[5])) for row in rows]
+
+
+def live_release(catalog: Catalog) -> int | None:
+    """Number of the live release."""
+    row = catalog.connection.execute("SELECT release FROM live").fetchone()
+    return int(row[0]) if row else None
+
+
+def previous_live(catalog: Catalog) -> int | None:
+    """The release that was live before the present one, as the audit log tells it."""
+    row = catalog.connection.execute(
+        "SELECT before FROM audit WHERE before IS NOT NULL AND before != ? ORDER BY seq DESC LIMIT 1",
+        (live_release(catalog),),
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
+def switch_live(catalog: Catalog, action: str, expected: int | None, target: int, reason: str) -> None:
+    """Make a release live by compare-and-swap, with its audit row, inside the caller's transaction.
+
+    Raises:
+        UsageError: Another release went live in the meantime.
+    """
+    current = live_release(catalog)
+    if current != expected:
+        raise UsageError(
+            f"Release r{current} went live in the meantime (expected {f'r{expected}' if expected else 'none'}).",
+            hint="look at `honed releases`, then decide again",
+        )
+    catalog.connection.execute("INSERT OR REPLACE INTO live VALUES (1, ?)", (target,))
+    catalog.connection.execute(
+        "INSERT INTO audit (at, action, before, after, reason) VALUES (?, ?, ?, ?, ?)",
+        (now(), action, current, target, reason),
+    )
+
+
+def audit(catalog: Catalog) -> list[dict[str, Any]]:
+    """Every change of the live release, oldest first."""
+    rows = catalog.connection.execute("SELECT at, action, before, after, reason FROM audit ORDER BY seq")
+    return [dict(zip(("at", "action", "before", "after", "reason"), row, strict=True)) for row in rows]

@@ -1,0 +1,69 @@
+"""Queries, judgements and reference answers, with the split that each query belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from honed.catalog.database import Catalog
+from honed.types import Qrel, Query, Split
+
+Origin = Literal["import", "labels", "proxy"]
+
+
+def add(catalog: Catalog, queries: Iterable[Query], qrels: Iterable[Qrel], *, origin: Origin) -> None:
+    """Insert or replace queries and their judgements, inside the caller's transaction."""
+    many = catalog.connection.executemany
+    queries = list(queries)
+    many("DELETE FROM queries WHERE id = ?", ((query.id,) for query in queries))
+    many(
+        "INSERT INTO queries VALUES (?, ?, ?, ?, ?)",
+        ((q.id, q.text, q.split, json.dumps(dict(q.meta), ensure_ascii=False), origin) for q in queries),
+    )
+    many(
+        "INSERT OR REPLACE INTO qrels VALUES (?, ?, ?)",
+        ((qrel.query, qrel.document, qrel.grade) for qrel in qrels if qrel.grade > 0),
+    )
+
+
+def add_answers(catalog: Catalog, answers: Iterable[tuple[str, str]]) -> None:
+    """Reference answers by query id, inside the caller's transaction."""
+    catalog.connection.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", answers)
+
+
+def queries(catalog: Catalog, split: Split, *, origins: Sequence[Origin] = ("import", "labels")) -> list[Query]:
+    """Queries of a split that have at least one judged document in the catalog, by id."""
+    marks = ",".join("?" * len(origins))
+    rows = catalog.connection.execute(
+        "SELECT id, text, split, meta FROM queries WHERE split = ?"
+        f" AND origin IN ({marks}) AND EXISTS (SELECT 1 FROM qrels r JOIN documents d ON d.external_id = r.document"
+        " WHERE r.query = queries.id) ORDER BY id",
+        (split, *origins),
+    )
+    return [Query(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+
+
+def qrels(catalog: Catalog, split: Split | None = None) -> dict[str, dict[str, int]]:
+    """query id -> document external id -> grade, for one split or for all."""
+    rows = catalog.connection.execute(
+        "SELECT r.query, r.document, r.grade FROM qrels r JOIN queries q ON q.id = r.query"
+        " WHERE ? IS NULL OR q.split = ? ORDER BY r.query, r.document",
+        (split, split),
+    )
+    found: dict[str, dict[str, int]] = {}
+    for query, document, grade in rows:
+        found.setdefault(query, {})[document] = grade
+    return found
+
+
+def set_splits(catalog: Catalog, splits: dict[str, Split]) -> None:
+    """Fix the split of queries, inside the caller's transaction."""
+    catalog.connection.executemany("UPDATE queries SET split = ? WHERE id = ?", ((s, q) for q, s in splits.items()))
+
+
+def fingerprint(queries_: Sequence[Query], qrels_: dict[str, dict[str, int]]) -> str:
+    """Hash of a set of queries with their judgements: what the ledger of test reads counts by."""
+    rows = [(query.id, query.text, sorted(qrels_.get(query.id, {}).items())) for query in queries_]
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""From the catalog to a learning task: splits by cluster, judgements as arrays, training examples."""

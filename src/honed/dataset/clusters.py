@@ -1,0 +1,75 @@
+"""Clusters: what must not be torn apart by a split, and what a test may not count twice.
+
+Documents are joined when they are near-duplicates or carry the same title (the sections of one manual, the clauses of one
+contract). Queries are joined when their relevant documents are. In one project the standard error over clusters was 3.3
+times the one over queries: a test that ignores clusters finds gains that are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+COMMON_TITLE = 0.05
+"""A title on more than this share of the documents ("FAQ", "Untitled") says nothing about them."""
+
+
+class Groups:
+    """Union-find over 0..n-1; the label of a group is its smallest member."""
+
+    def __init__(self, size: int) -> None:
+        self._parent = np.arange(size)
+
+    def find(self, item: int) -> int:
+        """Label of an item's group."""
+        parent = self._parent
+        root = item
+        while parent[root] != root:
+            root = int(parent[root])
+        while parent[item] != root:
+            parent[item], item = root, int(parent[item])
+        return root
+
+    def join(self, left: int, right: int) -> None:
+        """Make two groups one."""
+        left, right = sorted((self.find(left), self.find(right)))
+        self._parent[right] = left
+
+    def labels(self) -> NDArray[np.int64]:
+        """Label of every item."""
+        return np.array([self.find(item) for item in range(len(self._parent))], np.int64)
+
+
+def document_clusters(
+    texts: Sequence[str], titles: Sequence[str], near_duplicates: Callable[[Sequence[str]], Sequence[int]]
+) -> NDArray[np.int64]:
+    """Cluster label of each document, [len(texts)]: near-duplicates and equal titles joined.
+
+    Args:
+        near_duplicates: Gives each text the label of its near-duplicate group.
+    """
+    groups = Groups(len(texts))
+    for item, label in enumerate(near_duplicates(texts)):
+        groups.join(item, label)
+    by_title: dict[str, list[int]] = {}
+    for item, title in enumerate(titles):
+        if title.strip():
+            by_title.setdefault(" ".join(title.casefold().split()), []).append(item)
+    for members in by_title.values():
+        if len(members) <= max(2, COMMON_TITLE * len(texts)):
+            for member in members[1:]:
+                groups.join(members[0], member)
+    return groups.labels()
+
+
+def query_clusters(relevant: Sequence[Mapping[int, int]], document_labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Cluster label of each query, [len(relevant)]: queries that share a cluster of relevant documents are joined."""
+    groups = Groups(len(relevant))
+    first: dict[int, int] = {}
+    for query, documents in enumerate(relevant):
+        for document in documents:
+            label = int(document_labels[document])
+            groups.join(query, first.setdefault(label, query))
+    return groups.labels()

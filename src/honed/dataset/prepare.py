@@ -1,0 +1,114 @@
+"""Bring the judgements into a state that can be learned from: clusters noted, splits fixed, proxy queries if there are none."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from honed.catalog import Catalog, documents, judgements
+from honed.dataset.clusters import document_clusters, query_clusters
+from honed.dataset.splits import assign
+from honed.errors import InputError
+from honed.types import Passage, Qrel, Query, Split
+
+NearDuplicates = Callable[[Sequence[str]], Sequence[int]]
+
+MAX_PROXY = 3000
+"""Proxy queries beyond this number tell nothing new about one fusion weight."""
+
+
+def note_clusters(catalog: Catalog, near_duplicates: NearDuplicates) -> int:
+    """Find the clusters of all documents and record them; returns how many there are. Nothing happens if none is new."""
+    if not catalog.connection.execute("SELECT 1 FROM documents WHERE cluster IS NULL LIMIT 1").fetchone():
+        return int(catalog.connection.execute("SELECT count(DISTINCT cluster) FROM documents").fetchone()[0])
+    texts: dict[str, list[str]] = {}
+    titles: dict[str, str] = {}
+    for _, name, passage in documents.passages(catalog):
+        texts.setdefault(name, []).append(passage.text)
+        titles.setdefault(name, passage.title)
+    names = list(texts)
+    labels = document_clusters(
+        ["\n".join(texts[name]) for name in names], [titles[name] for name in names], near_duplicates
+    )
+    documents.set_clusters(catalog, dict(zip(names, labels.tolist(), strict=True)))
+    return len(set(labels.tolist()))
+
+
+def fix_splits(catalog: Catalog, given: dict[str, Split | None], *, seed: int) -> tuple[str, ...]:
+    """Give every one of these queries a split and record it; returns notes for the user."""
+    qrels = judgements.qrels(catalog)
+    names = [name for name in given if name in qrels]
+    index: dict[str, int] = {}
+    relevant = [{index.setdefault(d, len(index)): g for d, g in qrels[name].items()} for name in names]
+    known = dict(catalog.connection.execute("SELECT external_id, cluster FROM documents WHERE cluster IS NOT NULL"))
+    labels = [known.get(document, -1 - position) for position, document in enumerate(index)]
+    import numpy as np
+
+    clusters = query_clusters(relevant, np.array(labels, np.int64))
+    assignment = assign(names, [given[name] for name in names], clusters, seed=seed)
+    with catalog.transaction():
+        judgements.set_splits(catalog, dict(zip(names, assignment.splits, strict=True)))
+    return assignment.notes
+
+
+def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: int) -> tuple[int, tuple[str, ...]]:
+    """Take a label table (question, source, grade); returns how many questions were taken, and notes.
+
+    A source matches a document by its id or path, or by the end of its path when that is unambiguous.
+
+    Raises:
+        InputError: No source of the table is known.
+    """
+    names = [row[0] for row in catalog.connection.execute("SELECT external_id FROM documents")]
+    by_tail: dict[str, set[str]] = {}
+    for name in names:
+        parts = name.split("/")
+        for start in range(len(parts)):
+            by_tail.setdefault("/".join(parts[start:]), set()).add(name)
+    queries: dict[str, Query] = {}
+    qrels, unknown = [], 0
+    for question, source, grade in rows:
+        match = by_tail.get(source.strip("/"), set())
+        if len(match) != 1:
+            unknown += 1
+            continue
+        name = "label-" + hashlib.sha256(question.encode()).hexdigest()[:16]
+        queries[name] = Query(name, question)
+        qrels.append(Qrel(name, next(iter(match)), grade))
+    if not queries:
+        raise InputError(
+            "No source in the label table is a document of this workspace.",
+            hint="`source` must be a path as `honed status --sources` lists it, or the end of one",
+        )
+    with catalog.transaction():
+        judgements.add(catalog, queries.values(), qrels, origin="labels")
+    notes = fix_splits(catalog, dict.fromkeys(queries), seed=seed)
+    if unknown:
+        notes = (f"{unknown} rows name a source that is not known, or not exactly one: left out.", *notes)
+    return len(queries), notes
+
+
+def add_proxy(catalog: Catalog, *, seed: int) -> int:
+    """Make titles and headings stand in for questions, so that the fusion weight can at least be tuned; returns how many.
+
+    The heading is taken out of nothing: the document keeps it, so the proxy is easier than a real question and favours
+    keywords. A verdict that rests on it says so.
+    """
+    seen: dict[str, tuple[str, str]] = {}
+    for _, name, passage in documents.passages(catalog):
+        text = _proxy_text(passage)
+        if len(text.split()) >= 2:
+            seen.setdefault(text.casefold(), (text, name))
+    rows = sorted(seen.values(), key=lambda row: hashlib.sha256(row[0].encode()).digest())[:MAX_PROXY]
+    queries = [Query("proxy-" + hashlib.sha256(text.encode()).hexdigest()[:16], text) for text, _ in rows]
+    qrels = [Qrel(query.id, name) for query, (_, name) in zip(queries, rows, strict=True)]
+    with catalog.transaction():
+        catalog.connection.execute("DELETE FROM queries WHERE origin = 'proxy'")
+        judgements.add(catalog, queries, qrels, origin="proxy")
+    fix_splits(catalog, dict.fromkeys(query.id for query in queries), seed=seed)
+    return len(queries)
+
+
+def _proxy_text(passage: Passage) -> str:
+    """The most specific human-made name of a passage."""
+    return passage.headings[-1] if passage.headings else passage.title

@@ -1,0 +1,100 @@
+"""The learning task as arrays: which passages exist, which queries there are, what answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.catalog import Catalog, documents, judgements
+from honed.dataset.clusters import query_clusters
+from honed.types import SPLITS, Query, Ranking, Split
+
+LabelOrigin = Literal["labels", "proxy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The queries of one split with what is relevant to them.
+
+    Attributes:
+        relevant: For each query, document index -> grade.
+        clusters: [n] label of each query's cluster.
+    """
+
+    queries: tuple[Query, ...]
+    relevant: tuple[dict[int, int], ...]
+    clusters: NDArray[np.int64]
+
+    @property
+    def texts(self) -> list[str]:
+        """The only thing of a query that a model may see."""
+        return [query.text for query in self.queries]
+
+    @property
+    def cluster_count(self) -> int:
+        """How many independent groups the queries form."""
+        return len(np.unique(self.clusters))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Everything that tuning learns from and is measured by.
+
+    Attributes:
+        rowids: [p] row ids of all live passages, ascending.
+        documents: External id of each document.
+        passage_document: [p] index into `documents`.
+        splits: The labelled queries.
+        origin: `proxy` when titles stand in for labels.
+        notes: What a reader of the verdict should know about the data.
+    """
+
+    rowids: NDArray[np.int64]
+    documents: tuple[str, ...]
+    passage_document: NDArray[np.int64]
+    splits: dict[Split, Labelled]
+    origin: LabelOrigin
+    notes: tuple[str, ...] = ()
+
+    def positions(self, rowids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Index of each row id in `rowids`."""
+        return np.searchsorted(self.rowids, rowids)
+
+    def by_document(self, ranking: Ranking, depth: int = 100) -> NDArray[np.int64]:
+        """Document indices of a passage ranking: a document ranks by its best passage."""
+        found = self.passage_document[self.positions(ranking[0])]
+        _, first = np.unique(found, return_index=True)
+        return found[np.sort(first)][:depth]
+
+
+def load_task(catalog: Catalog) -> Task:
+    """Read the task from the catalog; splits and clusters must have been fixed before (`dataset.prepare`)."""
+    origin: LabelOrigin = "labels" if judgements.queries(catalog, "test") else "proxy"
+    origins: Sequence[judgements.Origin] = ("import", "labels") if origin == "labels" else ("proxy",)
+    rowids, names = documents.external_ids(catalog)
+    index: dict[str, int] = {}
+    passage_document = np.array([index.setdefault(name, len(index)) for name in names], np.int64)
+    clusters = _document_clusters(catalog, index)
+    all_qrels = judgements.qrels(catalog)
+    splits: dict[Split, Labelled] = {}
+    for split in SPLITS:
+        queries = tuple(judgements.queries(catalog, split, origins=origins))
+        relevant = tuple(
+            {index[name]: grade for name, grade in all_qrels[query.id].items() if name in index} for query in queries
+        )
+        splits[split] = Labelled(queries, relevant, query_clusters(relevant, clusters))
+    return Task(rowids, tuple(index), passage_document, splits, origin)
+
+
+def _document_clusters(catalog: Catalog, index: dict[str, int]) -> NDArray[np.int64]:
+    """Recorded cluster of each document; one that has none yet is a cluster of its own."""
+    labels = -np.arange(1, len(index) + 1, dtype=np.int64)
+    rows = catalog.connection.execute("SELECT external_id, cluster FROM documents WHERE cluster IS NOT NULL")
+    for name, cluster in rows:
+        if name in index:
+            labels[index[name]] = cluster
+    return labels

@@ -1,0 +1,259 @@
+"""A comparison and its verdict as one HTML file for people, and as ten lines for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from markupsafe import Markup
+
+from honed.errors import MissingError
+from honed.evaluate import figures, wording
+from honed.evaluate.comparison import Comparison
+from honed.evaluate.gate import GateSettings, Verdict
+from honed.evaluate.significance import FEW_CLUSTERS, Paired
+from honed.workspace import write_atomic
+
+SMALL_TEST = 100
+"""Below this many queries the report warns: with a standard deviation of .2 only gains of 5 points can be seen."""
+
+_CASES = 10
+_SHOWN = 3
+_EXCERPT = 320
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One candidate of the ladder: what it is, its metric on dev, the seconds it took, whether it went to the test."""
+
+    name: str
+    what: str
+    dev: float | None
+    seconds: float
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage as it was retrieved, best first in its list, and whether the judgements call it relevant."""
+
+    title: str
+    text: str
+    relevant: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test query: its scores and what both systems retrieved."""
+
+    query: str
+    base: float
+    candidate: float
+    before: tuple[Hit, ...]
+    after: tuple[Hit, ...]
+
+    @property
+    def gain(self) -> float:
+        """Candidate minus base."""
+        return self.candidate - self.base
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """One line of "time and size": what, for the base, for the candidate. Texts with their units."""
+
+    what: str
+    base: str
+    candidate: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """Everything that the report shows.
+
+    Attributes:
+        title: Of the page, for example the name of the workspace.
+        comparison: What was measured.
+        verdict: What the gate said.
+        gate: The settings that it said it with.
+        test_set: Its name and hash in words, for example "test split, sha256 3f2a…".
+        digests: Name of a system -> fingerprint of what it is made of.
+        ladder: The candidates that competed on dev.
+        cases: Queries to show. The ten largest gains and the ten largest losses among them are.
+        costs: Time and size of both systems.
+        data_card: Counts, splits, origin of the labels: label -> text.
+        environment: Versions, machine, seeds: label -> text.
+        commands: What to type to repeat this.
+        warnings: What the caller knows to be wrong with the data. The report adds its own (see `warnings_of`).
+        proxy_labels: Whether titles and headings stood in for judgements.
+        release: The release that went live, or "".
+        path: Where the report lies, for the terminal.
+    """
+
+    title: str
+    comparison: Comparison
+    verdict: Verdict
+    gate: GateSettings = field(default_factory=GateSettings)
+    test_set: str = "test"
+    digests: Mapping[str, str] = field(default_factory=dict)
+    ladder: tuple[Rung, ...] = ()
+    cases: tuple[Case, ...] = ()
+    costs: tuple[Cost, ...] = ()
+    data_card: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    proxy_labels: bool = False
+    release: str = ""
+    path: str = ""
+
+
+def write_report(data: ReportData, path: Path) -> None:
+    """Write the report as one self-contained HTML file: no script, no network, light and dark, fit for print.
+
+    Everything that comes from data is escaped. Without matplotlib (extra `tune`) a sentence stands in for the drawings.
+    """
+    write_atomic(path, render(data).encode())
+
+
+def render(data: ReportData) -> str:
+    """The HTML of the report."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    pages = Environment(
+        loader=PackageLoader("honed.evaluate", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters.update(points=wording.points, metric=wording.metric_name, p=wording.p_value, interval=_interval)
+    pages.filters.update(signed=_signed, seconds=_seconds, excerpt=_excerpt, percent=wording.percent)
+    forest, gains = _drawings(data)
+    best, worst = _extremes(data.cases)
+    return pages.get_template("report.html.j2").render(
+        data=data,
+        comparison=data.comparison,
+        primary=data.comparison.primary,
+        headline=headline(data),
+        warnings=warnings_of(data),
+        rows=[(data.comparison.metric, data.comparison.primary), *data.comparison.others.items()],
+        forest=forest,
+        gains=gains,
+        groups=[("Largest gains", best), ("Largest losses", worst)],
+        shown=_SHOWN,
+    )
+
+
+def report_text(data: ReportData) -> str:
+    """The result in at most ten lines for a terminal."""
+    comparison, primary = data.comparison, data.comparison.primary
+    metric = wording.metric_name(comparison.metric)
+    systems = (f"baseline ({comparison.base_name})", f"candidate ({comparison.candidate_name})")
+    width = max(22, *(len(name) + 2 for name in systems))
+    size = (
+        f"test, {wording.plural(primary.queries, 'query', 'queries')} in {wording.plural(primary.clusters, 'cluster')}"
+    )
+    low, high = primary.ci
+    change = f"{primary.delta:+.3f}, {wording.percent(primary.confidence)} CI {low:+.3f}..{high:+.3f}"
+    outcome = f"VERDICT: {data.verdict.verdict.upper()}"
+    outcome += f" -> release {data.release} is live." if data.release else " -> nothing changes."
+    if data.verdict.proven and not data.release:
+        outcome = "VERDICT: PROVEN."
+    return "\n".join(
+        [
+            f"{systems[0]:<{width}}{metric} {primary.base:.3f}     {size}",
+            f"{systems[1]:<{width}}{metric} {primary.candidate:.3f}     {change}, p {wording.p_value(primary.p)}",
+            outcome + (f"  Report: {data.path}" if data.path else ""),
+            *[f"  {reason}" for reason in data.verdict.reasons[:7]],
+        ]
+    )
+
+
+def headline(data: ReportData) -> str:
+    """The verdict as one plain sentence for somebody who reads nothing else."""
+    comparison, primary = data.comparison, data.comparison.primary
+    base, candidate = comparison.base_name, comparison.candidate_name
+    change = wording.points(abs(primary.delta))
+    if data.verdict.proven:
+        return f"Better: {candidate} gains {change} over {base}."
+    if primary.ci[1] < 0:
+        return f"Worse: {candidate} loses {change} against {base}."
+    if primary.ci[0] > 0:
+        return f"Better by {change}, but not good enough to go live: {candidate} against {base}."
+    return f"No proven gain of {candidate} over {base}."
+
+
+def warnings_of(data: ReportData) -> tuple[str, ...]:
+    """What a reader must know before trusting the numbers: the caller's warnings and those that the numbers give."""
+    comparison, primary = data.comparison, data.comparison.primary
+    found = list(data.warnings)
+    if data.proxy_labels:
+        found.append(
+            "No judgements were given: titles and headings stood in for them. This shows that the system finds a "
+            "passage by its title, not that it answers your users' questions."
+        )
+    if primary.queries < SMALL_TEST:
+        found.append(
+            f"The test set is small ({wording.plural(primary.queries, 'query', 'queries')}): "
+            f"only differences of about {wording.points(primary.mde)} or more can be seen."
+        )
+    if primary.clusters < FEW_CLUSTERS:
+        found.append(
+            f"The queries form only {wording.plural(primary.clusters, 'independent cluster')}, "
+            "so the intervals are rough."
+        )
+    if comparison.test_reads > 1:
+        found.append(
+            f"This test set was read {comparison.test_reads} times. Every read wears it out, so the gate asked for "
+            f"{wording.percent(primary.confidence)} confidence; new labels would restore it."
+        )
+    if primary.unjudged:
+        found.append(
+            f"{wording.plural(primary.unjudged, 'query has', 'queries have')} no relevant document and are left out."
+        )
+    return tuple(found)
+
+
+def _drawings(data: ReportData) -> tuple[Markup, Markup]:
+    try:
+        return (
+            figures.forest(data.comparison, min_gain=data.gate.min_gain),
+            figures.gains(data.comparison.deltas, data.comparison.metric),
+        )
+    except MissingError as error:
+        note = Markup("<p>{} {}</p>").format(error.message, error.hint)
+        return note, note
+
+
+def _extremes(cases: tuple[Case, ...]) -> tuple[list[Case], list[Case]]:
+    """The largest gains and the largest losses; a query without a change is neither."""
+    ranked = sorted(cases, key=lambda case: -case.gain)
+    best = [case for case in ranked[:_CASES] if case.gain > 0]
+    worst = [case for case in ranked[::-1][:_CASES] if case.gain < 0]
+    return best, worst
+
+
+def _interval(paired: Paired) -> str:
+    return wording.interval(*paired.ci95)
+
+
+def _signed(value: float) -> str:
+    return wording.number_text(100 * value, 1, signed=True)
+
+
+def _seconds(value: float) -> str:
+    if value < 60 or not math.isfinite(value):
+        return f"{value:.1f} s"
+    minutes, seconds = divmod(round(value), 60)
+    return f"{minutes} min {seconds:02d} s"
+
+
+def _excerpt(text: str) -> str:
+    """The beginning of a passage, cut at a word."""
+    flat = " ".join(text.split())
+    if len(flat) <= _EXCERPT:
+        return flat
+    return flat[:_EXCERPT].rsplit(" ", 1)[0] + " \N{HORIZONTAL ELLIPSIS}"

