@@ -70,7 +70,7 @@ def load(workspace: Workspace, environment: Mapping[str, str] | None = None) -> 
     try:
         table = tomllib.loads(path.read_text())
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not valid TOML: {error}", hint="strings need quotes: embedder = \"...\"") from error
+        raise UsageError(f"{path} is not valid TOML: {error}", hint='strings need quotes: embedder = "..."') from error
     for name, value in table.items():
         values[name], origins[name] = value, str(path.name)
     for name in known:

@@ -1,13 +1,13 @@
 """The one error tree. Every error that a user can meet is a sentence, its cause and a hint.
 
-    HonedError                exit 2
-    ├── UsageError            exit 2   the command, a setting or the input is wrong
-    │   ├── InputError                 a file or a folder that was given cannot be used
-    │   └── BusyError                  another process holds the workspace
-    ├── MissingError          exit 3   a model, an extra or a file is not there
-    ├── IntegrityError        exit 3   stored bytes do not match their hash
-    ├── ServiceError          exit 4   an outside service failed
-    └── CheckFailed           exit 1   the check that was asked for says no
+HonedError                exit 2
+├── UsageError            exit 2   the command, a setting or the input is wrong
+│   ├── InputError                 a file or a folder that was given cannot be used
+│   └── BusyError                  another process holds the workspace
+├── MissingError          exit 3   a model, an extra or a file is not there
+├── IntegrityError        exit 3   stored bytes do not match their hash
+├── ServiceError          exit 4   an outside service failed
+└── CheckFailed           exit 1   the check that was asked for says no
 """
 
 from __future__ import annotations

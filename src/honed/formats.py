@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from honed.errors import InputError
 from honed.types import SPLITS, Qrel, Query, Split
@@ -62,8 +62,8 @@ def read_beir(folder: Path) -> Beir:
         )
     by_split = {split: tuple(_read_qrels(folder / "qrels" / f"{split}.tsv")) for split in SPLITS}
     split_of: dict[str, Split] = {}
-    for split in ("train", "dev", "test"):
-        split_of.update(dict.fromkeys((qrel.query for qrel in by_split[cast(Split, split)]), cast(Split, split)))
+    for split in SPLITS:
+        split_of.update(dict.fromkeys((qrel.query for qrel in by_split[split]), split))
     queries = []
     if (folder / "queries.jsonl").is_file():
         path = folder / "queries.jsonl"
@@ -74,10 +74,7 @@ def read_beir(folder: Path) -> Beir:
                 queries.append(Query(name, _text(row, "text"), split_of[name], meta))
     known = {query.id for query in queries}
     qrels = tuple(
-        qrel
-        for split in SPLITS
-        for qrel in by_split[split]
-        if qrel.query in known and split_of[qrel.query] == split
+        qrel for split in SPLITS for qrel in by_split[split] if qrel.query in known and split_of[qrel.query] == split
     )
     answers: list[tuple[str, str]] = []
     if (folder / "answers.jsonl").is_file():

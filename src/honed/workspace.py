@@ -1,14 +1,14 @@
 """Where things live on disk, and how bytes get there: temporary file, fsync, rename, fsync of the folder.
 
-    honed.toml                 settings; its presence makes a folder a workspace
-    .honed/
-      catalog.db               the truth (SQLite, WAL)
-      lock                     held by the one writer
-      blobs/ab/abcd...         original files, named by sha256
-      index/SPACE/SEQ-N/       derived: dense and lexical index
-      cache/                   derived: ONNX graphs, the probe's choice of runtime
-      releases/rN/             immutable: models, settings, lineage, manifest.json written last
-    runs/ID/                   what one run left: plan, checkpoints, comparison.json, report.html
+honed.toml                 settings; its presence makes a folder a workspace
+.honed/
+  catalog.db               the truth (SQLite, WAL)
+  lock                     held by the one writer
+  blobs/ab/abcd...         original files, named by sha256
+  index/SPACE/SEQ-N/       derived: dense and lexical index
+  cache/                   derived: ONNX graphs, the probe's choice of runtime
+  releases/rN/             immutable: models, settings, lineage, manifest.json written last
+runs/ID/                   what one run left: plan, checkpoints, comparison.json, report.html
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise
     except ValueError as error:
-        raise InputError(f"{path} is not valid JSON: {error}", hint="delete it if it is derived; `honed doctor` says") from error
+        raise InputError(
+            f"{path} is not valid JSON: {error}", hint="delete it if it is derived; `honed doctor` says"
+        ) from error
 
 
 def sha256_file(path: Path) -> str:

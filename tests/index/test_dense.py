@@ -162,14 +162,14 @@ def test_files_give_the_same_index(tmp_path: Path, count: int) -> None:
     assert len(DenseIndex.load(tmp_path / "second")) == max(0, count - 10)
 
 
-def test_opening_twenty_thousand_rows_is_fast(tmp_path: Path) -> None:
+def test_opening_twenty_thousand_rows_is_fast(tmp_path: Path) -> None:  # CPU seconds: a busy machine must not fail it
     rows = RNG.standard_normal((20_000, 384), np.float32)
     DenseIndex.build(np.arange(20_000), rows).save(tmp_path)
     took = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         DenseIndex.load(tmp_path).search(rows[:1], 10)
-        took.append(time.perf_counter() - start)
+        took.append(time.process_time() - start)
     assert min(took) < 0.1
 
 

@@ -124,9 +124,9 @@ def test_a_very_long_query_keeps_its_rare_words_and_stays_fast() -> None:
         [IndexRow(n, "", text) for n, text in enumerate(texts)] + [IndexRow(9_999, "", "unicorn")]
     )
     query = " ".join(rng.permutation([*rng.choice(words, 2_000), "unicorn"]))
-    start = time.perf_counter()
+    start = time.process_time()
     rowids, _ = index.search(query, 2_001)
-    assert time.perf_counter() - start < 0.25
+    assert time.process_time() - start < 0.25
     assert 9_999 in rowids
     assert len(index._selective(index._analyzer.analyze(query))) >= MAX_TERMS
     assert index.search("unicorn " * 1_000_000, 5)[0].tolist() == [9_999]

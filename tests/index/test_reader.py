@@ -131,7 +131,7 @@ def test_many_threads_search_while_the_index_moves(reader: IndexReader, catalog:
     threads = [threading.Thread(target=search) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for rowid in range(400, 405):
+    for rowid in range(400, 403):
         catalog.add(rowid)
         catalog.remove(rowid - 390)
         refresh(catalog, tmp_path / "index", SPACE)

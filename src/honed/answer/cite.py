@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from honed.answer.sentences import split_sentences, strip_mark
 from honed.answer.support import THRESHOLD, Support, judge
-from honed.answer.terms import content
+from honed.answer.terms import content, numbers, stem
+from honed.answer.vocabulary import GENERIC
 from honed.types import Citation, Context
 
 REFUSAL = "The documents do not answer this question."
 
-_MARKER = re.compile(r"[ \t]*[\[【(](?:passages?|source|doc)?\s*(\d{1,3}(?:\s*[,;&–-]\s*\d{1,3})*)[\]】)](?!\w)", re.IGNORECASE)
+_MARKER = re.compile(
+    r"[ \t]*[\[【(](?:passages?|source|doc)?\s*(\d{1,3}(?:\s*[,;&–-]\s*\d{1,3})*)[\]】)](?!\w)", re.IGNORECASE
+)
 
 
 class Cited(NamedTuple):
@@ -35,10 +38,14 @@ class Claim:
 
 @dataclass(slots=True)
 class Draft:
-    """An answer in the making. `[k]` is the k-th different passage in the order of the citations."""
+    """An answer in the making. `[k]` is the k-th different passage in the order of the citations.
+
+    `accept` may turn down a supported sentence, given the passage that supports it.
+    """
 
     contexts: Sequence[Context]
     threshold: float = THRESHOLD
+    accept: Callable[[str, int], bool] = lambda _sentence, _context: True
     text: str = ""
     citations: list[Citation] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
@@ -52,8 +59,8 @@ class Draft:
         if said in self._said:
             self.repeats += 1
             return False
-        found = best_support(claim, self.contexts, self.threshold)
-        if found is None:
+        found = best_support(claim, self.contexts, self.threshold) if _says_something(claim.text) else None
+        if found is None or not self.accept(claim.text, found[0]):
             self.dropped.append(claim.text)
             return False
         index, support = found
@@ -125,16 +132,22 @@ def best_support(claim: Claim, contexts: Sequence[Context], threshold: float) ->
     return None
 
 
+def _says_something(sentence: str) -> bool:
+    """Is it a statement? A question and a lead-in to a list are not, whatever the passages say."""
+    return not sentence.endswith(("?", ":")) and bool(frozenset(content(sentence)) - _GENERIC or numbers(sentence))
+
+
 def _without_markers(text: str) -> tuple[str, list[tuple[int, list[int]]]]:
     """The text without markers, and where each stood with the passages (from 0) that it names."""
     parts: list[str] = []
     marks: list[tuple[int, list[int]]] = []
     length, last = 0, 0
     for match in _MARKER.finditer(text):
-        if match.group().strip().startswith("(") and "passage" not in match.group().casefold():
-            continue  # "(3)" is a figure or a list item more often than a citation
         parts.append(text[last : match.start()])
         length += match.start() - last
         marks.append((length, [int(number) - 1 for number in re.findall(r"\d+", match.group(1))]))
         last = match.end()
     return "".join([*parts, text[last:]]), marks
+
+
+_GENERIC = frozenset(map(stem, GENERIC))

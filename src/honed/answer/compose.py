@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from honed.answer.cite import REFUSAL, Claim, Draft, claims
-from honed.answer.extract import extract
-from honed.answer.relevance import MIN_RELEVANCE, Similarity, coverage, relevance, weights
+from honed.answer.extract import KEEP, Yardstick, candidates, extract
+from honed.answer.relevance import MIN_RELEVANCE, Similarity, relevances
 from honed.protocols import Generator
 from honed.types import Answer, Context
 
 EXTRACTIVE = "extractive"
+ABOUT = 0.7
+"""A passage needs this share of the best one's relevance to be used at all."""
 LONGEST = 4
 """Sentences of an answer; a small model that goes on after that repeats itself."""
 PATIENCE = 3
-"""Unsupported or repeated sentences after which the model is stopped."""
+"""Sentences without use (unsupported, beside the question, said before) after which the model is stopped."""
 
 
 def compose(
@@ -54,30 +56,23 @@ def compose_stream(
     The last one is the whole; an unsupported sentence is never in any. Closing the iterator stops the model.
     """
     contexts = tuple(contexts)
-    if not contexts or relevance(question, contexts, similarity) < min_relevance:
+    fits = relevances(question, contexts, similarity)
+    best = max(fits, default=0.0)
+    if best < min_relevance:
         yield refusal(contexts)
         return
+    used = tuple(context for context, fit in zip(contexts, fits, strict=True) if fit >= ABOUT * best)
     grown = False
     if generator is not None:
-        for draft in _generated(question, contexts, generator):
+        for draft in _generated(question, used, generator, similarity):
             grown = True
             yield Answer(draft.text, tuple(draft.citations), False, contexts, generator.name)
     if not grown:
-        yield extracted(question, contexts, similarity=similarity)
-
-
-def extracted(question: str, contexts: Sequence[Context], *, similarity: Similarity | None = None) -> Answer:
-    """The best sentences of the passages as an answer, or a refusal where none has to do with the question."""
-    contexts = tuple(contexts)
-    wanted = weights(question)
-    draft = Draft(contexts)
-    for pick in extract(question, contexts, similarity=similarity):
-        passage = contexts[pick.context].passage
-        if coverage(wanted, f"{passage.context} {pick.text}") > 0:
-            draft.write(pick.text, passage.id, pick.quote)
-    if not draft.citations:
-        return refusal(contexts)
-    return Answer(draft.text, tuple(draft.citations), False, contexts, EXTRACTIVE)
+        draft = Draft(used)
+        for pick in extract(question, used, similarity=similarity):
+            draft.write(pick.text, used[pick.context].passage.id, pick.quote)
+        written = Answer(draft.text, tuple(draft.citations), False, contexts, EXTRACTIVE)
+        yield written if draft.citations else refusal(contexts)
 
 
 def refusal(contexts: Sequence[Context]) -> Answer:
@@ -87,9 +82,17 @@ def refusal(contexts: Sequence[Context]) -> Answer:
     return Answer(REFUSAL + hint, (), True, tuple(contexts), "")
 
 
-def _generated(question: str, contexts: tuple[Context, ...], generator: Generator) -> Iterator[Draft]:
-    """The draft after every sentence that stands the check."""
-    draft = Draft(contexts)
+def _generated(
+    question: str, contexts: tuple[Context, ...], generator: Generator, similarity: Similarity | None
+) -> Iterator[Draft]:
+    """The draft after every sentence that stands the check and answers nearly as well as the passages' best one."""
+    yardstick = Yardstick(question, contexts, similarity)
+    best = next((pick.score for pick in candidates(contexts, yardstick)), 0.0)
+
+    def answers(sentence: str, context: int) -> bool:
+        return yardstick.scores([sentence], [context])[0] >= KEEP * best
+
+    draft = Draft(contexts, accept=answers)
     pieces = generator.generate(question, contexts)
     try:
         for claim in _as_written(pieces):

@@ -9,22 +9,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-ABBREVIATIONS = frozenset(
-    "al approx apr aug ave bros ca cf co corp dec dept dr eds est feb gen gov inc jan jr jul jun lt ltd mar messrs mr "
-    "mrs ms mt nov oct prof rep rev sen sep sept sr st univ viz vs".split()
+from honed.answer.vocabulary import ABBREVIATIONS, COUNTED, OPENERS
+
+_END = re.compile(
+    r"(?<![.!?…])[.!?…]+[\"'”’»)\]]*(?:\[\d[\d,;\s–-]*\])*(?=\s|\Z)"  # a mark, what it closes, a reference such as [3]
+    r"|[。！？]+[」』”]*"
+    r"|:(?=\s+[-–•*·]\s)"  # a lead-in to a list
+    r"|[a-z)]{3}[.?!](?=[A-Z][A-Za-z]{2})"  # a lost space: "lesions.The"
 )
-"""Written with a full stop that does not end a sentence."""
-
-COUNTED = frozenset("art ch ed eq eqs exp fig figs no nos op p para pp ref refs sec sect subsec tab vol vols".split())
-"""Abbreviations only before a figure: "No. 5" goes on, "No. Many ..." does not."""
-
-OPENERS = frozenset(
-    "A An And As At But By For From He How However I If In It Its No Of On Or Our She So That The Their There These "
-    "They This Those To We What When Where Which While Who Why With You Your".split()
-)
-"""Words that begin a sentence far more often than they follow an initial ("vitamin C. The ...")."""
-
-_END = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*(?:\[\d[\d,;\s–-]*\])*)(?=\s|\Z)|[。！？]+[」』”]*|:(?=\s+[-–•*·]\s)|[a-z)]{3}[.?!](?=[A-Z][A-Za-z]{2})")
 _MARK = re.compile(r"[-–•*·▪◦]\s|\(?(?:\d{1,3}|[a-zA-Z])[.)]\s")
 _SHORT_LINE = 45
 
@@ -112,14 +104,16 @@ def _is_end(block: str, begin: int, match: re.Match[str]) -> bool:
         return False
     before = block[max(begin, match.start() - 40) : match.start() + len(mark.rstrip("\"'”’»)]"))]
     token = before.split()[-1] if before.split() else ""
+    if block[match.end()].isalpha():  # a lost space, unless it is an address or a file name
+        return token.rstrip(".?!").strip("()").isalpha() and not token.startswith("www")
     if not token.endswith(".") or token.endswith(".."):
         return True
-    return _dot_ends(token[:-1].lstrip("(\"'“‘["), word, first=block[begin : match.start()].strip() == token[:-1])
+    return _dot_ends(token[:-1].lstrip("(\"'“‘["), word, first=not before.split()[1:] and match.start() - begin < 40)
 
 
 def _dot_ends(token: str, word: str, *, first: bool) -> bool:
     """Does the full stop after `token` end a sentence, when `word` follows?"""
-    opens = word.strip("\"'“‘(") in OPENERS
+    opens = word[0].isupper() and word.strip("\"'“‘(,").casefold() in OPENERS
     if token.casefold() in ("e.g", "i.e", "eg", "ie"):
         return False
     if len(token) == 1 and token.isalpha():

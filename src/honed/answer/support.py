@@ -7,15 +7,19 @@ claim that shares every other word and differs there is the one that does harm.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from honed.answer.sentences import Sentence, split_sentences, strip_mark
-from honed.answer.terms import STOP, content, names, negated, numbers, opposed, words
-from honed.answer.terms import stems as all_stems
+from honed.answer.terms import compared, content, names, numbers, opposed, polarity, stem, stems, words
+from honed.answer.vocabulary import GENERIC, LIGHT, STOP
 from honed.types import Passage
 
-THRESHOLD = 0.6
+THRESHOLD = 0.85
+RECALL_WEIGHT = 0.85
+SUBJECT = 2
+"""Words at the head of a claim that have to be the passage's own: its subject, nearly always."""
 BREACH = 0.4
 """Factor on the score of a claim whose figures, names or polarity the passage does not bear out."""
 
@@ -29,7 +33,7 @@ class Support:
     quote: str
     """The sentence of the passage that bears the claim out best, word for word."""
     recall: float
-    """Share of the claim's content words in the best two neighbouring sentences."""
+    """Share of the claim's content words in the two sentences that cover it best."""
     quoted: float
     """Share of the claim's words in its longest run that the passage has word for word."""
     missing: frozenset[str] = frozenset()
@@ -40,20 +44,20 @@ class Support:
 
 def judge(claim: str, passage: Passage) -> Support:
     """Weigh a claim (one sentence, without markers) against a passage; its title and headings count as known."""
-    stems = frozenset(content(claim))
+    claim = strip_mark(claim)
     evidence = _read(passage.embedded_text, passage.text)
-    if not stems or not evidence.sentences:
+    terms = [term for term in content(claim) if term not in _LIGHT]
+    wanted = frozenset(terms)
+    if not wanted or not evidence.sentences:
         return Support(0.0, "", 0.0, 0.0)
-    index, recall, whole = _best_window((stems - evidence.heading) or stems, evidence)
+    index, window, recall = _best_window((wanted - evidence.heading) or wanted, evidence)
     quoted = _longest_run(claim, evidence.flat)
-    bare = strip_mark(claim)
-    missing = (numbers(bare) - evidence.numbers) | {name for name in names(bare) if name not in evidence.vocabulary}
-    contradicted = _contradicts(bare, stems, index, evidence)
-    score = 0.6 * recall + 0.2 * whole + 0.2 * quoted
+    missing = (numbers(claim) - numbers(window)) | (names(claim) - evidence.vocabulary) | _foreign(terms, evidence)
+    contradicted = _contradicts(claim, evidence.sentences[index].text)
+    score = RECALL_WEIGHT * recall + (1 - RECALL_WEIGHT) * quoted
     if missing or contradicted:
         score *= BREACH
-    quote = evidence.sentences[index].text
-    return Support(score, quote, recall, quoted, frozenset(missing), contradicted)
+    return Support(score, evidence.sentences[index].text, recall, quoted, missing, contradicted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +66,9 @@ class _Evidence:
 
     sentences: tuple[Sentence, ...]
     bags: tuple[frozenset[str], ...]
-    stems: frozenset[str]
     heading: frozenset[str]
     vocabulary: frozenset[str]
-    numbers: frozenset[str]
+    title: str
     flat: str
 
 
@@ -77,22 +80,21 @@ def _read(full: str, text: str) -> _Evidence:
     return _Evidence(
         sentences=sentences,
         bags=bags,
-        stems=frozenset(content(full)),
         heading=frozenset(content(full.removesuffix(text))),
         vocabulary=frozenset(content(full)) | names(full) | STOP,
-        numbers=numbers(full),
+        title=full.removesuffix(text),
         flat=f" {' '.join(tokens)} ",
     )
 
 
-def _best_window(stems: frozenset[str], evidence: _Evidence) -> tuple[int, float, float]:
-    """The sentence that shares most with the claim, the recall of it with its better neighbour, and of the whole text."""
-    shared = [len(stems & bag) for bag in evidence.bags]
+def _best_window(wanted: frozenset[str], evidence: _Evidence) -> tuple[int, str, float]:
+    """The sentence that shares most with the claim, its text with the one that adds most, and the recall of both."""
+    shared = [len(wanted & bag) for bag in evidence.bags]
     index = max(range(len(shared)), key=lambda position: (shared[position], -len(evidence.bags[position])))
-    own = evidence.bags[index]
-    neighbours = [evidence.bags[position] for position in (index - 1, index + 1) if 0 <= position < len(shared)]
-    best = max(len(stems & (own | bag)) for bag in [own, *neighbours])
-    return index, best / len(stems), len(stems & frozenset().union(*evidence.bags)) / len(stems)
+    left = wanted - evidence.bags[index]
+    second = max(range(len(shared)), key=lambda position: (len(left & evidence.bags[position]), -abs(position - index)))
+    text = " ".join([evidence.title, evidence.sentences[index].text, evidence.sentences[second].text])
+    return index, text, 1 - len(left - evidence.bags[second]) / len(wanted)
 
 
 def _longest_run(claim: str, flat: str) -> float:
@@ -105,11 +107,28 @@ def _longest_run(claim: str, flat: str) -> float:
     return longest / len(tokens) if tokens else 0.0
 
 
-def _contradicts(claim: str, stems: frozenset[str], index: int, evidence: _Evidence) -> bool:
-    """Does the best sentence deny what the claim affirms, affirm what it denies, or say the opposite?"""
-    sentence = evidence.sentences[index].text
-    shared = stems & evidence.bags[index]
-    denied, denies = negated(claim), negated(sentence)
-    if (shared & denied) - denies or (shared & denies) - denied:
+def _foreign(terms: Sequence[str], evidence: _Evidence) -> frozenset[str]:
+    """Words that make it a claim about something else: an unknown one in its subject, or two in a row."""
+    known = [term in evidence.vocabulary for term in terms]
+    subject = [position for position, term in enumerate(terms) if term not in _GENERIC][:SUBJECT]
+    strangers = {terms[position] for position in subject if not known[position]}
+    for position in range(1, len(terms)):
+        if not known[position - 1] and not known[position]:
+            strangers |= {terms[position - 1], terms[position]}
+    return frozenset(strangers)
+
+
+def _contradicts(claim: str, sentence: str) -> bool:
+    """Does the sentence deny what the claim affirms, or the reverse, turn a comparison round, or say the opposite?"""
+    affirmed, denied = polarity(claim)
+    theirs, theirs_denied = polarity(sentence)
+    if (denied - affirmed) & (theirs - theirs_denied) or (affirmed - denied) & (theirs_denied - theirs):
         return True
-    return opposed(frozenset(all_stems(claim)), frozenset(all_stems(sentence)))
+    (left, right), (their_left, their_right) = compared(claim), compared(sentence)
+    if left & their_right and right & their_left:
+        return True
+    return opposed(frozenset(stems(claim)), frozenset(stems(sentence)))
+
+
+_LIGHT = frozenset(map(stem, LIGHT))
+_GENERIC = frozenset(map(stem, GENERIC))

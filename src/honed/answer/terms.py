@@ -1,45 +1,18 @@
-"""The words that carry a text: light stems, figures, names, and what a negation covers. No model, no language data."""
+"""What carries a text: light stems, figures, names, and what a negation covers. No model."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
 
-STOP = frozenset(
-    "a about above after again all also although am among an and any are as at be because been before being below "
-    "between both but by can cannot could did do does doing down during each either etc few for from further had has "
-    "have having he her here hers him his how however i if in into is it its itself just may me might more most must my "
-    "of off often on once only onto or other our ours out over own per perhaps rather s same shall she should so some "
-    "such t than that the their theirs them then there thereby these they this those through thus to too under until "
-    "up upon us very via was we were what when where whereas whether which while who whom whose why will with within "
-    "would you your yours yes".split()
-)
-NEGATORS = frozenset(
-    "absence absent cannot didnt doesnt dont fail failed fails isnt lack lacked lacking lacks neither never no none nor not "
-    "unable wasnt werent without wont".split()
-)
-SCOPE = 5
-"""Words that a negation reaches over, up to the next comma, stop or "but"."""
+from honed.answer.vocabulary import NEGATORS, NUMERALS, OPPOSITES, STOP
 
-OPPOSITES = (
-    ("increase", "decrease"), ("increase", "reduce"), ("raise", "lower"), ("higher", "lower"), ("high", "low"),
-    ("more", "less"), ("most", "least"), ("before", "after"), ("better", "worse"), ("best", "worst"), ("early", "late"),
-    ("positive", "negative"), ("benign", "malignant"), ("acute", "chronic"), ("male", "female"), ("men", "women"),
-    ("minimum", "maximum"), ("allow", "forbid"), ("enable", "disable"), ("accept", "reject"), ("above", "below"),
-    ("significant", "insignificant"), ("effective", "ineffective"), ("common", "rare"), ("always", "never"),
-    ("safe", "dangerous"), ("true", "false"), ("longer", "shorter"), ("larger", "smaller"), ("superior", "inferior"),
-)
+SCOPE = 6
+"""Words that a negation reaches over, and that a comparison looks at on each side."""
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_]+(?:['’][^\W\d_]+)*|\d+(?:[.,]\d+)*")
 _NUMBER = re.compile(r"(?<![\w.])\.?\d+(?:[.,]\d+)*")
-_SPELLED = {
-    word: str(value)
-    for value, word in enumerate(
-        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen "
-        "nineteen twenty".split(),
-        start=2,
-    )
-} | {"thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "seventy": "70", "eighty": "80", "ninety": "90", "hundred": "100"}
+_CLAUSE = re.compile(r"(?:[.,](?!\d)|[;:!?()\n])|\bbut\b")
 
 
 def words(text: str) -> list[str]:
@@ -73,13 +46,13 @@ def stems(text: str) -> list[str]:
 
 def content(text: str) -> list[str]:
     """Stems of the words that carry meaning, in order, with repeats; figures are left to `numbers`."""
-    return [stem(word) for word in words(text) if word not in STOP and not word[0].isdigit()]
+    return [stem(word) for word in words(text) if word not in _NO_CONTENT and not word[0].isdigit()]
 
 
 def numbers(text: str) -> frozenset[str]:
     """Figures in one spelling: 1,000 and 1000, .05 and 0.05, "two" and 2 are the same."""
     found = {_normal(match) for match in _NUMBER.findall(text)}
-    found.update(_SPELLED[word] for word in words(text) if word in _SPELLED)
+    found.update(NUMERALS[word] for word in words(text) if word in NUMERALS)
     return frozenset(found)
 
 
@@ -94,21 +67,32 @@ def names(sentence: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def negated(text: str) -> frozenset[str]:
-    """Stems that a negation covers."""
-    found: set[str] = set()
-    for clause in re.split(r"[.,;:!?()\n]|\bbut\b", text.casefold()):
+def polarity(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Stems and figures that a text affirms, and those that a negation covers; a stem can be in both."""
+    affirmed: set[str] = set()
+    denied: set[str] = set()
+    for clause in _CLAUSE.split(text.casefold()):
         reach = 0
         tokens = words(clause)
         for position, word in enumerate(tokens):
             if word.replace("'", "") in NEGATORS or word.endswith("n't"):
                 only = position + 1 < len(tokens) and tokens[position + 1] == "only"
                 reach = 0 if only else SCOPE
-            elif reach:
-                reach -= 1
-                if word not in STOP:
-                    found.add(stem(word))
-    return frozenset(found)
+            elif word not in STOP:
+                (denied if reach else affirmed).add(stem(word))
+            reach = max(0, reach - 1)
+    return frozenset(affirmed), frozenset(denied)
+
+
+def compared(text: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Stems on the left and on the right of "than", a few words each; empty without a comparison."""
+    tokens = words(text)
+    if "than" not in tokens:
+        return frozenset(), frozenset()
+    middle = tokens.index("than")
+    sides = tokens[max(0, middle - SCOPE) : middle], tokens[middle + 1 : middle + 1 + SCOPE]
+    left, right = (frozenset(stem(word) for word in side if word not in STOP) for side in sides)
+    return left - right, right - left
 
 
 def opposed(claim: frozenset[str], evidence: frozenset[str]) -> bool:
@@ -131,3 +115,4 @@ def _normal(number: str) -> str:
     whole, _, fraction = plain.partition(".")
     fraction = fraction.rstrip("0")
     return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
+_NO_CONTENT = STOP | frozenset(NUMERALS)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,8 @@ class Catalog:
         except sqlite3.DatabaseError as error:
             self.connection.close()
             raise IntegrityError(
-                f"{path} cannot be read as a catalog: {error}", hint="restore it from a backup, or add the documents again"
+                f"{path} cannot be read as a catalog: {error}",
+                hint="restore it from a backup, or add the documents again",
             ) from error
 
     def _prepare(self, create: bool) -> None:
@@ -123,10 +124,7 @@ class Catalog:
 
     def vectors(self, space: str, rowids: NDArray[np.int64] | None = None) -> tuple[NDArray[np.int64], Vectors]:
         """Row ids and unit vectors of the live passages that have a vector in a space, in rowid order."""
-        head = (
-            "SELECT p.rowid, v.vector FROM passages p"
-            " JOIN vectors v ON v.text_hash = p.text_hash AND v.space = ?"
-        )
+        head = "SELECT p.rowid, v.vector FROM passages p JOIN vectors v ON v.text_hash = p.text_hash AND v.space = ?"
         rows = list(self._over(head, "p.rowid", rowids, space))
         if not rows:
             return np.empty(0, np.int64), np.empty((0, 0), np.float32)
@@ -151,7 +149,7 @@ class Catalog:
 
     def _over(
         self, head: str, column: str, rowids: NDArray[np.int64] | None, *parameters: object
-    ) -> Iterator[tuple[object, ...]]:
+    ) -> Iterator[tuple[Any, ...]]:
         """Run a SELECT over all rows, or over given row ids in batches, ordered by `column`."""
         if rowids is None:
             yield from self.connection.execute(f"{head} ORDER BY {column}", parameters)

@@ -34,9 +34,7 @@ def text_hash(passage: Passage) -> bytes:
     return hashlib.sha256(passage.embedded_text.encode()).digest()[:16]
 
 
-def add(
-    catalog: Catalog, document: Document, passages: Sequence[Passage], removals: Sequence[Removal] = ()
-) -> None:
+def add(catalog: Catalog, document: Document, passages: Sequence[Passage], removals: Sequence[Removal] = ()) -> None:
     """Insert a document with its passages, inside the caller's transaction. One that is there already is left alone."""
     run = catalog.connection.execute
     if run("SELECT 1 FROM documents WHERE id = ?", (document.id,)).fetchone():
@@ -67,7 +65,9 @@ def add(
 
 def set_source(catalog: Catalog, source: Source, outcome: str | Rejection) -> None:
     """Record what became of a source: the id of its document, or a rejection."""
-    document, code, reason = (None, outcome.code, outcome.reason) if isinstance(outcome, Rejection) else (outcome, "", "")
+    document, code, reason = (
+        (None, outcome.code, outcome.reason) if isinstance(outcome, Rejection) else (outcome, "", "")
+    )
     catalog.connection.execute(
         "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)",
         (source.path, source.sha256, source.size, source.mtime_ns, document, code, reason),
@@ -91,10 +91,11 @@ def drop_orphans(catalog: Catalog) -> int:
     for key in keys:
         run("DELETE FROM passages WHERE document = ?", (key,))
         run("DELETE FROM documents WHERE rowid = ?", (key,))
-    # A document that keeps another source is known by that source from now on.
+    # A document that keeps another source is known by that source from now on; an imported one keeps its row's id.
     run(
         "UPDATE documents SET external_id = (SELECT min(path) FROM sources s WHERE s.document = documents.id)"
-        " WHERE NOT EXISTS (SELECT 1 FROM sources s WHERE s.document = documents.id AND s.path = documents.external_id)"
+        " WHERE NOT EXISTS (SELECT 1 FROM sources s WHERE s.document = documents.id"
+        " AND (s.path = external_id OR substr(s.path, -length(external_id) - 1) = '#' || external_id))"
     )
     return len(keys)
 
@@ -131,6 +132,16 @@ def contexts(catalog: Catalog, rowids: Sequence[int], scores: Sequence[float]) -
     return result
 
 
+def by_rowid(catalog: Catalog, rowids: Sequence[int]) -> dict[int, Passage]:
+    """Passages by row id; those that are gone are left out."""
+    marks = ",".join("?" * len(rowids))
+    rows = catalog.connection.execute(
+        f"SELECT p.rowid, {_PASSAGE} FROM passages p JOIN documents d ON d.rowid = p.document WHERE p.rowid IN ({marks})",
+        tuple(rowids),
+    )
+    return {row[0]: _passage(row[1:]) for row in rows}
+
+
 def external_ids(catalog: Catalog) -> tuple[NDArray[np.int64], list[str]]:
     """Row id and document external id of every live passage, in rowid order."""
     rows = catalog.connection.execute(
@@ -158,8 +169,10 @@ def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDA
             clauses.append(f"{columns[key]} = ?")
             parameters.append(value)
         else:
-            clauses.append("EXISTS (SELECT 1 FROM json_tree(d.meta) j WHERE j.path IN ('$', '$.' || ?) AND "
-                           "(j.key = ? OR j.path = '$.' || ?) AND CAST(j.value AS TEXT) = ?)")
+            clauses.append(
+                "EXISTS (SELECT 1 FROM json_tree(d.meta) j WHERE j.path IN ('$', '$.' || ?) AND "
+                "(j.key = ? OR j.path = '$.' || ?) AND CAST(j.value AS TEXT) = ?)"
+            )
             parameters += [key, key, key, value]
     where = " AND ".join(clauses) or "1"
     rows = catalog.connection.execute(
@@ -179,19 +192,22 @@ def set_clusters(catalog: Catalog, clusters: dict[str, int]) -> None:
 
 def counts(catalog: Catalog) -> dict[str, Any]:
     """Numbers for `honed status`."""
-    one = lambda sql: int(catalog.connection.execute(sql).fetchone()[0])  # noqa: E731 - a word for one SELECT
+
+    def one(table: str) -> int:
+        return int(catalog.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
     rejected = catalog.connection.execute(
         "SELECT code, count(*) FROM sources WHERE code != '' GROUP BY code ORDER BY 2 DESC, 1"
     ).fetchall()
     removed = catalog.connection.execute("SELECT rule, count(*) FROM removals GROUP BY rule ORDER BY 1").fetchall()
     return {
-        "sources": one("SELECT count(*) FROM sources"),
-        "documents": one("SELECT count(*) FROM documents"),
-        "passages": one("SELECT count(*) FROM passages"),
+        "sources": one("sources"),
+        "documents": one("documents"),
+        "passages": one("passages"),
         "skipped": dict(rejected),
         "removed": dict(removed),
         "queries": dict(catalog.connection.execute("SELECT split, count(*) FROM queries GROUP BY split").fetchall()),
-        "qrels": one("SELECT count(*) FROM qrels"),
+        "qrels": one("qrels"),
     }
 
 

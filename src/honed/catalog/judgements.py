@@ -46,7 +46,7 @@ def queries(catalog: Catalog, split: Split, *, origins: Sequence[Origin] = ("imp
 
 
 def qrels(catalog: Catalog, split: Split | None = None) -> dict[str, dict[str, int]]:
-    """query id -> document external id -> grade, for one split or for all."""
+    """Query id -> document external id -> grade, for one split or for all."""
     rows = catalog.connection.execute(
         "SELECT r.query, r.document, r.grade FROM qrels r JOIN queries q ON q.id = r.query"
         " WHERE ? IS NULL OR q.split = ? ORDER BY r.query, r.document",

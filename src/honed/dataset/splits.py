@@ -42,7 +42,9 @@ def assign(
     draws = np.array([_unit_hash(f"{seed}:{key}") for key in keys])
     if "train" not in present or len(present) < 2:
         if present:
-            notes.append(f"Only {', '.join(sorted(present))} was given: the queries were split anew, 60/20/20 by cluster.")
+            notes.append(
+                f"Only {', '.join(sorted(present))} was given: the queries were split anew, 60/20/20 by cluster."
+            )
         names: list[Split] = ["train" if draw < 0.6 else "dev" if draw < 0.8 else "test" for draw in draws]
         return Assignment(tuple(names), tuple(notes))
     missing: Split = "dev" if "dev" not in present else "test"
@@ -60,7 +62,9 @@ def _cluster_keys(queries: Sequence[str], clusters: NDArray[np.int64]) -> tuple[
     sizes = Counter(clusters.tolist())
     if sizes and max(sizes.values()) > GIANT * len(queries):
         share = max(sizes.values()) / len(queries)
-        note = f"One cluster holds {share:.0%} of the queries: split by query instead, so test and train share documents."
+        note = (
+            f"One cluster holds {share:.0%} of the queries: split by query instead, so test and train share documents."
+        )
         return list(queries), [note]
     first: dict[int, str] = {}
     for query, cluster in zip(queries, clusters.tolist(), strict=True):

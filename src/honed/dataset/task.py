@@ -48,6 +48,7 @@ class Task:
         rowids: [p] row ids of all live passages, ascending.
         documents: External id of each document.
         passage_document: [p] index into `documents`.
+        document_clusters: [documents] label of each document's cluster.
         splits: The labelled queries.
         origin: `proxy` when titles stand in for labels.
         notes: What a reader of the verdict should know about the data.
@@ -56,6 +57,7 @@ class Task:
     rowids: NDArray[np.int64]
     documents: tuple[str, ...]
     passage_document: NDArray[np.int64]
+    document_clusters: NDArray[np.int64]
     splits: dict[Split, Labelled]
     origin: LabelOrigin
     notes: tuple[str, ...] = ()
@@ -87,7 +89,7 @@ def load_task(catalog: Catalog) -> Task:
             {index[name]: grade for name, grade in all_qrels[query.id].items() if name in index} for query in queries
         )
         splits[split] = Labelled(queries, relevant, query_clusters(relevant, clusters))
-    return Task(rowids, tuple(index), passage_document, splits, origin)
+    return Task(rowids, tuple(index), passage_document, clusters, splits, origin)
 
 
 def _document_clusters(catalog: Catalog, index: dict[str, int]) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ _INK, _SOFT, _LINE, _GAIN, _LOSS, _PAPER = (f"#01020{number}" for number in rang
 _VARIABLES = {_INK: "--ink", _SOFT: "--soft", _LINE: "--line", _GAIN: "--gain", _LOSS: "--loss", _PAPER: "--paper"}
 _NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
 _WIDTH = 7.6  # inches of 72 units; the page scales it to its column, which makes 9 units 13 pixels
-_LABEL = 46  # characters of a row's name that fit into the left margin
+_LABEL = 36  # characters of a row's name that fit into the left margin
 _STEPS = 600  # points of the gains curve: more would only add bytes
 _STYLE: dict[str, Any] = {
     "svg.fonttype": "none",  # text stays text: searchable, and set in the page's own type

@@ -140,17 +140,14 @@ def _notes(comparison: Comparison, primary: Paired, gate: GateSettings) -> list[
     if comparison.general is None:
         notes.append("The general probe was not run.")
     unsure = [
-        part
+        f"'{part.name}' ({points(part.paired.delta)}, {plural(part.paired.queries, 'query', 'queries')})"
         for part in comparison.slices
         if part.paired.queries >= gate.min_slice_queries
         and part.paired.delta < -gate.max_slice_drop
         and part.paired.ci95[1] >= 0
     ]
-    notes += [
-        f"Watch '{part.name}': it falls by {points(-part.paired.delta)}, which with "
-        f"{plural(part.paired.queries, 'query', 'queries')} may be chance."
-        for part in unsure
-    ]
+    if unsure:
+        notes.append(f"Keep an eye on slices that fall, though perhaps by chance: {', '.join(unsure)}.")
     if comparison.test_reads > 1:
         notes.append(
             f"This test set has been read {comparison.test_reads} times, so the gate asks for "

@@ -48,9 +48,7 @@ def build_slices(
             )
     groups = _terciles([len(_words(query.text)) for query in queries], "length", "words")
     if overlaps is not None:
-        groups += _terciles(
-            [round(100 * share) for share in overlaps], "overlap with the relevant text", "% of the words"
-        )
+        groups += _terciles([round(100 * share) for share in overlaps], "word overlap", "%")
     if relevant is not None:
         groups += _terciles(list(relevant), "relevant documents", "")
     groups += _metadata(queries)

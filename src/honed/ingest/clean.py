@@ -19,9 +19,36 @@ _TAGS = range(0xE0020, 0xE007F)
 _LINE_BREAKS = re.compile("\r\n|[\r\u000c\u0085\u2028\u2029]")
 _SPACES = re.compile(r"[^\S\n]+")
 _HYPHEN = re.compile(r"(\w+)[-\u2010]\n\s*([a-zà-öø-ÿ]\w*)")
-_KEEP_HYPHEN = frozenset("all anti co cross e ex half inter mid multi non off on one over post pre self semi sub two well".split())
+_KEEP_HYPHEN = frozenset(
+    [
+        "all",
+        "anti",
+        "co",
+        "cross",
+        "e",
+        "ex",
+        "half",
+        "inter",
+        "mid",
+        "multi",
+        "non",
+        "off",
+        "on",
+        "one",
+        "over",
+        "post",
+        "pre",
+        "self",
+        "semi",
+        "sub",
+        "two",
+        "well",
+    ]
+)
 _DIGITS = re.compile(r"\d+")
-_PAGE_NUMBER = re.compile(r"(?:page\s*)?[-–—\[(]*\s*(?:\d{1,4}|[ivxlc]{1,6})\s*[-–—\])]*(?:\s*(?:of|/)\s*\d{1,4})?", re.I)
+_PAGE_NUMBER = re.compile(
+    r"(?:page\s*)?[-–—\[(]*\s*(?:\d{1,4}|[ivxlc]{1,6})\s*[-–—\])]*(?:\s*(?:of|/)\s*\d{1,4})?", re.I
+)
 _LONE_NUMBER = re.compile(r"[-–—\[( ]*(\d{1,4})[-–—\]) ]*")
 _ITEM = re.compile(r"\s*(?:[-•▪◦●■*–]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,4})[.)])\s")
 _EDGE_LINES = 3
@@ -39,10 +66,12 @@ def clean(parsed: Parsed) -> tuple[Parsed, tuple[Removal, ...]]:
     was there before goes.
     """
     removals: list[Removal] = []
-    blocks = [replace(block, text=_plain(block.text, removals), headings=_headings(block.headings)) for block in parsed.blocks]
+    blocks = [
+        replace(block, text=_plain(block.text, removals), headings=_headings(block.headings)) for block in parsed.blocks
+    ]
     blocks = _without_running_lines(blocks, removals)
     if parsed.media_type == "application/pdf" or parsed.media_type.startswith("image/"):
-        blocks = _joined_over_pages([replace(block, text=_unwrapped(block.text)) for block in _dehyphenated(blocks)])
+        blocks = _joined_sentences([replace(block, text=_unwrapped(block.text)) for block in _dehyphenated(blocks)])
     blocks = _without_duplicates(blocks, removals)
     title = " ".join(normalised(parsed.title).split())
     return replace(parsed, title=title, blocks=tuple(blocks)), tuple(removals)
@@ -65,14 +94,15 @@ def _plain(text: str, removals: list[Removal]) -> str:
         codes = dict.fromkeys(f"U+{ord(char):04X}" for char in sorted(set(text) - set(seen)))
         detail = f"{len(text) - len(seen)} invisible characters: {', '.join(list(codes)[:10])}"
         removals.append(Removal("empty", hidden, f"{detail}; they spell what is shown here" if hidden else detail))
-    lines = (_SPACES.sub(" ", line[_indent(line) :]).rstrip() for line in seen.split("\n"))
+    lines = (_SPACES.sub(" ", line.lstrip(" ")).rstrip() for line in seen.split("\n"))
     kept = [" " * _indent(line) + rest for line, rest in zip(seen.split("\n"), lines, strict=True)]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(line if line.strip() else "" for line in kept)).strip("\n")
 
 
 def _indent(line: str) -> int:
-    """Leading blanks, which mean something in lists and code."""
-    return len(line) - len(line.lstrip(" "))
+    """Leading blanks, which mean something in lists and code; more than a dozen only came from a page's layout."""
+    blanks = len(line) - len(line.lstrip(" "))
+    return blanks if blanks <= 12 else 0
 
 
 def _without_running_lines(blocks: Sequence[Block], removals: list[Removal]) -> list[Block]:
@@ -89,7 +119,9 @@ def _without_running_lines(blocks: Sequence[Block], removals: list[Removal]) -> 
     outer = {place for places in pages.values() for place in (places[0], places[-1])}
     needed = max(_LEAST_PAGES, _REPEATED_ON * len(pages))
     doomed = {
-        place[:2] for place in edges if counts[_shape(place[2])] >= needed or (place in outer and _PAGE_NUMBER.fullmatch(place[2].strip()))
+        place[:2]
+        for place in edges
+        if counts[_shape(place[2])] >= needed or (place in outer and _PAGE_NUMBER.fullmatch(place[2].strip()))
     }
     return [kept for index, block in enumerate(blocks) if (kept := _without_lines(block, index, doomed, removals))]
 
@@ -150,15 +182,14 @@ def _unwrapped(text: str) -> str:
     return "".join(pieces)
 
 
-def _joined_over_pages(blocks: Sequence[Block]) -> list[Block]:
-    """A sentence that goes on at the top of the next page is one paragraph, on the page where it begins."""
+def _joined_sentences(blocks: Sequence[Block]) -> list[Block]:
+    """A sentence that goes on after a page's end, or after a line taken out, is one paragraph on its first page."""
     joined: list[Block] = []
     for block in blocks:
         last = joined[-1] if joined else None
         if (
             last
             and last.kind == block.kind == "text"
-            and last.page != block.page
             and last.headings == block.headings
             and last.text[-1:] not in ".!?:;|"
             and block.text[:1].islower()

@@ -16,6 +16,8 @@ from honed.ingest import landlock, seccomp
 from honed.ingest.limits import Limits
 
 _PR_SET_PDEATHSIG = 1
+_SLACK = 16 << 20
+"""Library pages that are mapped already and are touched while parsing; measured: 3 MB."""
 _CLONE_NEWNET, _CLONE_NEWUSER = 0x40000000, 0x10000000
 
 
@@ -39,9 +41,13 @@ class Protection:
         return self.landlock_abi > 0 and (self.seccomp or self.network_namespace)
 
     def __str__(self) -> str:
-        landlock_says = f"Landlock {self.landlock_abi}" if self.landlock_abi else "no Landlock (parsers could read files)"
+        landlock_says = (
+            f"Landlock {self.landlock_abi}" if self.landlock_abi else "no Landlock (parsers could read files)"
+        )
         calls = "seccomp" if self.seccomp else "no seccomp"
-        network = "no network" if self.network_namespace else "network closed by seccomp" if self.seccomp else "open network"
+        network = (
+            "no network" if self.network_namespace else "network closed by seccomp" if self.seccomp else "open network"
+        )
         return f"resource limits, {landlock_says}, {calls}, {network}"
 
     def as_dict(self) -> dict[str, int | bool]:
@@ -54,7 +60,7 @@ def leave_the_network() -> bool:
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)
-    return libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0
+    return any(libc.unshare(flags) == 0 for flags in (_CLONE_NEWNET, _CLONE_NEWUSER | _CLONE_NEWNET))
 
 
 def what_is_possible(*, network_namespace: bool) -> Protection:
@@ -73,7 +79,7 @@ def confine(limits: Limits, *, server: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
-    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
     _limit_memory(limits.memory_bytes)
     # The kernel does not hold root to NPROC; there the seccomp filter refuses processes.
     resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
@@ -101,7 +107,7 @@ def _die_with(server: int) -> None:
 def _limit_memory(memory: int) -> None:
     """Limit address space, because RSS cannot be limited: what the libraries map but never touch is not counted."""
     mapped, resident = _memory()
-    budget = mapped + max(memory - resident, memory // 4)
+    budget = mapped + max(memory - resident - _SLACK, memory // 4)
     resource.setrlimit(resource.RLIMIT_AS, (budget, budget))
 
 

@@ -12,12 +12,13 @@ class Limits:
     """Bounds on one sandboxed parse.
 
     Attributes:
-        wall_seconds: Real time. Stretched up to fourfold while the parse gets less than half a core, so that a busy
+        wall_seconds: Real time. Stretched up to twentyfold while the parse gets less than half a core, so that a busy
             machine rejects no honest file.
         cpu_seconds: Processor time, whole seconds.
         memory_bytes: Memory beyond the warm server's libraries, which are shared and not counted twice.
         file_bytes: Size of the source.
         output_bytes: Size of the result as JSON.
+        blocks: Paragraphs, lists and tables of one parse.
         pages: Pages of one document; long documents are read in several parses, each within these limits.
     """
 
@@ -26,6 +27,7 @@ class Limits:
     memory_bytes: int = 512 * MIB
     file_bytes: int = 256 * MIB
     output_bytes: int = 64 * MIB
+    blocks: int = 250_000
     pages: int = 20_000
 
 

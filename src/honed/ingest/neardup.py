@@ -55,7 +55,9 @@ def _signatures(words: Sequence[Sequence[str]]) -> Signatures:
     from rensa import RMinHash
 
     vocabulary: dict[str, int] = {}
-    rows = [_shingles(np.fromiter((_hash(word, vocabulary) for word in found), np.uint64, len(found))) for found in words]
+    rows = [
+        _shingles(np.fromiter((_hash(word, vocabulary) for word in found), np.uint64, len(found))) for found in words
+    ]
     offsets = np.zeros(len(rows) + 1, np.uint64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
     matrix = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(rows), offsets, _PERMUTATIONS, _SEED)

@@ -7,9 +7,8 @@ from typing import Literal
 
 from honed.types import Block
 
-
-_LABEL = re.compile(r"(?:exhibit|annex|appendix|schedule|attachment)\b.{0,12}", re.I)
-"""What stands above a title without being one: "Exhibit 10.1"."""
+_LABEL = re.compile(r"(?:exhibit|annex|appendix|schedule|attachment)\b.{0,12}|\d+(?:\.\d+)*[.)]?\s.*", re.I)
+"""Headings that are not a document's title: "Exhibit 10.1", "3. Term of Lease"."""
 
 
 class Outline:
@@ -36,7 +35,7 @@ class Outline:
             self._keep_bare()
         self._path = [*parent, (level, text)]
         self._bare = (tuple(name for _, name in parent), text, page)
-        if not self.title or _LABEL.fullmatch(self.title):
+        if not self.title and not _LABEL.fullmatch(text):
             self.title = text
 
     def add(self, text: str, *, kind: Literal["text", "table"] = "text", page: int | None = None) -> None:

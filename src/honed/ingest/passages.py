@@ -13,7 +13,9 @@ from honed.types import Block, Parsed, Passage
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])[\"'”’)\]]*\s+(?=[\"'“‘(\[]?[A-ZÀ-ÞΑ-ΩА-Я0-9])|(?<=[。！？])")
 _CLAUSE_END = re.compile(r"(?<=[;:,])\s+")
-_ABBREVIATION = re.compile(r"(?:\b(?:[A-Z]|[a-z]\.[a-z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nos|vs|etc|Inc|Ltd|Co|Corp|Fig|Sec|Art|al|approx|e\.g|i\.e|cf|bzw|Nr)\.|^\W*\w{1,3}\.)$")
+_ABBREVIATION = re.compile(
+    r"(?:\b(?:[A-Z]|[a-z]\.[a-z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nos|vs|etc|Inc|Ltd|Co|Corp|Fig|Sec|Art|al|approx|e\.g|i\.e|cf|bzw|Nr)\.|^\W*\w{1,3}\.)$"
+)
 _RULE = re.compile(r"\|(?:\s*:?-+:?\s*\|)+\s*$")
 
 
@@ -43,7 +45,9 @@ def split_passages(parsed: Parsed, document: str, *, max_words: int = 160) -> li
         pieces = [piece for block in blocks for piece in _pieces(block, max_words)]
         for text, page in _packed(pieces, max_words):
             ordinal = len(passages)
-            passages.append(Passage(_id(document, ordinal, text), document, ordinal, parsed.title, text, headings, page))
+            passages.append(
+                Passage(_id(document, ordinal, text), document, ordinal, parsed.title, text, headings, page)
+            )
     return passages
 
 

@@ -37,7 +37,9 @@ class Sandbox:
         ocr: Recognise text; by default, if rapidocr is installed.
     """
 
-    def __init__(self, limits: Limits = PARSE_LIMITS, *, ocr_limits: Limits = OCR_LIMITS, ocr: bool | None = None) -> None:
+    def __init__(
+        self, limits: Limits = PARSE_LIMITS, *, ocr_limits: Limits = OCR_LIMITS, ocr: bool | None = None
+    ) -> None:
         self.limits = limits
         self.ocr_limits = ocr_limits
         self.ocr = importlib.util.find_spec("rapidocr") is not None if ocr is None else ocr
@@ -48,7 +50,9 @@ class Sandbox:
     def __enter__(self) -> Sandbox:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:

@@ -26,9 +26,10 @@ from honed.ingest.confine import confine, leave_the_network, what_is_possible
 from honed.ingest.limits import Limits
 from honed.ingest.parse import Job, read, reader
 from honed.ingest.wire import Outcome, encode
+from honed.types import Parsed
 
 _STARVED = 0.5
-_STRETCH = 4
+_STRETCH = 20
 
 
 @dataclass(slots=True)
@@ -163,6 +164,8 @@ def _outcome(parse: Callable[[io.BufferedReader], Outcome], source: io.BufferedR
     outcome: Outcome
     try:
         outcome = parse(source)
+        if isinstance(outcome, Parsed) and len(outcome.blocks) > limits.blocks:
+            outcome = rejection("output", f"{len(outcome.blocks)} blocks")
     except Refused as refused:
         outcome = rejection(refused.code, refused.detail)
     except MemoryError:

@@ -19,7 +19,31 @@ _DENIED = (
     "pidfd_send_signal io_uring_setup"
 )
 _X86_64 = (41, 53, 49, 50, 42, 44, 59, 322, 62, 200, 101, 272, 308, 165, 321, 323, 310, 311, 298, 250, 248, 249, 304)
-_AARCH64 = (198, 199, 200, 201, 203, 206, 221, 281, 129, 130, 117, 97, 268, 40, 280, 282, 270, 271, 241, 219, 217, 218, 265)
+_AARCH64 = (
+    198,
+    199,
+    200,
+    201,
+    203,
+    206,
+    221,
+    281,
+    129,
+    130,
+    117,
+    97,
+    268,
+    40,
+    280,
+    282,
+    270,
+    271,
+    241,
+    219,
+    217,
+    218,
+    265,
+)
 _SAME_EVERYWHERE = (438, 424, 425)
 _FORK, _VFORK, _CLONE3 = 57, 58, 435
 _MACHINES = {
@@ -34,7 +58,12 @@ _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 
 
 class _Instruction(ctypes.Structure):
-    _fields_: ClassVar = [("code", ctypes.c_uint16), ("yes", ctypes.c_uint8), ("no", ctypes.c_uint8), ("k", ctypes.c_uint32)]
+    _fields_: ClassVar = [
+        ("code", ctypes.c_uint16),
+        ("yes", ctypes.c_uint8),
+        ("no", ctypes.c_uint8),
+        ("k", ctypes.c_uint32),
+    ]
 
 
 class _Program(ctypes.Structure):

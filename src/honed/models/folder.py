@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ Pooling = Literal["mean", "cls"]
 JSON_LIMIT = 64 * 1024 * 1024
 """The largest tokenizers in use take 20 MB."""
 
-_NEW_PATHS = {
+NEW_PATHS = {
     "Transformer": "sentence_transformers.base.modules.transformer",
     "Pooling": "sentence_transformers.sentence_transformer.modules.pooling",
     "Normalize": "sentence_transformers.base.modules.normalize",
@@ -35,7 +36,7 @@ _NEW_PATHS = {
 }
 MODULE_TYPES: dict[str, str] = {
     path: name
-    for name, new in _NEW_PATHS.items()
+    for name, new in NEW_PATHS.items()
     for path in (
         f"{new}.{name}",
         f"sentence_transformers.models.{name}",
@@ -96,7 +97,7 @@ class Tower:
         """sha256 over weights, tokenizer and everything in the settings that changes a vector."""
         settings = {key: self.config.get(key) for key in ENCODER_KEYS}
         settings |= {"pooling": self.pooling, "max_tokens": self.max_tokens, "lowercase": self.lowercase}
-        settings |= {"weights": sha256_file(self.weights_path), "tokenizer": sha256_file(self.tokenizer_path)}
+        settings |= {"weights": _file_digest(self.weights_path), "tokenizer": _file_digest(self.tokenizer_path)}
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -118,6 +119,17 @@ class ModelFolder:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def _file_digest(path: Path) -> str:
+    """sha256 of a file, computed once a process as long as nobody writes to it."""
+    stat = path.stat()
+    return _unchanged_digest(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+
+
+@lru_cache(maxsize=64)
+def _unchanged_digest(path: Path, *_state: int) -> str:
+    return sha256_file(path)
+
+
 def digest(folder: Path) -> str:
     """sha256 of a model folder: weights, tokenizers, pooling and prompts; not its notes, names or versions."""
     return open_folder(folder).digest
@@ -131,7 +143,9 @@ def open_folder(folder: Path) -> ModelFolder:
         InputError: It holds pickled weights, code, or modules that are not known here.
     """
     if not folder.is_dir():
-        raise MissingError(f"There is no model folder {folder}.", hint="give a folder in the layout of sentence-transformers")
+        raise MissingError(
+            f"There is no model folder {folder}.", hint="give a folder in the layout of sentence-transformers"
+        )
     modules = _modules(folder)
     router = next((path for kind, path in modules if kind == "Router"), None)
     if router is None:
@@ -172,19 +186,21 @@ def _read_json(path: Path, *, optional: bool) -> Any:
 
 def _modules(folder: Path) -> list[tuple[str, Path]]:
     """Kind and path of each module. A folder without modules.json is a bare encoder, pooled by the mean."""
-    entries = _read_json(folder / "modules.json", optional=True) or [{"type": "sentence_transformers.models.Transformer"}]
+    entries = _read_json(folder / "modules.json", optional=True) or [
+        {"type": "sentence_transformers.models.Transformer"}
+    ]
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InputError(f"{folder / 'modules.json'} is not a list of modules.")
     return [(_kind(entry.get("type")), inside(folder, entry.get("path", ""))) for entry in entries]
 
 
 def _kind(written: object) -> str:
-    if written not in MODULE_TYPES:
+    if not isinstance(written, str) or written not in MODULE_TYPES:
         raise InputError(
             f"The model has a module of type '{written}', which is not run here.",
             hint="use a model of Transformer, Pooling and Normalize, or serve it and name it openai:MODEL@URL",
         )
-    return MODULE_TYPES[str(written)]
+    return MODULE_TYPES[written]
 
 
 def inside(folder: Path, name: object) -> Path:
@@ -206,7 +222,9 @@ def _tower(folder: Path, modules: list[tuple[str, Path]]) -> Tower:
     path = modules[0][1]
     config = read_object(path / "config.json")
     if "auto_map" in config:
-        raise InputError(f"{path / 'config.json'} asks to run code that comes with the model (auto_map); it is refused.")
+        raise InputError(
+            f"{path / 'config.json'} asks to run code that comes with the model (auto_map); it is refused."
+        )
     if type(config.get("hidden_size")) is not int:
         raise InputError(f"{path / 'config.json'} does not say hidden_size as a whole number.")
     _check_files(path)
@@ -221,7 +239,7 @@ def _check_files(path: Path) -> None:
         pickles = sorted(file.name for suffix in ("bin", "pt", "pth", "ckpt") for file in path.glob(f"*.{suffix}"))
         if pickles:
             raise InputError(
-                f"The weights in {path} are a pickle ({pickles[0]}), which can run code when it is loaded; it is refused.",
+                f"The weights in {path} are a pickle ({pickles[0]}), which can run code when loaded; it is refused.",
                 hint="use a version of the model with model.safetensors",
             )
         if (path / "model.safetensors.index.json").is_file():
@@ -245,7 +263,9 @@ def _pooling(config: dict[str, Any]) -> Pooling:
         raise InputError("The model leaves its prompt out of the pooling (include_prompt), which is not done here.")
     if mode == "mean" or mode == "cls":
         return "mean" if mode == "mean" else "cls"
-    raise InputError(f"The model pools by '{mode}'; mean and cls are known.", hint="serve it and name it openai:MODEL@URL")
+    raise InputError(
+        f"The model pools by '{mode}'; mean and cls are known.", hint="serve it and name it openai:MODEL@URL"
+    )
 
 
 def _limits(path: Path, config: Mapping[str, Any]) -> tuple[int, bool]:
@@ -255,12 +275,11 @@ def _limits(path: Path, config: Mapping[str, Any]) -> tuple[int, bool]:
         if settings.get(key) is not None:
             raise InputError(f"{path / 'sentence_bert_config.json'} sets {key}, which is not known here.")
     tokenizer = read_object(path / "tokenizer_config.json", optional=True)
-    positions = config.get("max_position_embeddings", 512)
-    if config.get("model_type") in ("roberta", "xlm-roberta"):
-        positions -= config.get("pad_token_id", 1) + 1  # its positions begin after the padding's
-    wanted = settings.get("max_seq_length") or tokenizer.get("model_max_length") or positions
     try:
-        limit = min(int(wanted), int(positions))
+        positions = int(config.get("max_position_embeddings", 512))
+        if config.get("model_type") in ("roberta", "xlm-roberta"):
+            positions -= int(config.get("pad_token_id", 1)) + 1  # its positions begin after the padding's
+        limit = min(int(settings.get("max_seq_length") or tokenizer.get("model_max_length") or positions), positions)
     except (TypeError, ValueError, OverflowError):
         limit = 0
     if limit < 3:
@@ -274,12 +293,13 @@ def _routes(folder: Path, router: Path) -> tuple[Tower, Tower]:
     types, structure = config.get("types"), config.get("structure")
     if not isinstance(types, dict) or not isinstance(structure, dict) or not {"query", "document"} <= structure.keys():
         raise InputError(f"{router / 'router_config.json'} does not route queries and documents.")
-    if (config.get("parameters") or {}).get("route_mappings"):
+    parameters = config.get("parameters") or {}
+    if not isinstance(parameters, dict) or parameters.get("route_mappings"):
         raise InputError(f"{router / 'router_config.json'} has route mappings, which are not known here.")
     towers = []
     for route in ("query", "document"):
         names = structure[route]
-        if not isinstance(names, list) or not all(name in types for name in names):
+        if not isinstance(names, list) or not all(isinstance(name, str) and name in types for name in names):
             raise InputError(f"{router / 'router_config.json'} names modules that it does not describe.")
         towers.append(_tower(folder, [(_kind(types[name]), inside(router, name)) for name in names]))
     query, document = towers

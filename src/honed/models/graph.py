@@ -145,7 +145,7 @@ class _Graph:
     def constant(self, value: NDArray[Any], name: str) -> str:
         from onnx import numpy_helper
 
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def ints(self, *values: int) -> str:
@@ -174,8 +174,12 @@ class _Checked:
         try:
             value = self._weights[self._prefix + name].astype(np.float32, copy=False)
         except KeyError:
-            raise InputError(f"The model has no weight '{name}'.", hint="is this the encoder of its config.json?") from None
-        if len(shape) != value.ndim or any(want not in (-1, have) for want, have in zip(shape, value.shape, strict=True)):
+            raise InputError(
+                f"The model has no weight '{name}'.", hint="is this the encoder of its config.json?"
+            ) from None
+        if len(shape) != value.ndim or any(
+            want not in (-1, have) for want, have in zip(shape, value.shape, strict=True)
+        ):
             raise InputError(f"The weight '{name}' has the shape {list(value.shape)} instead of {list(shape)}.")
         return value
 
@@ -197,7 +201,7 @@ def _attention_bias(graph: _Graph, mask: str) -> str:
     return graph.node("Unsqueeze", graph.node("Mul", gone, graph.number(MASKED)), graph.ints(1, 2))
 
 
-def _layer(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias: str, name: str) -> str:  # noqa: PLR0913
+def _layer(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias: str, name: str) -> str:
     """Self-attention and feed-forward, each with its residual and norm."""
     mixed = _attention(graph, weights, shape, states, bias, f"{name}.attention.self")
     mixed = _linear(graph, weights, mixed, f"{name}.attention.output.dense", shape.hidden, shape.hidden)
@@ -209,7 +213,7 @@ def _layer(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias: st
     return _norm(graph, weights, shape, graph.node("Add", outer, states), f"{name}.output.LayerNorm")
 
 
-def _attention(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias: str, name: str) -> str:  # noqa: PLR0913
+def _attention(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias: str, name: str) -> str:
     """Multi-head attention before its output projection, [n, length, hidden]."""
     size = shape.hidden // shape.heads
     matrices = [weights(f"{name}.{part}.weight", shape.hidden, shape.hidden).T for part in ("query", "key", "value")]
@@ -229,7 +233,7 @@ def _attention(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias
     return graph.node("Reshape", mixed, graph.ints(0, 0, shape.hidden))
 
 
-def _linear(graph: _Graph, weights: _Checked, states: str, name: str, rows: int, columns: int) -> str:  # noqa: PLR0913
+def _linear(graph: _Graph, weights: _Checked, states: str, name: str, rows: int, columns: int) -> str:
     matrix = graph.constant(weights(f"{name}.weight", rows, columns).T, f"{name}.weight")
     product = graph.node("MatMul", states, matrix)
     return graph.node("Add", product, graph.constant(weights(f"{name}.bias", rows), f"{name}.bias"))

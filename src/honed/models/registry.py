@@ -6,14 +6,14 @@
     hash:256                        the baseline without a model
     openai:bge-m3@http://host/v1    a server; what follows `@` is its address
 
-Every backend is a class with `from_spec(spec, **options)`. Others add theirs as entry points `honed.<kind>`, named by backend.
+Every backend is a class with `from_spec(spec, **options)`. Others add theirs as
+entry points `honed.<kind>`, named by backend.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +61,11 @@ def backends(kind: str) -> dict[str, str]:
     Raises:
         UsageError: There is no such kind.
     """
-    if kind not in BACKENDS:
-        raise UsageError(f"There is no kind of model '{kind}'.", hint=f"one of: {', '.join(BACKENDS)}")
+    from importlib.metadata import entry_points  # 60 ms that a built-in backend does not pay
+
+    built_in = _built_in(kind)
     plugins = {point.name: point.value for point in entry_points(group=f"honed.{kind}")}
-    return plugins | BACKENDS[kind]
+    return plugins | built_in
 
 
 def parse(kind: str, text: str) -> Spec:
@@ -75,18 +76,15 @@ def parse(kind: str, text: str) -> Spec:
     Raises:
         UsageError: The backend is unknown or the name says nothing; the hint lists the backends.
     """
+    spec = _named(_built_in(kind), text) or _guess(kind, text)
+    if spec is not None:
+        return spec
     known = backends(kind)
-    head, colon, rest = text.partition(":")
-    if colon and head in known:
-        return _split(head, rest)
-    plain = text.partition("@")[0]
-    if plain in known:
-        return _split(plain, text[len(plain) :].removeprefix("@"), named=False)
-    guess = _guess(known, text)
-    if guess is None:
+    spec = _named(known, text)
+    if spec is None:
         listing = ", ".join(f"{name}:" for name in sorted(known)) or "none is installed"
         raise UsageError(f"'{text}' names no {kind}.", hint=f"start it with a backend ({listing}) or give a folder")
-    return _split(guess, text)
+    return spec
 
 
 def load(kind: str, spec: str, **options: Any) -> Any:
@@ -102,7 +100,8 @@ def load(kind: str, spec: str, **options: Any) -> Any:
         MissingError: A package or a model is missing; the hint is what to type.
     """
     parsed = parse(kind, spec)
-    module_name, _, attribute = backends(kind)[parsed.backend].partition(":")
+    target = BACKENDS[kind].get(parsed.backend) or backends(kind)[parsed.backend]
+    module_name, _, attribute = target.partition(":")
     try:
         backend = getattr(import_module(module_name), attribute)
     except ModuleNotFoundError as error:
@@ -114,23 +113,36 @@ def load(kind: str, spec: str, **options: Any) -> Any:
     return backend.from_spec(parsed, **options)
 
 
-def _split(backend: str, rest: str, *, named: bool = True) -> Spec:
+def _built_in(kind: str) -> dict[str, str]:
+    if kind not in BACKENDS:
+        raise UsageError(f"There is no kind of model '{kind}'.", hint=f"one of: {', '.join(BACKENDS)}")
+    return BACKENDS[kind]
+
+
+def _named(known: dict[str, str], text: str) -> Spec | None:
+    """A spec that begins with a backend, or is one."""
+    backend, colon, rest = text.partition(":")
+    if colon and backend in known:
+        return _split(backend, rest)
+    backend, _, revision = text.partition("@")
+    return Spec(backend, "", revision) if backend in known else None
+
+
+def _guess(kind: str, text: str) -> Spec | None:
+    """A spec whose backend its form tells."""
+    if kind == "generator" and text.partition("@")[0].endswith(".gguf"):
+        return _split("gguf", text)
+    if kind != "embedder":
+        return None
+    if text.startswith((".", "/", "~")) or (text and Path(text).is_dir()):
+        return _split("folder", text)
+    name = text.partition("@")[0]
+    return _split("hub", text) if name.count("/") == 1 and ":" not in name and all(name.split("/")) else None
+
+
+def _split(backend: str, rest: str) -> Spec:
     """Separate the revision, unless the whole is a path that exists."""
-    if not named:
-        return Spec(backend, "", rest)
-    if "@" not in rest or Path(rest).exists():
+    if "@" not in rest or Path(rest).expanduser().exists():
         return Spec(backend, rest)
     name, _, revision = rest.partition("@")
     return Spec(backend, name, revision)
-
-
-def _guess(known: dict[str, str], text: str) -> str | None:
-    """The backend of a name that does not say it."""
-    path = Path(text)
-    if text.endswith(".gguf") and "gguf" in known:
-        return "gguf"
-    if "folder" in known and (path.is_dir() or text.startswith((".", "/", "~"))):
-        return "folder"
-    if "hub" in known and text.count("/") == 1 and ":" not in text.partition("@")[0]:
-        return "hub"
-    return None

@@ -1,4 +1,4 @@
-"""Safetensors without the package: eight bytes of length, a JSON header, raw little-endian bytes. Read lazily, checked first."""
+"""Safetensors without the package: eight bytes of length, a JSON header, raw bytes. Checked at once, read on demand."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ class Weights(Mapping[str, NDArray[Any]]):
         return len(self._header)
 
 
-def write_weights(path: Path, tensors: Mapping[str, NDArray[Any]], *, metadata: Mapping[str, str] | None = None) -> None:
+def write_weights(
+    path: Path, tensors: Mapping[str, NDArray[Any]], *, metadata: Mapping[str, str] | None = None
+) -> None:
     """Write tensors as one safetensors file (types as they are; `metadata` defaults to what transformers expects).
 
     The caller makes the write atomic, usually by writing into a temporary folder that is renamed when complete.
@@ -106,4 +108,6 @@ def _check_layout(header: dict[str, dict[str, Any]], size: int) -> None:
 
 
 def _broken(path: Path, reason: str) -> IntegrityError:
-    return IntegrityError(f"{path} is not a readable safetensors file: {reason}.", hint="Fetch or copy the model again.")
+    return IntegrityError(
+        f"{path} is not a readable safetensors file: {reason}.", hint="Fetch or copy the model again."
+    )

@@ -12,7 +12,7 @@ from honed.ingest.codes import Refused
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
 from honed.ingest.parse.tables import markdown_tables
-from honed.ingest.parse.text import decode, preload_encodings, read_text
+from honed.ingest.parse.text import decode, preload_encodings
 from honed.types import Parsed
 
 _MOST_BYTES = 32 << 20
@@ -24,13 +24,63 @@ _DECLARED = re.compile(rb"<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*
 _OPENING = re.compile(r"<(/?)(?:div|span|b|i|em|font|table|ul|ol|blockquote|section)\b", re.I)
 
 _SKIPPED = frozenset(
-    "script style noscript template nav footer aside svg math iframe object embed form button select textarea input head "
-    "canvas audio video map dialog".split()
+    [
+        "script",
+        "style",
+        "noscript",
+        "template",
+        "nav",
+        "footer",
+        "aside",
+        "svg",
+        "math",
+        "iframe",
+        "object",
+        "embed",
+        "form",
+        "button",
+        "select",
+        "textarea",
+        "input",
+        "head",
+        "canvas",
+        "audio",
+        "video",
+        "map",
+        "dialog",
+    ]
 )
-_ROLES = frozenset("navigation banner contentinfo search complementary menu menubar toolbar dialog".split())
+_ROLES = frozenset(
+    ["navigation", "banner", "contentinfo", "search", "complementary", "menu", "menubar", "toolbar", "dialog"]
+)
 _BLOCKS = frozenset(
-    "address article blockquote body center dd details div dl dt fieldset figcaption figure hr html main p pre section "
-    "summary tbody td th thead tr".split()
+    [
+        "address",
+        "article",
+        "blockquote",
+        "body",
+        "center",
+        "dd",
+        "details",
+        "div",
+        "dl",
+        "dt",
+        "fieldset",
+        "figcaption",
+        "figure",
+        "hr",
+        "html",
+        "main",
+        "p",
+        "pre",
+        "section",
+        "summary",
+        "tbody",
+        "td",
+        "th",
+        "thead",
+        "tr",
+    ]
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
@@ -92,8 +142,9 @@ def _guarded(markup: str) -> str:
 def _tree(markup: str) -> etree._Element:
     parser = etree.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True, huge_tree=False)
     tree = etree.fromstring(markup.encode("utf-8", "replace"), parser)
-    if any("xcessive depth" in entry.message for entry in parser.error_log):
-        raise Refused("nesting")
+    for entry in parser.error_log:
+        if "limit exceeded" in entry.message or "xcessive depth" in entry.message:
+            raise Refused("nesting" if "depth" in entry.message else "bomb", entry.message)
     if tree is None:
         raise Refused("empty")
     return tree
@@ -142,9 +193,9 @@ class _Walker:
         self._flush_list()
 
     def _leaves_out(self, node: etree._Element) -> bool:
-        if node.tag in self._skipped or node.get("role") in _ROLES and "nav" in self._skipped:
+        if node.tag in self._skipped or (node.get("role") in _ROLES and "nav" in self._skipped):
             return True
-        if node.get("hidden") is not None or node.get("aria-hidden") == "true" and not node.tag == "body":
+        if node.get("hidden") is not None or (node.get("aria-hidden") == "true" and node.tag != "body"):
             return True
         if node.tag == "header" and "nav" in self._skipped:
             parent = node.getparent()

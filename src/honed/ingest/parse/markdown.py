@@ -17,6 +17,7 @@ from honed.types import Parsed
 
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n(?:---|\.\.\.)\n", re.S)
 _TITLE_LINE = re.compile(r"^title:\s*[\"']?(.+?)[\"']?\s*$", re.M | re.I)
+_DEEPEST = 100
 _TAG = re.compile(r"<!--.*?-->|<[^<>]*>", re.S)
 
 
@@ -40,7 +41,7 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
 
 
 def _reader() -> MarkdownIt:
-    return MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    return MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).enable(["table", "strikethrough"])
 
 
 def _walk(tokens: Sequence[Token], outline: Outline) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from honed.ingest.codes import Refused
 
@@ -29,13 +30,21 @@ def engine() -> Any:
         raise Refused("ocr-missing", str(error)) from error
     cv2.setNumThreads(1)
     logging.disable(logging.INFO)
-    return RapidOCR(
+    recogniser = RapidOCR(
         params={
             "EngineConfig.onnxruntime.intra_op_num_threads": 1,
             "EngineConfig.onnxruntime.inter_op_num_threads": 1,
             "Global.log_level": "error",
         }
     )
+    recogniser(_sample())  # it reads its models on first use
+    return recogniser
+
+
+def _sample() -> NDArray[np.uint8]:
+    picture = Image.new("RGB", (320, 64), "white")
+    ImageDraw.Draw(picture).text((10, 10), "Warm 123", fill="black", font=ImageFont.load_default(size=32))
+    return np.asarray(picture)
 
 
 def paragraphs(image: NDArray[np.uint8]) -> list[str]:
@@ -43,7 +52,13 @@ def paragraphs(image: NDArray[np.uint8]) -> list[str]:
     result = engine()(image)
     if result.txts is None or result.boxes is None:
         return []
-    rows = _rows([(box, text) for box, text, score in zip(result.boxes, result.txts, result.scores, strict=True) if score > _SURE])
+    rows = _rows(
+        [
+            (box, text)
+            for box, text, score in zip(result.boxes, result.txts, result.scores, strict=True)
+            if score > _SURE
+        ]
+    )
     found: list[list[str]] = []
     bottom = height = 0.0
     for top, low, text in rows:

@@ -144,5 +144,7 @@ def _title(document: pypdfium2.PdfDocument, outline: Outline, job: Job) -> str:
         title = " ".join(document.get_metadata_dict().get("Title", "").split())
     except pypdfium2.PdfiumError:
         title = ""
-    looks_like_one = " " in title and not title.lower().startswith("microsoft") and "." not in title[-5:] and len(title) < 200
+    looks_like_one = (
+        " " in title and not title.lower().startswith("microsoft") and "." not in title[-5:] and len(title) < 200
+    )
     return title if looks_like_one else outline.title or job.stem

@@ -75,7 +75,7 @@ class Guard:
             return 0
         key = getattr(reference, "idnum", id(form))
         if key in above:
-            return 0
+            raise LimitReachedError("a form draws itself")
         if key not in self._weights:
             self._weights[key] = self._weight([form], form.get("/Resources", resources), (*above, key))
         return self._weights[key]

@@ -6,14 +6,17 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from honed.ingest.outline import Outline
-from honed.ingest.parse.plain import heading_level
+from honed.ingest.parse.plain import add_paragraph, heading_level
 
 _LARGER = 1.12
 _GAP = 1.35
-_ITEM = re.compile(r"(?:[•▪◦●■–-]|\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]|\d{1,3}(?:\.\d{1,3})+\.?)\s")
+_CENTRED = 6
+_BULLET = re.compile(r"[•▪◦●■–-]\s")
+_NUMBERED = re.compile(r"(?:\(?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})[.)]|\d{1,3}(?:\.\d{1,3})+\.?)\s")
 _MOST_HEADING_WORDS = 16
 _MOST_LEVELS = 4
 
@@ -41,7 +44,7 @@ def add_lines(lines: Sequence[Line], outline: Outline) -> None:
         if level:
             outline.heading(level, text, page=paragraph[0].page)
         else:
-            outline.add(text, page=paragraph[0].page)
+            add_paragraph(text, outline, page=paragraph[0].page, above=len(sizes[:_MOST_LEVELS]))
 
 
 def _body_size(lines: Sequence[Line]) -> float:
@@ -70,7 +73,7 @@ def _paragraphs(lines: Sequence[Line]) -> list[list[Line]]:
 def _spacing(lines: Sequence[Line]) -> dict[int, float]:
     """The usual distance between two lines of each page."""
     steps: dict[int, list[float]] = {}
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in pairwise(lines):
         step = before.y - line.y
         if before.page == line.page and 0.5 * line.size < step < 4 * max(line.size, 1.0):
             steps.setdefault(line.page, []).append(step)
@@ -81,11 +84,13 @@ def _begins(line: Line, paragraph: Sequence[Line], spacing: float) -> bool:
     """Whether a line begins a paragraph after the given one."""
     last = paragraph[-1]
     step = last.y - line.y
+    if line.page == last.page and abs(step) < 0.3 * line.size and line.x > last.x:
+        return False  # the next cell of a table row
     if line.page != last.page or step < -0.5 * line.size or _rounded(line.size) != _rounded(last.size):
         return True
-    if spacing and step > _GAP * spacing:
+    if (spacing and step > _GAP * spacing) or line.x > last.x + _CENTRED * line.size:
         return True
-    if _ITEM.match(line.text) and (last.text[-1:] in ".;:" or line.x < last.x or len(paragraph) == 1 and last.bold):
+    if _BULLET.match(line.text) or (_NUMBERED.match(line.text) and last.text.endswith((".", ";", ":", " and", " or"))):
         return True
     if len(paragraph) == 1 and last.bold and not line.bold:
         return True
@@ -101,7 +106,11 @@ def _heading_sizes(paragraphs: Sequence[Sequence[Line]], body: float) -> list[fl
 
 def _is_short(paragraph: Sequence[Line]) -> bool:
     words = sum(len(line.text.split()) for line in paragraph)
-    return len(paragraph) <= 3 and words <= _MOST_HEADING_WORDS and any(c.isalpha() for line in paragraph for c in line.text)
+    return (
+        len(paragraph) <= 3
+        and words <= _MOST_HEADING_WORDS
+        and any(c.isalpha() for line in paragraph for c in line.text)
+    )
 
 
 def _level(paragraph: Sequence[Line], sizes: Sequence[float], *, is_last: bool) -> int:
@@ -112,6 +121,8 @@ def _level(paragraph: Sequence[Line], sizes: Sequence[float], *, is_last: bool) 
         return min(sizes.index(size) + 1, _MOST_LEVELS)
     line = paragraph[0].text.strip()
     by_words = heading_level(line) if len(paragraph) == 1 else 0
-    if by_words and (paragraph[0].bold or line.upper() == line or re.match(r"(?:article|section|chapter)\b", line, re.I)):
+    if by_words and (
+        paragraph[0].bold or line.upper() == line or re.match(r"(?:article|section|chapter)\b", line, re.I)
+    ):
         return min(len(sizes), _MOST_LEVELS) + by_words
     return 0

@@ -10,9 +10,43 @@ from honed.ingest.parse import Job
 from honed.ingest.parse.text import preload_encodings, read_text
 from honed.types import Parsed
 
-_NUMBER = re.compile(r"(?:(?:article|section|chapter|part|exhibit|appendix|annex)\s+)?((?:\d{1,2}|[IVXLC]{1,6}|[A-Z])(?:\.\d{1,2})*)[.):]?\s+", re.I)
+_NUMBER = re.compile(
+    r"(?:(?:article|section|chapter|part)\s+([\dIVXLC]+(?:\.\d{1,2})*)[.):]?|(\d{1,2}(?:\.\d{1,2})+|(?:\d{1,2}|[IVXLC]{1,6}|[A-Z])(?=[.)]))[.)]?)\s+",
+    re.I,
+)
+_RUN_IN = re.compile(r"(?P<title>(?P<number>\S+(?:\s+\d[\d.]*)?)\s+[A-Z][^.:\n]{2,70})[.:]\s")
 _NAMED = re.compile(r"(?:article|section|chapter|part|exhibit|appendix|annex|schedule)\s+[\w.-]{1,8}\b", re.I)
-_SMALL_WORDS = frozenset("a an and as at by de del der die du for from if in is it la of on or per the to und vs with".split())
+_SMALL_WORDS = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "as",
+        "at",
+        "by",
+        "de",
+        "del",
+        "der",
+        "die",
+        "du",
+        "for",
+        "from",
+        "if",
+        "in",
+        "is",
+        "it",
+        "la",
+        "of",
+        "on",
+        "or",
+        "per",
+        "the",
+        "to",
+        "und",
+        "vs",
+        "with",
+    ]
+)
 _MOST_WORDS = 12
 
 
@@ -29,14 +63,33 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
 def parse_text(text: str, job: Job) -> Parsed:
     """Paragraphs of a text that is already decoded."""
     outline = Outline()
-    paragraphs = [lines for part in re.split(r"\n[^\S\n]*(?:\n[^\S\n]*)+|\f", text) if (lines := part.strip("\n").rstrip()).strip()]
+    paragraphs = [
+        lines
+        for part in re.split(r"\n[^\S\n]*(?:\n[^\S\n]*)+|\f", text)
+        if (lines := part.strip("\n").rstrip()).strip()
+    ]
     for index, paragraph in enumerate(paragraphs):
         level = heading_level(paragraph) if index + 1 < len(paragraphs) else 0
         if level and not _lists_items(paragraphs, index):
             outline.heading(level, paragraph)
         else:
-            outline.add(paragraph)
+            add_paragraph(paragraph, outline)
     return Parsed(outline.title or job.stem, outline.finish(), job.media_type)
+
+
+def add_paragraph(text: str, outline: Outline, *, page: int | None = None, above: int = 0) -> None:
+    """Add a paragraph. One that begins "3. Term of Lease." opens a section of that name, and keeps the words.
+
+    Args:
+        text: The paragraph.
+        outline: Where to add it.
+        page: Its page.
+        above: The level of the headings that such a section belongs under.
+    """
+    run_in = _RUN_IN.match(text)
+    if run_in and (level := heading_level(run_in["title"])) and _NUMBER.match(text):
+        outline.heading(above + level, run_in["title"], page=page)
+    outline.add(text, page=page)
 
 
 def _lists_items(paragraphs: list[str], index: int) -> bool:
@@ -51,7 +104,7 @@ def _lists_items(paragraphs: list[str], index: int) -> bool:
 
 
 def heading_level(paragraph: str) -> int:
-    """1 to 4 for a line that looks like a heading, 0 for anything else."""
+    """1 for a line in capitals or with a name ("Annex B"), 2 and deeper for titles and numbers, 0 if it is no heading."""
     line = paragraph.strip()
     words = line.split()
     if "\n" in line or len(line) > 100 or len(words) > _MOST_WORDS or not any(char.isalpha() for char in line):
@@ -59,8 +112,8 @@ def heading_level(paragraph: str) -> int:
     number = _NUMBER.match(line)
     if number and len(words) > 1:
         rest = line[number.end() :].rstrip(".")
-        return 1 + number[1].count(".") if _is_title(rest) else 0
-    if line[-1] in ".,;:-" or not line[0].isupper():
+        return 2 + (number[1] or number[2]).count(".") if _is_title(rest) else 0
+    if max(map(len, words)) == 1 or line[-1] in ".,;:-" or not line[0].isupper():
         return 0
     if line.upper() == line or _NAMED.fullmatch(line):
         return 1

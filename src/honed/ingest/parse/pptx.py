@@ -46,7 +46,10 @@ def _slide(slide: etree._Element, number: int, outline: Outline) -> None:
     outline.heading(1, title or f"Slide {number}", page=number)
     for shape in shapes:
         if shape.tag == P + "graphicFrame":
-            rows = [[" ".join("\n".join(_lines(cell)).split()) for cell in row.iter(A + "tc")] for row in shape.iter(A + "tr")]
+            rows = [
+                [" ".join("\n".join(_lines(cell)).split()) for cell in row.iter(A + "tc")]
+                for row in shape.iter(A + "tr")
+            ]
             for table in markdown_tables(rows):
                 outline.add(table, kind="table", page=number)
         elif shape not in titles:

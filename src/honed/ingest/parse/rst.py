@@ -14,8 +14,33 @@ _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*$")
 _EXPLICIT = re.compile(r"\.\.(?:\s|$)")
 _DIRECTIVE = re.compile(r"\.\.\s+(?:\|[^|]+\|\s+)?([\w:.+-]+)::\s*(.*)$")
 _SPOKEN = frozenset(
-    "admonition attention caution danger error hint important note tip warning seealso topic sidebar versionadded "
-    "versionchanged deprecated epigraph rubric code code-block sourcecode parsed-literal list-table csv-table table".split()
+    [
+        "admonition",
+        "attention",
+        "caution",
+        "danger",
+        "error",
+        "hint",
+        "important",
+        "note",
+        "tip",
+        "warning",
+        "seealso",
+        "topic",
+        "sidebar",
+        "versionadded",
+        "versionchanged",
+        "deprecated",
+        "epigraph",
+        "rubric",
+        "code",
+        "code-block",
+        "sourcecode",
+        "parsed-literal",
+        "list-table",
+        "csv-table",
+        "table",
+    ]
 )
 _OPTION = re.compile(r"\s*:[\w -]+:(?:\s|$)")
 _ROLE = re.compile(r":[\w:+.-]+:`([^`<]*?)\s*(?:<[^`>]*>)?`")
@@ -89,7 +114,9 @@ def _paragraph(lines: list[str], at: int, outline: Outline) -> int:
 def _dedent(lines: list[str]) -> str:
     margins = [len(line) - len(line.lstrip()) for line in lines if line.strip()]
     margin = min(margins, default=0)
-    return "\n".join(line[margin:] if line[:margin].isspace() or not margin else line.lstrip() for line in lines).strip("\n")
+    return "\n".join(line[margin:] if line[:margin].isspace() or not margin else line.lstrip() for line in lines).strip(
+        "\n"
+    )
 
 
 def _words(text: str) -> str:

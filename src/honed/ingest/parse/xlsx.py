@@ -23,7 +23,7 @@ _BUILT_IN_DATES = frozenset([*range(14, 23), 45, 46, 47])
 _DATE_FORMAT = re.compile(r"[ymdhs]", re.I)
 _NOT_FORMAT = re.compile(r"\"[^\"]*\"|\\.|\[[^\]]*\]")
 _LETTERS = re.compile(r"([A-Z]{1,3})\d+$")
-_EPOCH = datetime(1899, 12, 30)  # noqa: DTZ001  (a spreadsheet's days have no zone)
+_EPOCH = datetime(1899, 12, 30)
 
 Cells = dict[int, str]
 
@@ -147,5 +147,7 @@ def _date_styles(package: Package) -> frozenset[int]:
             dates.add(int(form.get("numFmtId") or 0))
     styles = root.find(S + "cellXfs")
     return frozenset(
-        index for index, style in enumerate(styles if styles is not None else ()) if (style.get("numFmtId") or "") in map(str, dates)
+        index
+        for index, style in enumerate(styles if styles is not None else ())
+        if (style.get("numFmtId") or "") in map(str, dates)
     )

@@ -1,1 +1,1 @@
-"""Generators: a language model inside this process, a server that speaks the OpenAI protocol, and the prompt they share."""
+"""Generators: a language model in this process or behind the OpenAI protocol, and the prompt they share."""

@@ -40,7 +40,7 @@ class GgufHeader:
 
     @property
     def chat_template(self) -> str | None:
-        """The template that turns messages into a prompt; None for a model that was not taught to follow instructions."""
+        """The template that turns messages into a prompt; None for a model that was not taught to follow any."""
         value = self.metadata.get("tokenizer.chat_template")
         return value if isinstance(value, str) else None
 
@@ -63,7 +63,9 @@ def read_header(path: Path) -> GgufHeader:
     except OSError as error:
         raise MissingError(f"The model file {path} cannot be read: {error.strerror}.") from error
     except (struct.error, UnicodeDecodeError, ValueError) as error:
-        raise IntegrityError(f"The header of {path} is broken: {error}.", hint="Fetch or copy the model again.") from error
+        raise IntegrityError(
+            f"The header of {path} is broken: {error}.", hint="Fetch or copy the model again."
+        ) from error
 
 
 def _parse(data: mmap.mmap) -> GgufHeader:

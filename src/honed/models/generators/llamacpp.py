@@ -51,7 +51,9 @@ class LlamaCpp:
             raise MissingError("Running a language model needs the package 'xllamacpp'.", hint=RUNTIME_HINT)
         header = read_header(path)
         if header.chat_template is None:
-            raise UsageError(f"{path.name} has no chat template, so it cannot follow instructions.", hint="Take an -Instruct model.")
+            raise UsageError(
+                f"{path.name} has no chat template, so it cannot follow instructions.", hint="Take an -Instruct model."
+            )
         if header.context_length is not None and context > header.context_length:
             raise UsageError(f"{path.name} reads at most {header.context_length} tokens, not {context}.")
         self._path = path
@@ -108,7 +110,11 @@ class LlamaCpp:
 
         def work() -> None:
             request = {
-                "messages": list(messages), "max_tokens": max_tokens, "temperature": 0, "stop": STOP, "stream": True
+                "messages": list(messages),
+                "max_tokens": max_tokens,
+                "temperature": 0,
+                "stop": STOP,
+                "stream": True,
             }
             try:
                 server.handle_chat_completions(request, receive)
@@ -129,7 +135,7 @@ class LlamaCpp:
             worker.join()
 
     def _load(self) -> Any:
-        """The loaded model. llama.cpp comes as a server and insists on listening, so it gets a socket nobody can reach."""
+        """The loaded model. llama.cpp comes as a server that insists on listening: its socket is one nobody can reach."""
         with self._lock:
             if self._server is None:
                 import xllamacpp
@@ -142,7 +148,7 @@ class LlamaCpp:
         return self._server
 
     def _settings(self, xllamacpp: Any, address: Path) -> Any:
-        """llama.cpp's settings: one request at a time, nothing logged, nothing reachable, no cache beyond the context."""
+        """llama.cpp's settings: one request at a time, nothing logged, nothing reachable, no cache but the context."""
         settings = xllamacpp.CommonParams()
         settings.model.path = str(self._path)
         settings.n_ctx = self._context

@@ -93,7 +93,11 @@ class OpenAICompatible:
 
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         body = {
-            "model": self._model, "messages": list(messages), "max_tokens": max_tokens, "temperature": 0, "stream": True
+            "model": self._model,
+            "messages": list(messages),
+            "max_tokens": max_tokens,
+            "temperature": 0,
+            "stream": True,
         }
         written = 0
         try:
@@ -109,7 +113,9 @@ class OpenAICompatible:
             failure = self._failed(error, broken=written > 0)
             raise (failure if written else _Passing(failure)) from error
         except ValueError as error:
-            raise ServiceError(f"{self._host} did not answer with a chat stream: {error}.", hint=self._hint()) from error
+            raise ServiceError(
+                f"{self._host} did not answer with a chat stream: {error}.", hint=self._hint()
+            ) from error
         if not written:
             raise ServiceError(f"{self._host} answered with no text.", hint=self._hint())
 
@@ -122,7 +128,9 @@ class OpenAICompatible:
         if self._key:
             detail = detail.replace(self._key, "***")
         if status in (401, 403):
-            error = ServiceError(f"{self._host} refuses the key ({status}). {detail}".strip(), hint="Set HONED_API_KEY.")
+            error = ServiceError(
+                f"{self._host} refuses the key ({status}). {detail}".strip(), hint="Set HONED_API_KEY."
+            )
         else:
             error = ServiceError(f"{self._host} answered {status}. {detail}".strip(), hint=self._hint())
         if status == 429 or status >= 500:
@@ -134,10 +142,10 @@ class OpenAICompatible:
         return ServiceError(f"{self._host} {what} ({type(error).__name__}).", hint=self._hint())
 
     def _hint(self) -> str:
-        return f"Check that a server with the model '{self._model}' runs there, and that the address ends as it expects (/v1)."
+        return f"Check that a server with the model '{self._model}' runs there, and how its address ends (/v1)."
 
 
-class _Passing(Exception):  # noqa: N818 - a signal to try again, not an error that anybody sees
+class _Passing(Exception):
     """A failure that may pass: try again after `wait` seconds."""
 
     def __init__(self, error: ServiceError, *, wait: float = 0.0) -> None:

@@ -28,9 +28,13 @@ _SPECIAL = re.compile(
     r"|</?(?:start_of_turn|end_of_turn|bos|eos|pad|unk|think|tool_call|tool_response|passage)>",
     re.IGNORECASE,
 )
-_ROLE = re.compile(r"^[ \t#*>]*(?:system|assistant|user|human|instruction|response)[ \t*]*:[ \t*]*", re.IGNORECASE | re.MULTILINE)
+_ROLE = re.compile(
+    r"^[ \t#*>]*(?:system|assistant|user|human|instruction|response)[ \t*]*:[ \t*]*", re.IGNORECASE | re.MULTILINE
+)
 _MARKER = re.compile(r"\[\d{1,3}\]")
-_INVISIBLE = re.compile(r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+_INVISIBLE = re.compile(
+    r"[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]"
+)
 
 
 @dataclass(frozen=True, slots=True)

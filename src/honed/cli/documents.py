@@ -1,0 +1,156 @@
+"""init, add, import, label, status, compact: what goes into the catalog, and what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honed.cli.app import Json, app, session, workspace
+from honed.cli.output import Progress, columns, emit, tell
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to make a workspace of.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Make a folder a workspace."""
+    from honed.catalog import Catalog
+    from honed.config import DEFAULT_FILE
+    from honed.workspace import create
+
+    place = create(folder, DEFAULT_FILE)
+    with place.writing(), Catalog(place.catalog_path, create=True):
+        pass
+    emit({"workspace": str(place.root)}, f"{place.root} is a workspace. Next: honed add PATH", as_json=as_json)
+
+
+@app.command()
+def add(
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders; again = sync.")],
+    as_json: Json = False,
+) -> None:
+    """Add files and folders, or bring them up to date.
+
+    PDF, DOCX, PPTX, XLSX, CSV, JSON Lines, HTML, Markdown, reStructuredText, text, e-mail, images (with the extra `ocr`).
+    """
+    import time
+
+    from honed.ingest.sandbox import Sandbox
+    from honed.ingest.sync import Intake, sync
+    from honed.loop import settle
+
+    started = time.monotonic()
+    with session(write=True, create=True) as opened, Sandbox() as sandbox:
+        intake = Intake(opened.workspace, opened.catalog, sandbox, opened.settings.passage_words)
+        report = sync(intake, paths, on_progress=Progress("reading"))
+        notes = settle(opened, tell, progress=Progress("embedding"))
+        count = opened.catalog.passage_count()
+    for path, (code, reason) in report.rejected.items():
+        tell(f"skipped {path}: {reason} [{code}]")
+    for note in notes:
+        tell(note)
+    value = {
+        "new": report.new,
+        "changed": report.changed,
+        "unchanged": report.unchanged,
+        "renamed": report.renamed,
+        "removed": report.removed,
+        "rejected": {path: code for path, (code, _) in report.rejected.items()},
+        "passages": count,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    text = (
+        f"{report.new} new, {report.changed} changed, {report.renamed} renamed, {report.removed} removed, "
+        f"{report.unchanged} unchanged, {len(report.rejected)} skipped; {count:,} passages."
+    )
+    emit(value, text, as_json=as_json)
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv, answers.jsonl.")],
+    as_json: Json = False,
+) -> None:
+    """Import a BEIR folder with its questions, judgements and splits; again = sync."""
+    import time
+    from dataclasses import asdict
+
+    from honed.formats import read_beir
+    from honed.ingest.importing import import_beir
+    from honed.loop import settle
+
+    started = time.monotonic()
+    beir = read_beir(folder)
+    with session(write=True, create=True) as opened:
+        report = import_beir(
+            opened.catalog,
+            beir,
+            passage_words=opened.settings.passage_words,
+            on_progress=lambda done: tell(f"read {done:,} rows"),
+        )
+        given = {query.id: query.split for query in beir.queries}
+        notes = settle(opened, tell, given=dict(given), progress=Progress("embedding"))
+        count = opened.catalog.passage_count()
+    for note in notes:
+        tell(note)
+    value = asdict(report) | {"notes": list(notes), "passages": count, "seconds": round(time.monotonic() - started, 2)}
+    text = (
+        f"{report.new:,} new, {report.changed:,} changed, {report.removed:,} removed documents; {count:,} passages; "
+        f"{report.queries:,} questions with {report.qrels:,} judgements. Next: honed tune --budget 10m"
+    )
+    emit(value, text, as_json=as_json)
+
+
+@app.command()
+def label(
+    table: Annotated[Path, typer.Argument(help="CSV or TSV with the columns question, source and optionally grade.")],
+    as_json: Json = False,
+) -> None:
+    """Take labelled questions from a table: what was asked, and the document that answers it."""
+    from honed.dataset.prepare import add_labels
+    from honed.errors import InputError
+    from honed.formats import read_labels
+
+    if not table.is_file():
+        raise InputError(f"There is no file {table}.", hint="a CSV with the columns question and source")
+    with session(write=True) as opened:
+        count, notes = add_labels(opened.catalog, read_labels(table), seed=opened.settings.seed)
+    for note in notes:
+        tell(note)
+    emit({"questions": count, "notes": list(notes)}, f"{count:,} questions. Next: honed tune", as_json=as_json)
+
+
+@app.command()
+def status(
+    as_json: Json = False,
+    sources: Annotated[bool, typer.Option("--sources", help="List every source with what became of it.")] = False,
+) -> None:
+    """Show what is in the workspace, how large it is, and what was skipped and why."""
+    from honed.catalog import documents, history
+    from honed.ingest.codes import CODES
+
+    with session() as opened:
+        counts = documents.counts(opened.catalog)
+        states = documents.sources(opened.catalog) if sources else {}
+        live = history.live_release(opened.catalog)
+    place = workspace()
+    size = sum(path.stat().st_size for path in place.state.rglob("*") if path.is_file())
+    value = counts | {"live": f"r{live}" if live else None, "bytes": size, "workspace": str(place.root)}
+    if sources:
+        value["files"] = {path: state.code or "ok" for path, state in states.items()}
+    rows = [
+        ["workspace", str(place.root)],
+        ["live release", f"r{live}" if live else "none"],
+        ["sources", f"{counts['sources']:,}"],
+        ["documents", f"{counts['documents']:,}"],
+        ["passages", f"{counts['passages']:,}"],
+        ["questions", ", ".join(f"{count:,} {split}" for split, count in counts["queries"].items()) or "none"],
+        ["on disk", f"{size / 1e6:.1f} MB"],
+        *([f"skipped {code}", f"{count:,}: {CODES.get(code, '')}"] for code, count in counts["skipped"].items()),
+        *([f"removed {rule}", f"{count:,}"] for rule, count in counts["removed"].items()),
+        *([state.code or "ok", path] for path, state in states.items()),
+    ]
+    emit(value, columns(rows), as_json=as_json)

@@ -1,0 +1,113 @@
+"""tune, evaluate, compare, report: what gets better, and the proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from honed.cli.app import Json, app, session, workspace
+from honed.cli.output import columns, duration, emit, tell
+
+
+@app.command()
+def tune(
+    budget: Annotated[str, typer.Option(help="Time for everything: 90s, 10m, 2h.")] = "10m",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
+    require_gain: Annotated[bool, typer.Option("--require-gain", help="Exit with 1 if no gain is proven.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make candidates, choose one on dev, test it once on held-out questions, and release it only if it is proven better."""
+    from honed.errors import CheckFailed
+    from honed.loop import tune as turn_once
+
+    seconds = duration(budget)
+    shown: list[str] = []
+
+    def show_plan(lines: list[str]) -> bool:
+        shown.extend(lines)
+        if not dry_run:
+            for line in lines:
+                tell(line)
+        return not dry_run
+
+    with session(write=True) as opened:
+        turn = turn_once(opened, budget=seconds, tell=tell, show_plan=show_plan)
+        if turn is None:
+            emit({"plan": shown}, "\n".join(shown), as_json=as_json)
+            return
+        from honed.summary import result, text
+
+        emit(result(turn), text(opened, turn), as_json=as_json)
+        if require_gain and not turn.release:
+            raise CheckFailed("No gain was proven.", hint="the report says why: honed report")
+
+
+@app.command()
+def evaluate(
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    system: Annotated[str, typer.Option(help="bm25, dense, hybrid, live or a release such as r2.")] = "live",
+    as_json: Json = False,
+) -> None:
+    """Measure a system on a split, through the same search that users get. Looking at test is counted."""
+    from honed.evaluate.metrics import METRICS
+    from honed.measure import measure_system
+
+    with session(write=split == "test") as opened:
+        measured = measure_system(opened, system, split)
+    rows = [["", *METRICS], [f"{system} ({measured['release']})", *(f"{measured['metrics'][name]:.4f}" for name in METRICS)]]
+    emit(measured, columns(rows) + f"\n{measured['queries']} questions of {split}", as_json=as_json)
+
+
+@app.command()
+def compare(
+    base: Annotated[str, typer.Argument(help="bm25, dense, hybrid, live or a release.")],
+    candidate: Annotated[str, typer.Argument(help="bm25, dense, hybrid, live or a release.")],
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 unless the candidate is proven better.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare two systems query by query, with interval, p and the gate's verdict."""
+    import json
+
+    from honed.errors import CheckFailed
+    from honed.measure import compare_systems
+
+    with session(write=split == "test") as opened:
+        comparison, verdict = compare_systems(opened, base, candidate, split)
+    primary = comparison.primary
+    low, high = primary.ci95
+    text = "\n".join(
+        [
+            f"{base}: nDCG@10 {primary.base:.3f}    {candidate}: nDCG@10 {primary.candidate:.3f}",
+            f"difference {primary.delta:+.3f}, 95% CI {low:+.3f}..{high:+.3f}, p {primary.p:.3g}, "
+            f"{primary.queries} questions in {primary.clusters} clusters",
+            f"VERDICT: {verdict.verdict.upper()}",
+            *verdict.reasons,
+        ]
+    )
+    value = {"verdict": verdict.verdict, "reasons": list(verdict.reasons), "comparison": json.loads(comparison.to_json())}
+    emit(value, text, as_json=as_json)
+    if gate and not verdict.proven:
+        raise CheckFailed(f"{candidate} is not proven better than {base}.")
+
+
+@app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="Run; default: the newest.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Show where the report of a run lies, and its result in short."""
+    from honed.errors import MissingError
+    from honed.workspace import read_json
+
+    folders = sorted(path for path in workspace().runs.glob("*") if (path / "result.json").is_file())
+    chosen = [path for path in folders if not run or path.name == run]
+    if not chosen:
+        names = ", ".join(path.name for path in folders) or "none yet"
+        raise MissingError(f"There is no finished run {run}".rstrip() + ".", hint=f"finished runs: {names}")
+    value = read_json(chosen[-1] / "result.json")
+    page = Path(chosen[-1] / "report.html")
+    text = "\n".join([f"VERDICT: {value['verdict'].upper()}", *value["reasons"], f"Report: {page}"])
+    emit(value | {"report": str(page)}, text, as_json=as_json)

@@ -1,0 +1,83 @@
+"""One split as a scoreboard: any system that gives vectors and a fusion weight is ranked as the live search would rank it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.answer.fusion import WEIGHTS, Pool, pooled
+from honed.dataset.task import Labelled, Task
+from honed.evaluate.metrics import METRICS, Scores, per_query
+from honed.index.dense import DenseIndex
+from honed.types import Ranking, Vectors
+
+Rankings = dict[str, NDArray[np.int64]]
+"""Query id -> document indices, best first."""
+
+PRIMARY = METRICS[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A fusion weight with the primary metric of every query under it."""
+
+    weight: float
+    scores: Scores
+
+    @property
+    def mean(self) -> float:
+        """Mean over the judged queries."""
+        return float(np.nanmean(self.scores))
+
+
+class Board:
+    """The queries of one split, what the keyword side finds for them (computed once), and what is relevant."""
+
+    def __init__(self, task: Task, labelled: Labelled, lexical: Sequence[Ranking], *, pool: int) -> None:
+        self.task = task
+        self.labelled = labelled
+        self.pool = pool
+        self._lexical = lexical
+        self._ids = [query.id for query in labelled.queries]
+        self._qrels = dict(zip(self._ids, labelled.relevant, strict=True))
+
+    def pools(self, queries: Vectors, dense: DenseIndex) -> list[Pool]:
+        """Candidates of every query with both scores, as the live search collects them."""
+        scores, rowids = dense.search(queries, self.pool)
+        result = []
+        for position, lexical in enumerate(self._lexical):
+            found = rowids[position] >= 0
+            near = rowids[position][found]
+            rest = np.setdiff1d(lexical[0], near)
+            cosine = dense.scores_for(queries[position : position + 1], rest[None, :])[0]
+            result.append(pooled((near, scores[position][found]), lexical, (rest, cosine)))
+        return result
+
+    def rankings(self, pools: Sequence[Pool], weight: float) -> Rankings:
+        """Documents of every query under a fusion weight."""
+        ranked = (self.task.by_document(pool.ranked(weight)) for pool in pools)
+        return dict(zip(self._ids, ranked, strict=True))
+
+    def measure(self, rankings: Rankings) -> dict[str, Scores]:
+        """Every metric for every query."""
+        return per_query(rankings, self._qrels, queries=self._ids)
+
+    def primary(self, pools: Sequence[Pool], weight: float) -> Scores:
+        """The primary metric for every query under a fusion weight."""
+        return per_query(self.rankings(pools, weight), self._qrels, (PRIMARY,), queries=self._ids)[PRIMARY]
+
+    def best_weight(self, pools: Sequence[Pool], weights: Sequence[float] | None = None) -> Choice:
+        """The fusion weight with the highest mean.
+
+        The means are smoothed over neighbouring weights first: a lone peak on a small split is luck.
+        """
+        grid = [float(weight) for weight in (WEIGHTS if weights is None else weights)]
+        scores = [self.primary(pools, weight) for weight in grid]
+        means = np.array([float(np.nanmean(values)) for values in scores])
+        padded = np.pad(means, 1, mode="edge")
+        smooth = (padded[:-2] + 2 * means + padded[2:]) / 4 if len(grid) > 2 else means
+        best = int(np.argmax(smooth))
+        return Choice(grid[best], scores[best])

@@ -1,0 +1,279 @@
+"""One turn of the whole cycle as plain calls: data, baseline, plan, rungs, choice, sealed test, gate, release, report.
+
+Read `tune` from top to bottom. "Keep what you have" is a normal outcome: nothing goes live that the test does not show to
+be better.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from honed.catalog import documents, history, judgements
+from honed.dataset import prepare
+from honed.dataset.task import Task, load_task
+from honed.errors import UsageError
+from honed.evaluate.board import Board
+from honed.evaluate.comparison import Comparison, General
+from honed.evaluate.exam import Entrant, Exam, sit
+from honed.evaluate.gate import GateSettings, Verdict, decide
+from honed.evaluate.probe import general_probe
+from honed.evaluate.report import write_report
+from honed.evaluate.untuned import strongest
+from honed.index.generation import Generation
+from honed.ingest.neardup import near_duplicates
+from honed.protocols import Embedder
+from honed.release.build import Parts, build, live_manifest, manifest_of, manifests, previous, promote, row_of
+from honed.release.first import ensure_release
+from honed.release.open import embedder_of
+from honed.runs import Run, open_run
+from honed.session import Session
+from honed.types import Split
+from honed.workspace import write_atomic, write_json
+
+if TYPE_CHECKING:  # torch is loaded by `tune` alone
+    from honed.tune.candidate import Candidate
+    from honed.workbench import Workbench
+
+Tell = Callable[[str], None]
+
+LEAST_TEST = 10
+"""Test queries below which no verdict is attempted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The strongest system that needs no tuning, chosen on dev: what a candidate has to beat."""
+
+    name: str
+    weight: float
+    dev: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ground:
+    """Where a turn starts from: the data, the live system, the baseline."""
+
+    task: Task
+    embedder: Embedder
+    generation: Generation
+    baseline: Baseline
+    notes: tuple[str, ...]
+
+    def board(self, split: Split, pool: int) -> Board:
+        """A split as a scoreboard over the live index's keyword side."""
+        labelled = self.task.splits[split]
+        return Board(self.task, labelled, self.generation.lexical.search_many(labelled.texts, pool), pool=pool)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """What a finished turn leaves: for the report, for JSON, for the next turn."""
+
+    run: Run
+    ground: Ground
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate
+    exam: Exam
+    comparison: Comparison
+    verdict: Verdict
+    gate: GateSettings
+    release: str
+    seconds: float
+    budget: float
+
+
+def settle(
+    session: Session,
+    tell: Tell,
+    *,
+    given: dict[str, Split | None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[str, ...]:
+    """After documents came or went: clusters, splits, vectors, index, and a first release; returns notes for the user.
+
+    Args:
+        given: The splits that came with queries; those that are missing are filled in by cluster.
+    """
+    prepare.note_clusters(
+        session.catalog, lambda texts: near_duplicates(texts, threshold=session.settings.near_duplicate)
+    )
+    notes = prepare.fix_splits(session.catalog, given, seed=session.settings.seed) if given else ()
+    embedder = session.live_embedder()
+    if session.catalog.passage_count():
+        generation = session.catch_up(embedder, tell=tell, progress=progress)
+        ensure_release(session, embedder, generation)
+    return notes
+
+
+def survey(session: Session, tell: Tell) -> Ground:
+    """Read the data, open the live system and choose the baseline on dev.
+
+    Raises:
+        UsageError: There are no documents, or nothing to measure with.
+    """
+    notes = settle(session, tell)
+    if not judgements.queries(session.catalog, "test"):
+        count = prepare.add_proxy(session.catalog, seed=session.settings.seed)
+        notes += (
+            f"There are no labels: {count} titles and headings stand in for questions, so only the fusion is tuned.",
+        )
+    task = load_task(session.catalog)
+    for split in ("dev", "test"):
+        if len(task.splits[split].queries) < LEAST_TEST:
+            raise UsageError(
+                f"There are {len(task.splits[split].queries)} questions in {split}; {LEAST_TEST} are needed.",
+                hint="honed label FILE.csv (columns question,source), or import a folder with qrels",
+            )
+    embedder = session.live_embedder()
+    generation = session.catch_up(embedder, tell=tell)
+    ground = Ground(task, embedder, generation, Baseline("", 0.0, {}), notes)
+    dev = ground.board("dev", session.settings.pool)
+    queries = embedder.encode_query(dev.labelled.texts)
+    untuned = strongest(dev, queries, generation.dense)
+    scores, weights = dict(untuned.dev), {untuned.name: untuned.weight}
+    manifest = live_manifest(session.workspace, session.catalog)
+    if manifest.lineage.get("run"):
+        pools = dev.pools(queries, generation.dense)
+        scores[manifest.release] = float(dev.primary(pools, manifest.weight).mean())
+        weights[manifest.release] = manifest.weight
+    best = max(weights, key=lambda name: scores[name])
+    return Ground(task, embedder, generation, Baseline(best, weights[best], scores), notes)
+
+
+def tune(session: Session, *, budget: float, tell: Tell, show_plan: Callable[[list[str]], bool]) -> Turn | None:
+    """One turn of the cycle.
+
+    Args:
+        budget: Seconds for everything; a quarter is kept for the test, the release and the report.
+        tell: Told one line of progress at a time.
+        show_plan: Given the plan as lines; returns whether to go on (`--dry-run` returns False).
+
+    Returns:
+        What happened, or None if the plan was only shown.
+
+    Raises:
+        UsageError: There is nothing to learn from or to measure with.
+    """
+    from honed.tune.candidate import choose
+    from honed.tune.ladder import climb
+    from honed.tune.plan import RESERVE, table
+    from honed.workbench import Workbench
+
+    started = time.monotonic()
+    ground = survey(session, tell)
+    tell(f"baseline     dev {ground.baseline.dev[ground.baseline.name]:.3f}  {ground.baseline.name}")
+    work = Workbench(session, ground, tell)
+    plan = work.plan(budget, spent=time.monotonic() - started)
+    if not show_plan(table(plan)):
+        return None
+    run = open_run(session.workspace, session.catalog, "tune", work.fingerprint(budget))
+    if run.resumed:
+        tell(f"going on with {run.id}")
+    bench = work.bench(run.folder, plan.speed)
+    candidates = climb(bench, plan, work.corpus(), deadline=started + budget * (1.0 - RESERVE))
+    chosen = choose(candidates)
+    exam = sealed_test(session, ground, work, chosen, run.id)
+    comparison = exam.compared(sum(one.tried for one in candidates), session.settings.seed)
+    gate = GateSettings(
+        session.settings.min_gain, session.settings.max_slice_drop, max_general_drop=session.settings.max_general_drop
+    )
+    verdict = decide(comparison, gate)
+    release = ship(session, work, chosen, run, comparison) if verdict.proven else ""
+    seconds = time.monotonic() - started
+    turn = Turn(run, ground, tuple(candidates), chosen, exam, comparison, verdict, gate, release, seconds, budget)
+    close(session, turn)
+    return turn
+
+
+def sealed_test(session: Session, ground: Ground, work: Workbench, chosen: Candidate, run: str) -> Exam:
+    """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
+    board = ground.board("test", session.settings.pool)
+    labelled, documents_ = board.labelled, ground.task.documents
+    named = {
+        query.id: {documents_[document]: grade for document, grade in relevant.items()}
+        for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
+    }
+    reads = history.read_test_set(session.catalog, judgements.fingerprint(labelled.queries, named), run)
+    queries = ground.embedder.encode_query(labelled.texts)
+    base = sit(board, Entrant(ground.baseline.name, queries, ground.generation.dense, ground.baseline.weight))
+    tuned = work.embedder(chosen)
+    name = f"tuned ({chosen.name})"
+    candidate = sit(board, Entrant(name, tuned.encode_query(labelled.texts), work.dense(chosen), chosen.weight))
+    general = None
+    if tuned is not ground.embedder:
+        general = General(general_probe(ground.embedder), general_probe(tuned))
+    return Exam(board, base, candidate, reads, general, lambda rowids: documents.by_rowid(session.catalog, rowids))
+
+
+def ship(session: Session, work: Workbench, chosen: Candidate, run: Run, comparison: Comparison) -> str:
+    """Index the candidate's space if it is a new one, write the release and make it live; returns its name."""
+    embedder = work.embedder(chosen)
+    session.catch_up(embedder, tell=work.tell)
+    parts = Parts(
+        what=f"{chosen.name}: {chosen.what}",
+        embedder=work.spec,
+        space=embedder.space,
+        weight=chosen.weight,
+        pool=session.settings.pool,
+        language=session.settings.language,
+        query_folder=work.query_folder(chosen),
+        document_folder=work.document_folder(chosen),
+        adapter=chosen.adapter,
+        lineage={
+            "run": run.id,
+            "parent": live_manifest(session.workspace, session.catalog).release,
+            "test": {
+                "metric": comparison.metric,
+                "base": comparison.primary.base,
+                "candidate": comparison.primary.candidate,
+                "ci95": list(comparison.primary.ci95),
+                "p": comparison.primary.p,
+            },
+        },
+    )
+    gain = 100 * comparison.primary.delta
+    return build(session.workspace, session.catalog, parts, run=run.id, reason=f"proven: {gain:+.1f} points on test")
+
+
+def close(session: Session, turn: Turn) -> None:
+    """Write comparison, result and report, end the run, and drop what lost."""
+    from honed.summary import report_data, result
+
+    write_atomic(turn.run.folder / "comparison.json", turn.comparison.to_json().encode())
+    outcome = result(turn)
+    write_json(turn.run.folder / "result.json", outcome)
+    write_report(report_data(session, turn), turn.run.folder / "report.html")
+    with session.catalog.transaction():
+        history.end_run(session.catalog, turn.run.id, "done", outcome)
+    for path in turn.run.folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    drop_unused_vectors(session)
+
+
+def drop_unused_vectors(session: Session) -> int:
+    """Delete vectors of spaces that no release uses; returns how many."""
+    spaces = {manifest.space for manifest in manifests(session.workspace, session.catalog)}
+    marks = ",".join("?" * len(spaces))
+    with session.catalog.transaction():
+        cursor = session.catalog.connection.execute(
+            f"DELETE FROM vectors WHERE space NOT IN ({marks})", tuple(sorted(spaces))
+        )
+    return int(cursor.rowcount)
+
+
+def make_live(session: Session, name: str | None, *, reason: str) -> str:
+    """Make a release live, or with None the one that was live before; its index is brought up first, so no search fails.
+
+    Raises:
+        IntegrityError: A file of the release is missing or changed.
+        UsageError: There is no such release, or none to go back to.
+    """
+    row = row_of(session.catalog, name) if name else previous(session.catalog)
+    session.catch_up(embedder_of(session.workspace, manifest_of(session.workspace, row), session.settings), tell=lambda _: None)
+    action = "promote" if name else "rollback"
+    return promote(session.workspace, session.catalog, row.name, reason=reason, action=action)

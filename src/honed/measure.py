@@ -1,0 +1,120 @@
+"""Measure and compare any systems on any split, through the very search that users get."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import numpy as np
+
+from honed.catalog import history, judgements
+from honed.dataset.task import Task, load_task
+from honed.errors import UsageError
+from honed.evaluate.comparison import Comparison, General, Measured, Questions, Trial, compare
+from honed.evaluate.gate import GateSettings, Verdict, decide
+from honed.evaluate.metrics import METRICS, Scores, per_query
+from honed.evaluate.probe import general_probe
+from honed.evaluate.slices import build_slices
+from honed.evaluate.untuned import UNTUNED
+from honed.release.open import open_release
+from honed.session import Session
+from honed.types import Split
+
+DEPTH = 100
+"""Documents of a ranking that are measured and exported."""
+
+
+def rankings(session: Session, system: str, task: Task, split: Split, depth: int = DEPTH) -> dict[str, Any]:
+    """Documents of every query of a split, best first, with scores: query id -> [(document id, score)].
+
+    Args:
+        system: "live" or a release; or "bm25", "dense", "hybrid", which are the live release's parts untuned weights.
+    """
+    retriever = open_release(session.workspace, session.catalog, session.settings, "live" if system in UNTUNED else system)
+    if system in UNTUNED:
+        retriever = retriever.weighted(UNTUNED[system])
+    labelled = task.splits[split]
+    found: dict[str, Any] = {}
+    for query, (rowids, scores) in zip(labelled.queries, retriever.rank(labelled.texts, depth=depth), strict=True):
+        at = task.passage_document[task.positions(rowids)]
+        _, first = np.unique(at, return_index=True)
+        rows = np.sort(first)[:depth]
+        found[query.id] = [(task.documents[at[row]], float(scores[row])) for row in rows]
+    return found
+
+
+def measure_system(session: Session, system: str, split: str) -> dict[str, Any]:
+    """Means of all metrics of a system on a split, as the JSON that scripts rely on. A look at test is counted.
+
+    Raises:
+        UsageError: The split has no questions, or there is no such system.
+    """
+    task, name = split_task(session, split)
+    scores = _scores(session, system, task, name)
+    release = "live" if system in UNTUNED else system
+    row = next(row for row in history.releases(session.catalog) if row.name == release or (release == "live" and row.live))
+    values = {metric: round(float(np.nanmean(scores[metric])), 4) for metric in METRICS}
+    return {
+        "release": row.name,
+        "system": system,
+        "split": split,
+        "queries": len(task.splits[name].queries),
+        "clusters": task.splits[name].cluster_count,
+        "labels": task.origin,
+        "metrics": values,
+    }
+
+
+def compare_systems(session: Session, base: str, candidate: str, split: str) -> tuple[Comparison, Verdict]:
+    """Two systems on one split, query by query, and what the gate would say."""
+    task, name = split_task(session, split)
+    labelled = task.splits[name]
+    reads = 1
+    if name == "test":
+        qrels = {query.id: _named(task, relevant) for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)}
+        reads = history.read_test_set(
+            session.catalog, judgements.fingerprint(labelled.queries, qrels), f"compare {base} {candidate}"
+        )
+    questions = Questions(
+        [query.id for query in labelled.queries],
+        labelled.clusters,
+        build_slices(labelled.queries, relevant=[len(relevant) for relevant in labelled.relevant]),
+    )
+    comparison = compare(
+        Measured(base, _scores(session, base, task, name)),
+        Measured(candidate, _scores(session, candidate, task, name)),
+        questions,
+        trial=Trial(1, reads, _general(session, base, candidate), seed=session.settings.seed),
+    )
+    settings = session.settings
+    gate = GateSettings(settings.min_gain, settings.max_slice_drop, max_general_drop=settings.max_general_drop)
+    return comparison, decide(comparison, gate)
+
+
+def split_task(session: Session, split: str) -> tuple[Task, Split]:
+    if split not in get_args(Split):
+        raise UsageError(f"There is no split '{split}'.", hint="splits are: train, dev, test")
+    task = load_task(session.catalog)
+    name: Split = split  # type: ignore[assignment]
+    if not task.splits[name].queries:
+        raise UsageError(f"There are no labelled questions in {split}.", hint="honed label FILE.csv, or honed import DIR")
+    return task, name
+
+
+def _scores(session: Session, system: str, task: Task, split: Split) -> dict[str, Scores]:
+    ranked = {query: [name for name, _ in found] for query, found in rankings(session, system, task, split).items()}
+    labelled = task.splits[split]
+    qrels = {query.id: _named(task, relevant) for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)}
+    return per_query(ranked, qrels, queries=[query.id for query in labelled.queries])
+
+
+def _named(task: Task, relevant: dict[int, int]) -> dict[str, int]:
+    return {task.documents[document]: grade for document, grade in relevant.items()}
+
+
+def _general(session: Session, base: str, candidate: str) -> General | None:
+    """The general probe of both releases; None where the same model stands behind both names."""
+    names = ["live" if system in UNTUNED else system for system in (base, candidate)]
+    if names[0] == names[1]:
+        return None
+    before, after = (open_release(session.workspace, session.catalog, session.settings, name).embedder for name in names)
+    return General(general_probe(before), general_probe(after))

@@ -1,0 +1,166 @@
+"""Which runtime encodes documents fastest on this machine, found by trying for a few seconds and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from honed.models.folder import Tower
+from honed.models.probe_texts import probe_texts
+from honed.models.runtime import REFERENCE, RUNTIMES, Runtime, cores, open_runtime
+from honed.models.tokens import Batch, batches, open_tokenizer
+from honed.types import Vectors
+from honed.workspace import write_json
+
+PROBE_FROM = 256
+"""Below this many texts a probe costs more than it saves."""
+
+SECONDS = 4.0
+"""For all rounds after the first. A runtime that has lost is not timed again."""
+
+SLOW = 0.8
+"""What has less than this part of the fastest's speed has lost."""
+
+LEAD = 1.1
+"""A runtime further from float32 is worth choosing only if it is this many times as fast; less is noise."""
+
+MEAN_COSINE, MIN_COSINE = 0.99, 0.98
+"""What a runtime must keep of the float32 vectors, over all probe texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The runtime to use, and what was measured."""
+
+    runtime: str
+    texts_per_second: dict[str, float]
+    mean_cosine: dict[str, float]
+    min_cosine: dict[str, float]
+    left_out: dict[str, str]
+
+
+def probe(tower: Tower, cache_dir: Path, *, threads: int = 0, only_cached: bool = False) -> Choice | None:
+    """The fastest runtime whose vectors agree with float32, measured once for a model, a machine and its libraries.
+
+    Args:
+        tower: The encoder.
+        cache_dir: Where the choice and the graphs are kept.
+        threads: Cores to use, 0 for all that this process may use.
+        only_cached: Give None instead of measuring when nothing is remembered.
+    """
+    path = cache_dir / "encoders" / tower.digest()[:32] / f"runtime-{_machine(cores(threads))}.json"
+    remembered = _read(path)
+    if remembered is not None or only_cached:
+        return remembered
+    choice = measure(tower, cache_dir, threads=threads)
+    write_json(path, asdict(choice))
+    return choice
+
+
+def measure(tower: Tower, cache_dir: Path, *, threads: int = 0) -> Choice:
+    """Time every runtime that is installed on the bundled texts, in turns, and compare it with the reference."""
+    parts = batches(open_tokenizer(tower), probe_texts())
+    expected: Vectors | None = None
+    left_out: dict[str, str] = {}
+    means: dict[str, float] = {}
+    lowest: dict[str, float] = {}
+    timed: dict[str, Callable[[], float]] = {}
+    for name in RUNTIMES:  # the reference comes first
+        try:
+            runtime = open_runtime(name, tower, cache_dir, threads=threads)
+            vectors = np.concatenate(_encode(runtime, parts))
+        except Exception as error:  # a library that is missing or cannot run here only leaves the race
+            if name == REFERENCE:
+                raise
+            left_out[name] = f"{type(error).__name__}: {error}"[:200]
+            continue
+        expected = vectors if expected is None else expected
+        cosines = np.sum(vectors * expected, axis=1)
+        means[name], lowest[name] = round(float(cosines.mean()), 5), round(float(cosines.min()), 5)
+        if means[name] >= MEAN_COSINE and lowest[name] >= MIN_COSINE:
+            timed[name] = _timer(runtime, parts)
+        else:
+            left_out[name] = "its vectors differ too much from float32"
+    speeds = _race(timed, len(vectors))
+    return Choice(_best(speeds, means), speeds, means, lowest, left_out)
+
+
+def _race(timers: dict[str, Callable[[], float]], count: int) -> dict[str, float]:
+    """Best texts per second of each, in interleaved rounds; the slow drop out after the first."""
+    speeds = {name: count / timer() for name, timer in timers.items()}
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        close = [name for name in speeds if speeds[name] >= SLOW * max(speeds.values())]
+        for name in close:
+            speeds[name] = max(speeds[name], count / timers[name]())
+        if len(close) == 1:
+            break
+    return {name: round(speed, 1) for name, speed in speeds.items()}
+
+
+def _best(speeds: dict[str, float], cosines: dict[str, float]) -> str:
+    """The fastest, unless one that is nearer to float32 is about as fast."""
+    close = [name for name in speeds if speeds[name] * LEAD >= max(speeds.values())]
+    return max(close, key=lambda name: (round(cosines[name], 3), speeds[name]))
+
+
+def _timer(runtime: Runtime, parts: list[Batch]) -> Callable[[], float]:
+    def seconds() -> float:
+        begin = time.perf_counter()
+        _encode(runtime, parts)
+        return time.perf_counter() - begin
+
+    return seconds
+
+
+def _encode(runtime: Runtime, parts: list[Batch]) -> list[Vectors]:
+    with ThreadPoolExecutor(runtime.workers) as pool:
+        return list(pool.map(lambda part: runtime.run(*part.inputs), parts))
+
+
+def _read(path: Path) -> Choice | None:
+    """A remembered choice. Whatever is wrong with the file, it is only measured again."""
+    try:
+        values: Any = json.loads(path.read_bytes())
+        choice = Choice(**values)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    return choice if choice.runtime in RUNTIMES else None
+
+
+def _machine(cores_used: int) -> str:
+    """Short name of everything besides the model that a choice depends on: processor, cores, versions."""
+    parts = [
+        _processor(),
+        str(cores_used),
+        *(f"{name} {_version(name)}" for name in ("onnxruntime", "openvino", "onnx")),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _processor() -> str:
+    """Model name and instruction sets."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    wanted = ("model name", "flags", "Features", "CPU part")
+    return "\n".join(sorted({line for line in lines if line.startswith(wanted)}))
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version  # 60 ms that a single query does not pay
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"

@@ -1,0 +1,1 @@
+"""Immutable releases: build, open, promote, roll back, export."""

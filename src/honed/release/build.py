@@ -1,0 +1,169 @@
+"""Make a release, make it live, take it back. The live release is one row, changed by compare-and-swap with its audit row."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from honed.catalog import Catalog, history
+from honed.errors import IntegrityError, MissingError, UsageError
+from honed.models.towers import save_towers
+from honed.release.manifest import NAME, Manifest, faults, read_manifest
+from honed.workspace import Workspace, fsync_folder, fsync_tree, sha256_file, tree_hashes, write_json
+
+MODEL_FOLDER = "model"
+ADAPTER_FILE = "adapter.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What goes into a release.
+
+    Attributes:
+        what: One line for a person.
+        embedder: Spec of an embedder that is used as it is; ignored where folders are given.
+        query_folder: Model folder of the query tower, to be copied.
+        document_folder: Model folder of the document tower, to be copied.
+        adapter: Query-side matrix, to be copied.
+    """
+
+    what: str
+    embedder: str
+    space: str
+    weight: float
+    pool: int
+    language: str
+    query_folder: Path | None = None
+    document_folder: Path | None = None
+    adapter: Path | None = None
+    lineage: dict[str, Any] | None = None
+
+
+def build(workspace: Workspace, catalog: Catalog, parts: Parts, *, run: str | None, reason: str) -> str:
+    """Write a release folder, record it and make it live, in this order; returns its name.
+
+    A kill leaves either nothing that counts (a folder without a row, swept by the next build) or a live release.
+    """
+    _sweep(workspace, catalog)
+    number = history.next_release_number(catalog)
+    name = f"r{number}"
+    workspace.releases.mkdir(parents=True, exist_ok=True)
+    half = Path(tempfile.mkdtemp(dir=workspace.releases, prefix=".building-"))
+    half.chmod(0o755)
+    try:
+        manifest = _fill(half, name, parts)
+        write_json(half / NAME, manifest.as_dict())
+        fsync_tree(half)
+        folder = workspace.releases / name
+        half.rename(folder)
+        fsync_folder(workspace.releases)
+    except BaseException:
+        shutil.rmtree(half, ignore_errors=True)
+        raise
+    expected = history.live_release(catalog)
+    with catalog.transaction():
+        history.add_release(catalog, number, sha256_file(folder / NAME), run=run, note=parts.what)
+        history.switch_live(catalog, "release", expected, number, reason)
+    return name
+
+
+def _fill(folder: Path, name: str, parts: Parts) -> Manifest:
+    embedder = parts.embedder
+    if parts.query_folder and parts.document_folder:
+        save_towers(parts.query_folder, parts.document_folder, folder / MODEL_FOLDER)
+        embedder = MODEL_FOLDER
+    if parts.adapter:
+        shutil.copyfile(parts.adapter, folder / ADAPTER_FILE)
+    return Manifest(
+        release=name,
+        created=history.now(),
+        what=parts.what,
+        embedder=embedder,
+        adapter=ADAPTER_FILE if parts.adapter else "",
+        space=parts.space,
+        weight=parts.weight,
+        pool=parts.pool,
+        language=parts.language,
+        lineage=parts.lineage or {},
+        files=tree_hashes(folder),
+    )
+
+
+def _sweep(workspace: Workspace, catalog: Catalog) -> None:
+    """Remove folders that a killed build left: those that no row names."""
+    if not workspace.releases.is_dir():
+        return
+    known = {release.name for release in history.releases(catalog)}
+    for folder in workspace.releases.iterdir():
+        if folder.is_dir() and folder.name not in known:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def row_of(catalog: Catalog, name: str) -> history.ReleaseRow:
+    """The catalog's row of a release; "live" names the live one.
+
+    Raises:
+        UsageError: There is no such release.
+    """
+    rows = history.releases(catalog)
+    for row in rows:
+        if row.name == name or (name == "live" and row.live):
+            return row
+    listing = ", ".join(row.name for row in rows) or "none yet"
+    raise UsageError(f"There is no release '{name}'.", hint=f"releases are: {listing}")
+
+
+def manifest_of(workspace: Workspace, row: history.ReleaseRow) -> Manifest:
+    """A release's manifest, checked against the catalog."""
+    return read_manifest(workspace.releases / row.name, row.manifest_sha256)
+
+
+def manifests(workspace: Workspace, catalog: Catalog) -> list[Manifest]:
+    """The manifests of all releases, oldest first."""
+    return [manifest_of(workspace, row) for row in history.releases(catalog)]
+
+
+def promote(workspace: Workspace, catalog: Catalog, name: str, *, reason: str, action: str = "promote") -> str:
+    """Make a release live after checking every byte of it; returns its name.
+
+    Raises:
+        IntegrityError: A file of the release is missing or changed.
+        UsageError: There is no such release.
+    """
+    row = row_of(catalog, name)
+    folder = workspace.releases / row.name
+    wrong = faults(folder, manifest_of(workspace, row))
+    if wrong:
+        raise IntegrityError(f"Release {row.name} cannot go live: {wrong[0]}.", hint="honed doctor")
+    expected = history.live_release(catalog)
+    if expected != row.number:
+        with catalog.transaction():
+            history.switch_live(catalog, action, expected, row.number, reason)
+    return row.name
+
+
+def previous(catalog: Catalog) -> history.ReleaseRow:
+    """The release that was live before the present one: what a rollback goes back to.
+
+    Raises:
+        UsageError: There was none.
+    """
+    number = history.previous_live(catalog)
+    if number is None:
+        raise UsageError("There is no earlier release to go back to.", hint="honed releases")
+    return row_of(catalog, f"r{number}")
+
+
+def live_manifest(workspace: Workspace, catalog: Catalog) -> Manifest:
+    """The manifest of the live release.
+
+    Raises:
+        MissingError: Nothing is live: no document was added yet.
+    """
+    number = history.live_release(catalog)
+    if number is None:
+        raise MissingError("Nothing is live yet.", hint="honed add PATH, or honed import DIR")
+    return manifest_of(workspace, row_of(catalog, f"r{number}"))

@@ -1,0 +1,81 @@
+"""What a release pins: models, fusion, space, lineage. One folder, `manifest.json` written last, every file hashed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from honed.errors import IntegrityError, MissingError
+from honed.workspace import read_json, sha256_file
+
+FORMAT = 1
+NAME = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The content of a release.
+
+    Attributes:
+        release: "r1", "r2", ...
+        created: UTC, ISO 8601.
+        what: One line for a person.
+        embedder: Spec of the embedder, or the name of a folder inside the release.
+        adapter: Name of the query-side matrix inside the release, or "".
+        space: Fingerprint of the document tower; an index of another space is refused.
+        weight: Fusion weight of the vector side.
+        pool: Candidates that each side gives.
+        language: Analysis of the keyword side.
+        lineage: Run, parent release, hashes of data and verdict: how this came to be.
+        files: Relative path -> sha256 of everything else in the folder.
+    """
+
+    release: str
+    created: str
+    what: str
+    embedder: str
+    adapter: str
+    space: str
+    weight: float
+    pool: int
+    language: str
+    lineage: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def read_manifest(folder: Path, expected_sha256: str) -> Manifest:
+    """Read a release's manifest and check it against the hash in the catalog.
+
+    Raises:
+        MissingError: The release's folder is gone.
+        IntegrityError: The manifest is not the one that was recorded.
+    """
+    path = folder / NAME
+    if not path.is_file():
+        raise MissingError(f"The release folder {folder} is missing.", hint="restore it, or `honed rollback`")
+    if sha256_file(path) != expected_sha256:
+        raise IntegrityError(f"{path} is not what was released.", hint="restore it, or `honed rollback`")
+    value = read_json(path)
+    if value.get("format") != FORMAT:
+        raise IntegrityError(
+            f"{path} has format {value.get('format')}, expected {FORMAT}.", hint="pip install -U honed"
+        )
+    return Manifest(**value)
+
+
+def faults(folder: Path, manifest: Manifest) -> list[str]:
+    """Files of a release that are missing or changed, as sentences; empty when all is well."""
+    found = []
+    for name, digest in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            found.append(f"{path} is missing")
+        elif sha256_file(path) != digest:
+            found.append(f"{path} does not match its hash")
+    return found

@@ -1,0 +1,77 @@
+"""An open workspace: paths, settings, catalog. What every command starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from honed import config
+from honed.catalog import Catalog, history
+from honed.config import Settings
+from honed.index.generation import Generation, IndexSettings
+from honed.index.refresh import refresh
+from honed.ingest.embed import Progress, embed_missing
+from honed.models.locate import locate
+from honed.models.registry import parse
+from honed.protocols import Embedder
+from honed.release.build import live_manifest
+from honed.release.open import embedder_of, load_embedder
+from honed.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One command's view of a workspace."""
+
+    workspace: Workspace
+    settings: Settings
+    catalog: Catalog
+
+    def live_embedder(self) -> Embedder:
+        """The live release's embedder, or the configured one while nothing is live."""
+        if history.live_release(self.catalog) is None:
+            return load_embedder(self.workspace, self.settings.embedder, self.settings)
+        return embedder_of(self.workspace, live_manifest(self.workspace, self.catalog), self.settings)
+
+    def catch_up(
+        self, embedder: Embedder, *, tell: Callable[[str], None], progress: Progress | None = None
+    ) -> Generation:
+        """Embed what has no vector in the embedder's space and bring the index up to the catalog."""
+        count = embed_missing(self.catalog, embedder, on_progress=progress)
+        if count:
+            tell(f"embedded {count:,} passages")
+        settings = IndexSettings(language="simple" if self.settings.language == "simple" else "english")
+        return refresh(self.catalog, self.workspace.index, embedder.space, settings=settings)
+
+    def live_spec(self) -> str:
+        """Spec of the embedder that releases without a model of their own name."""
+        if history.live_release(self.catalog) is None:
+            return self.settings.embedder
+        return live_manifest(self.workspace, self.catalog).embedder
+
+    def base_folder(self) -> Path | None:
+        """Folder of the live release's model, which tuning starts from; None for one that cannot be trained here."""
+        spec = self.settings.embedder
+        if history.live_release(self.catalog) is not None:
+            manifest = live_manifest(self.workspace, self.catalog)
+            inside = self.workspace.releases / manifest.release / manifest.embedder
+            if inside.is_dir():
+                return inside
+            spec = manifest.embedder
+        parsed = parse("embedder", spec)
+        return locate(parsed) if parsed.backend in ("package", "folder", "hub") else None
+
+
+@contextmanager
+def open_session(workspace: Workspace, *, create: bool = False) -> Iterator[Session]:
+    """Open a workspace for the length of a block.
+
+    Raises:
+        UsageError: The settings are wrong.
+        MissingError: There is no catalog yet.
+    """
+    settings = config.load(workspace).settings
+    with Catalog(workspace.catalog_path, create=create) as catalog:
+        yield Session(workspace, settings, catalog)

@@ -1,0 +1,177 @@
+"""The one training loop: warm-up and linear decay, clipped AdamW, a deadline, checkpoints that survive `kill -9`."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from honed.errors import HonedError, IntegrityError
+from honed.models.weights import Weights, write_weights
+from honed.workspace import fsync_folder
+
+CHECKPOINT_SECONDS = 30.0
+"""Between checkpoints: one of MiniLM with its optimiser is 130 MB and takes a third of a second to make durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How long and how fast to learn.
+
+    Attributes:
+        steps: Planned gradient steps.
+        rate: Peak learning rate.
+        seconds: Time limit. The rate falls with time if the machine turns out slower than planned, so that a run which
+            is cut short has still come to rest.
+    """
+
+    steps: int
+    rate: float
+    seconds: float
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    clip: float = 1.0
+
+    def rate_at(self, step: int, elapsed: float) -> float:
+        """Learning rate of a step, 0 when there is no step left."""
+        progress = max(step / self.steps, elapsed / self.seconds if math.isfinite(self.seconds) else 0.0)
+        if progress >= 1.0:
+            return 0.0
+        return self.rate * min(1.0, (step + 1) / max(1.0, self.warmup * self.steps)) * (1.0 - progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """What a training loop did."""
+
+    steps: int
+    seconds: float
+    first_loss: float
+    last_loss: float
+    moved: float
+    """Largest relative change of any trained tensor (norm of the change over norm before)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where the state of an unfinished loop is kept; `key` ties it to data and settings, so that it fits or is ignored."""
+
+    folder: Path
+    key: str
+
+    @property
+    def path(self) -> Path:
+        """The file; its name holds the key."""
+        return self.folder / f"checkpoint-{self.key}.safetensors"
+
+
+def fit(
+    parameters: Mapping[str, torch.nn.Parameter],
+    loss_of: Callable[[int], torch.Tensor],
+    schedule: Schedule,
+    *,
+    checkpoint: Checkpoint | None = None,
+    on_step: Callable[[int, float], None] | None = None,
+) -> Fit:
+    """Run the schedule; `loss_of(step)` must be a pure function of the step and the weights.
+
+    Raises:
+        HonedError: The loss is not a number, or no weight moved: the candidate must not be used.
+    """
+    optimiser = torch.optim.AdamW(parameters.values(), lr=schedule.rate, weight_decay=schedule.weight_decay)
+    before = {name: value.detach().clone() for name, value in parameters.items()}
+    step, spent = _resume(checkpoint, parameters, before, optimiser)
+    started = saved = time.monotonic()
+    losses: list[float] = []
+    while (rate := schedule.rate_at(step, spent + time.monotonic() - started)) > 0.0:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss = loss_of(step)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise HonedError(f"The loss became {value} at step {step}.", hint="lower the learning rate")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters.values(), schedule.clip)
+        optimiser.step()
+        losses.append(value)
+        step += 1
+        if on_step:
+            on_step(step, value)
+        if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(checkpoint, step, spent + time.monotonic() - started, before, optimiser, parameters)
+            saved = time.monotonic()
+    moved = _moved(before, parameters)
+    if step and moved == 0.0:
+        raise HonedError(
+            "Training ended but no weight moved.", hint="this is a defect: please report it with the run's folder"
+        )
+    tenth = max(1, len(losses) // 10)
+    first, last = (float(np.mean(part)) if part else math.nan for part in (losses[:tenth], losses[-tenth:]))
+    return Fit(step, spent + time.monotonic() - started, first, last, moved)
+
+
+def _moved(before: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.nn.Parameter]) -> float:
+    changes = [
+        float((value.detach() - before[name]).norm() / before[name].norm().clamp_min(1e-12))
+        for name, value in parameters.items()
+    ]
+    return max(changes, default=0.0)
+
+
+def _save(
+    checkpoint: Checkpoint,
+    step: int,
+    seconds: float,
+    before: Mapping[str, torch.Tensor],
+    optimiser: torch.optim.Optimizer,
+    parameters: Mapping[str, torch.nn.Parameter],
+) -> None:
+    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    for name, parameter in parameters.items():
+        state = optimiser.state[parameter]
+        tensors[f"weight/{name}"] = parameter.detach().cpu().numpy()
+        tensors[f"before/{name}"] = before[name].cpu().numpy()
+        for part in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{part}/{name}"] = state[part].cpu().numpy()
+    tensors["progress"] = np.array([step, seconds], np.float64)
+    half = checkpoint.path.with_suffix(".tmp")
+    write_weights(half, tensors)
+    with half.open("rb") as file:
+        os.fsync(file.fileno())
+    half.replace(checkpoint.path)
+    fsync_folder(checkpoint.folder)
+
+
+def _resume(
+    checkpoint: Checkpoint | None,
+    parameters: Mapping[str, torch.nn.Parameter],
+    before: dict[str, torch.Tensor],
+    optimiser: torch.optim.Optimizer,
+) -> tuple[int, float]:
+    """Take up a checkpoint that fits; returns the steps and seconds that are behind it, or zeros."""
+    if checkpoint is None or not checkpoint.path.is_file():
+        return 0, 0.0
+    try:
+        saved = Weights(checkpoint.path)
+        step, seconds = int(saved["progress"][0]), float(saved["progress"][1])
+        for name, parameter in parameters.items():
+            parameter.data.copy_(torch.from_numpy(np.array(saved[f"weight/{name}"])))
+            before[name].copy_(torch.from_numpy(np.array(saved[f"before/{name}"])))
+            optimiser.state[parameter] = {
+                "step": torch.tensor(float(step)),
+                **{
+                    part: torch.from_numpy(np.array(saved[f"{part}/{name}"])).to(parameter.device)
+                    for part in ("exp_avg", "exp_avg_sq")
+                },
+            }
+        return step, seconds
+    except (IntegrityError, KeyError, ValueError):
+        return 0, 0.0

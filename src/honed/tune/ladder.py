@@ -1,0 +1,75 @@
+"""The rungs in order, cheapest first. A finished rung is never run again, and a failed one does not stop the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from honed.errors import HonedError
+from honed.tune.adapter import tune_adapter
+from honed.tune.bench import Bench
+from honed.tune.both_towers import Both, Embed, tune_both_towers
+from honed.tune.candidate import Candidate
+from honed.tune.fusion import tune_fusion
+from honed.tune.plan import Plan, Step
+from honed.tune.query_tower import Limits, tune_query_tower
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The passages, for the one rung that encodes them: their texts (of `examples.columns`), and how all are embedded."""
+
+    passages: Callable[[], list[str]]
+    embed: Embed
+
+
+def climb(bench: Bench, plan: Plan, corpus: Corpus, *, deadline: float) -> list[Candidate]:
+    """Run the plan's rungs; returns the candidates in order of cost.
+
+    Args:
+        deadline: Moment (`time.monotonic`) at which the reserve for evaluation begins; limits shrink to meet it.
+    """
+    found = []
+    for step in plan.steps:
+        done = Candidate.load(bench.folder, step.rung)
+        if done is None and step.seconds > 0:
+            done = _run(bench, step, corpus, deadline)
+        if done is not None:
+            found.append(done)
+            bench.tell(f"{step.rung:<12} dev {done.mean:.3f}  {done.what}")
+    return found
+
+
+def _run(bench: Bench, step: Step, corpus: Corpus, deadline: float) -> Candidate | None:
+    left = deadline - time.monotonic()
+    if left < min(5.0, step.seconds):
+        bench.tell(f"{step.rung:<12} skipped: the time for training is used up")
+        return None
+    bench.tell(f"{step.rung:<12} started, at most {min(left, step.seconds):.0f} s")
+    try:
+        candidate = _RUNGS[step.rung](bench, step, corpus, left)
+    except HonedError as error:
+        bench.tell(f"{step.rung:<12} gave up: {error.message}")
+        return None
+    candidate.save(bench.folder)
+    for file in bench.folder.glob("checkpoint-*"):
+        file.unlink(missing_ok=True)
+    return candidate
+
+
+def _both(bench: Bench, step: Step, corpus: Corpus, left: float) -> Candidate:
+    shrink = min(1.0, left / step.seconds)
+    joint = Limits(bench.recipe.both_epochs, shrink * step.joint_seconds)
+    query = Limits(step.epochs, shrink * step.query_seconds)
+    return tune_both_towers(bench, Both(joint, query), corpus.embed, corpus.passages())
+
+
+_RUNGS: dict[str, Callable[[Bench, Step, Corpus, float], Candidate]] = {
+    "fusion": lambda bench, _step, _corpus, _left: tune_fusion(bench),
+    "adapter": lambda bench, step, _corpus, left: tune_adapter(bench, min(left, step.seconds)),
+    "query-tower": lambda bench, step, _corpus, left: tune_query_tower(
+        bench, Limits(step.epochs, min(left, step.seconds))
+    ),
+    "both-towers": _both,
+}
