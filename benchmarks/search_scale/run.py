@@ -187,9 +187,7 @@ def main() -> None:
     print("`OMP_NUM_THREADS=1 python benchmarks/search_scale/run.py > benchmarks/search_scale/RESULTS.md`\n")
     threads = os.environ.get("OMP_NUM_THREADS", "all")
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {threads} thread, load {load:.1f}. ", end="")
-    print(
-        "Times are CPU times. Exact up to 50,000 passages, inverted lists above; k = 100.\n"
-    )
+    print("Times are CPU times. Exact up to 50,000 passages, inverted lists above; k = 100.\n")
     print("\n".join(table(results)))
     print("\n## Growth\n")
     print("Cost of each column over the column before. At or below the growth of the corpus: linear or better.")

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from honed.catalog import documents, history, judgements
 from honed.dataset import prepare
 from honed.dataset.task import Task, load_task
@@ -35,6 +37,7 @@ from honed.types import Split
 from honed.workspace import write_atomic, write_json
 
 if TYPE_CHECKING:  # torch is loaded by `tune` alone
+    from honed.tune.bench import Recipe
     from honed.tune.candidate import Candidate
     from honed.workbench import Workbench
 
@@ -134,23 +137,31 @@ def survey(session: Session, tell: Tell) -> Ground:
     dev = ground.board("dev", session.settings.pool)
     queries = embedder.encode_query(dev.labelled.texts)
     untuned = strongest(dev, queries, generation.dense)
-    scores, weights = dict(untuned.dev), {untuned.name: untuned.weight}
     manifest = live_manifest(session.workspace, session.catalog)
-    if manifest.lineage.get("run"):
-        pools = dev.pools(queries, generation.dense)
-        scores[manifest.release] = float(dev.primary(pools, manifest.weight).mean())
-        weights[manifest.release] = manifest.weight
+    scores, weights = dict(untuned.dev), {untuned.name: untuned.weight}
+    if manifest.lineage.get("run"):  # a tuned release: as it is first, so that it wins a tie against its own parts
+        live = float(np.nanmean(dev.primary(dev.pools(queries, generation.dense), manifest.weight)))
+        scores = {manifest.release: live, **{f"{name} of {manifest.release}": dev_ for name, dev_ in scores.items()}}
+        weights = {manifest.release: manifest.weight, f"{untuned.name} of {manifest.release}": untuned.weight}
     best = max(weights, key=lambda name: scores[name])
     return Ground(task, embedder, generation, Baseline(best, weights[best], scores), notes)
 
 
-def tune(session: Session, *, budget: float, tell: Tell, show_plan: Callable[[list[str]], bool]) -> Turn | None:
+def tune(
+    session: Session,
+    *,
+    budget: float,
+    tell: Tell,
+    show_plan: Callable[[list[str]], bool] = lambda _: True,
+    recipe: Recipe | None = None,
+) -> Turn | None:
     """One turn of the cycle.
 
     Args:
         budget: Seconds for everything; a quarter is kept for the test, the release and the report.
         tell: Told one line of progress at a time.
         show_plan: Given the plan as lines; returns whether to go on (`--dry-run` returns False).
+        recipe: How the rungs learn; None for the default.
 
     Returns:
         What happened, or None if the plan was only shown.
@@ -166,7 +177,7 @@ def tune(session: Session, *, budget: float, tell: Tell, show_plan: Callable[[li
     started = time.monotonic()
     ground = survey(session, tell)
     tell(f"baseline     dev {ground.baseline.dev[ground.baseline.name]:.3f}  {ground.baseline.name}")
-    work = Workbench(session, ground, tell)
+    work = Workbench(session, ground, tell, recipe)
     plan = work.plan(budget, spent=time.monotonic() - started)
     if not show_plan(table(plan)):
         return None
@@ -274,6 +285,8 @@ def make_live(session: Session, name: str | None, *, reason: str) -> str:
         UsageError: There is no such release, or none to go back to.
     """
     row = row_of(session.catalog, name) if name else previous(session.catalog)
-    session.catch_up(embedder_of(session.workspace, manifest_of(session.workspace, row), session.settings), tell=lambda _: None)
+    session.catch_up(
+        embedder_of(session.workspace, manifest_of(session.workspace, row), session.settings), tell=lambda _: None
+    )
     action = "promote" if name else "rollback"
     return promote(session.workspace, session.catalog, row.name, reason=reason, action=action)

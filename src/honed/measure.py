@@ -29,7 +29,9 @@ def rankings(session: Session, system: str, task: Task, split: Split, depth: int
     Args:
         system: "live" or a release; or "bm25", "dense", "hybrid", which are the live release's parts untuned weights.
     """
-    retriever = open_release(session.workspace, session.catalog, session.settings, "live" if system in UNTUNED else system)
+    retriever = open_release(
+        session.workspace, session.catalog, session.settings, "live" if system in UNTUNED else system
+    )
     if system in UNTUNED:
         retriever = retriever.weighted(UNTUNED[system])
     labelled = task.splits[split]
@@ -51,7 +53,9 @@ def measure_system(session: Session, system: str, split: str) -> dict[str, Any]:
     task, name = split_task(session, split)
     scores = _scores(session, system, task, name)
     release = "live" if system in UNTUNED else system
-    row = next(row for row in history.releases(session.catalog) if row.name == release or (release == "live" and row.live))
+    row = next(
+        row for row in history.releases(session.catalog) if row.name == release or (release == "live" and row.live)
+    )
     values = {metric: round(float(np.nanmean(scores[metric])), 4) for metric in METRICS}
     return {
         "release": row.name,
@@ -70,7 +74,10 @@ def compare_systems(session: Session, base: str, candidate: str, split: str) -> 
     labelled = task.splits[name]
     reads = 1
     if name == "test":
-        qrels = {query.id: _named(task, relevant) for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)}
+        qrels = {
+            query.id: _named(task, relevant)
+            for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
+        }
         reads = history.read_test_set(
             session.catalog, judgements.fingerprint(labelled.queries, qrels), f"compare {base} {candidate}"
         )
@@ -96,14 +103,18 @@ def split_task(session: Session, split: str) -> tuple[Task, Split]:
     task = load_task(session.catalog)
     name: Split = split  # type: ignore[assignment]
     if not task.splits[name].queries:
-        raise UsageError(f"There are no labelled questions in {split}.", hint="honed label FILE.csv, or honed import DIR")
+        raise UsageError(
+            f"There are no labelled questions in {split}.", hint="honed label FILE.csv, or honed import DIR"
+        )
     return task, name
 
 
 def _scores(session: Session, system: str, task: Task, split: Split) -> dict[str, Scores]:
     ranked = {query: [name for name, _ in found] for query, found in rankings(session, system, task, split).items()}
     labelled = task.splits[split]
-    qrels = {query.id: _named(task, relevant) for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)}
+    qrels = {
+        query.id: _named(task, relevant) for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
+    }
     return per_query(ranked, qrels, queries=[query.id for query in labelled.queries])
 
 
@@ -116,5 +127,7 @@ def _general(session: Session, base: str, candidate: str) -> General | None:
     names = ["live" if system in UNTUNED else system for system in (base, candidate)]
     if names[0] == names[1]:
         return None
-    before, after = (open_release(session.workspace, session.catalog, session.settings, name).embedder for name in names)
+    before, after = (
+        open_release(session.workspace, session.catalog, session.settings, name).embedder for name in names
+    )
     return General(general_probe(before), general_probe(after))

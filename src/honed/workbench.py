@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,13 @@ class Workbench:
         spec: The configured embedder, for a release that changes no model.
     """
 
-    def __init__(self, session: Session, ground: Ground, tell: Tell) -> None:
+    def __init__(self, session: Session, ground: Ground, tell: Tell, recipe: Recipe | None = None) -> None:
         self.session, self.ground, self.tell = session, ground, tell
         self.model = session.base_folder()
         self.spec = session.live_spec()
-        self.recipe = Recipe(seed=session.settings.seed, threads=cores(session.settings.threads))
+        self.recipe = replace(
+            recipe or Recipe(), seed=session.settings.seed, threads=cores(session.settings.threads)
+        )
         self.examples = no_examples()
         train = ground.task.splits["train"]
         if self.model and ground.task.origin == "labels" and train.queries:
@@ -82,8 +85,6 @@ class Workbench:
 
     def bench(self, folder: Path, speed: Speed) -> Bench:
         """The bench of a run, in the precision that trains faster."""
-        from dataclasses import replace
-
         dev = self.ground.board("dev", self.session.settings.pool)
         return Bench(
             task=self.ground.task,

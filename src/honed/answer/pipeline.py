@@ -50,6 +50,8 @@ def ask_stream(
     contexts: Sequence[Context] = retriever.search(question, k, filters=filters)
 
     def similarity(asked: str, texts: Sequence[str]) -> Sequence[float]:
-        return [float(x) for x in retriever.embedder.encode_document(texts) @ retriever.embedder.encode_query([asked])[0]]
+        return [
+            float(x) for x in retriever.embedder.encode_document(texts) @ retriever.embedder.encode_query([asked])[0]
+        ]
 
     yield from compose_stream(question, contexts, generator, similarity=similarity)

@@ -108,7 +108,9 @@ def releases(catalog: Catalog) -> list[ReleaseRow]:
         "SELECT r.number, r.manifest_sha256, r.created, r.run, r.note, l.release IS NOT NULL"
         " FROM releases r LEFT JOIN live l ON l.release = r.number ORDER BY r.number"
     )
-    return [ReleaseRow(number, digest, created, run, note, bool(live)) for number, digest, created, run, note, live in rows]
+    return [
+        ReleaseRow(number, digest, created, run, note, bool(live)) for number, digest, created, run, note, live in rows
+    ]
 
 
 def live_release(catalog: Catalog) -> int | None:

@@ -24,7 +24,9 @@ app = typer.Typer(
 _chosen: dict[str, Path | None] = {"workspace": None}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-Filter = Annotated[list[str] | None, typer.Option("--filter", "-f", help="Only passages with this metadata: KEY=VALUE.")]
+Filter = Annotated[
+    list[str] | None, typer.Option("--filter", "-f", help="Only passages with this metadata: KEY=VALUE.")
+]
 
 
 @app.callback()
@@ -66,6 +68,8 @@ def filters(given: list[str] | None) -> list[tuple[str, str]]:
     for text in given or []:
         key, equals, value = text.partition("=")
         if not (key and equals):
-            raise UsageError(f"'{text}' is not a filter.", hint="write --filter KEY=VALUE, for example --filter lang=en")
+            raise UsageError(
+                f"'{text}' is not a filter.", hint="write --filter KEY=VALUE, for example --filter lang=en"
+            )
         pairs.append((key, value))
     return pairs

@@ -71,7 +71,9 @@ def add(
 
 @app.command("import")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv, answers.jsonl.")],
+    folder: Annotated[
+        Path, typer.Argument(help="BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv, answers.jsonl.")
+    ],
     as_json: Json = False,
 ) -> None:
     """Import a BEIR folder with its questions, judgements and splits; again = sync."""

@@ -56,7 +56,9 @@ class Progress:
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows as aligned columns."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))] if rows else []
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def duration(text: str) -> float:

@@ -29,7 +29,8 @@ def releases(
         log = history.audit(opened.catalog) if audit else []
     value = {
         "releases": [
-            {"release": row.name, "live": row.live, "created": row.created, "what": row.note, "run": row.run} for row in rows
+            {"release": row.name, "live": row.live, "created": row.created, "what": row.note, "run": row.run}
+            for row in rows
         ],
         **({"audit": log} if audit else {}),
     }

@@ -104,5 +104,5 @@ def _sources(answer: Answer) -> str:
     for passage, number in numbered(answer.citations).items():
         context = named[passage]
         quote = next(one.quote for one in answer.citations if one.passage == passage)
-        lines.append(f"[{number}] {context.passage.context or context.external_id}: \"{quote}\"")
+        lines.append(f'[{number}] {context.passage.context or context.external_id}: "{quote}"')
     return "\n".join(lines)

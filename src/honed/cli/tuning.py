@@ -56,7 +56,10 @@ def evaluate(
 
     with session(write=split == "test") as opened:
         measured = measure_system(opened, system, split)
-    rows = [["", *METRICS], [f"{system} ({measured['release']})", *(f"{measured['metrics'][name]:.4f}" for name in METRICS)]]
+    rows = [
+        ["", *METRICS],
+        [f"{system} ({measured['release']})", *(f"{measured['metrics'][name]:.4f}" for name in METRICS)],
+    ]
     emit(measured, columns(rows) + f"\n{measured['queries']} questions of {split}", as_json=as_json)
 
 
@@ -87,7 +90,11 @@ def compare(
             *verdict.reasons,
         ]
     )
-    value = {"verdict": verdict.verdict, "reasons": list(verdict.reasons), "comparison": json.loads(comparison.to_json())}
+    value = {
+        "verdict": verdict.verdict,
+        "reasons": list(verdict.reasons),
+        "comparison": json.loads(comparison.to_json()),
+    }
     emit(value, text, as_json=as_json)
     if gate and not verdict.proven:
         raise CheckFailed(f"{candidate} is not proven better than {base}.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import WEIGHTS, Pool, pooled
+from honed.answer.fusion import DEFAULT_WEIGHT, WEIGHTS, Pool, pooled
 from honed.dataset.task import Labelled, Task
 from honed.evaluate.metrics import METRICS, Scores, per_query
 from honed.index.dense import DenseIndex
@@ -72,12 +72,14 @@ class Board:
     def best_weight(self, pools: Sequence[Pool], weights: Sequence[float] | None = None) -> Choice:
         """The fusion weight with the highest mean.
 
-        The means are smoothed over neighbouring weights first: a lone peak on a small split is luck.
+        The means are smoothed over neighbouring weights first: a lone peak on a small split is luck. Of equally good
+        weights the one nearest to the untuned default is taken.
         """
         grid = [float(weight) for weight in (WEIGHTS if weights is None else weights)]
         scores = [self.primary(pools, weight) for weight in grid]
         means = np.array([float(np.nanmean(values)) for values in scores])
         padded = np.pad(means, 1, mode="edge")
         smooth = (padded[:-2] + 2 * means + padded[2:]) / 4 if len(grid) > 2 else means
-        best = int(np.argmax(smooth))
+        tied = np.flatnonzero(smooth >= smooth.max() - 1e-9)
+        best = int(tied[np.argmin(np.abs(np.array(grid)[tied] - DEFAULT_WEIGHT))])
         return Choice(grid[best], scores[best])

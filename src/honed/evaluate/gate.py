@@ -24,7 +24,7 @@ class GateSettings:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One condition of the gate: its name, whether it holds, and a sentence that says so with the numbers."""
+    """One condition of the gate: a question, whether the answer is yes, and a sentence that says so with the numbers."""
 
     name: str
     passed: bool
@@ -69,8 +69,22 @@ def decide(comparison: Comparison, gate: GateSettings | None = None) -> Verdict:
     return Verdict("proven" if passed else "not proven", tuple(reasons), tuple(checks))
 
 
+def cautions(comparison: Comparison, primary: Paired, gate: GateSettings) -> list[str]:
+    """What makes this test weaker than its numbers look, in sentences; nothing when all is well."""
+    found = []
+    if comparison.test_reads > 1:
+        found.append(
+            f"This test set has been read {comparison.test_reads} times, so the gate asks for "
+            f"{percent(primary.confidence)} confidence instead of {percent(gate.confidence)}; "
+            "new labels would restore its strength."
+        )
+    if primary.clusters < FEW_CLUSTERS:
+        found.append(f"The interval is rougher than it looks: it rests on {plural(primary.clusters, 'cluster')} only.")
+    return found
+
+
 def _real(comparison: Comparison, primary: Paired) -> Check:
-    name, metric = "The difference is real", metric_name(comparison.metric)
+    name, metric = "Is the difference real?", metric_name(comparison.metric)
     low, high = primary.ci
     if low == -math.inf:
         return Check(name, False, "All test queries belong to one cluster, so no interval can be given.")
@@ -92,7 +106,7 @@ def _real(comparison: Comparison, primary: Paired) -> Check:
 
 
 def _enough(primary: Paired, gate: GateSettings) -> Check:
-    name = "The gain is large enough"
+    name = "Is it large enough?"
     asked = points(gate.min_gain)
     if primary.delta < 0:
         return Check(name, False, f"The candidate loses {points(-primary.delta)}; the gate asks for a gain of {asked}.")
@@ -103,7 +117,7 @@ def _enough(primary: Paired, gate: GateSettings) -> Check:
 
 
 def _slices(comparison: Comparison, gate: GateSettings) -> Check:
-    name, limit = "No group of queries pays for it", points(gate.max_slice_drop)
+    name, limit = "Do all groups of queries keep up?", points(gate.max_slice_drop)
     tested = [part for part in comparison.slices if part.paired.queries >= gate.min_slice_queries]
     fallen = [part for part in tested if part.paired.delta < -gate.max_slice_drop and part.paired.ci95[1] < 0]
     if fallen:
@@ -127,7 +141,7 @@ def _slices(comparison: Comparison, gate: GateSettings) -> Check:
 
 
 def _general(before: float, after: float, gate: GateSettings) -> Check:
-    name, limit = "General language is kept", points(gate.max_general_drop)
+    name, limit = "Is general language kept?", points(gate.max_general_drop)
     change = f"The general probe goes from {before:.3f} to {after:.3f}"
     # Rounded, so that .80 to .78 is a drop of .02 and not of .020000000000000018.
     if round(before - after, 9) < gate.max_general_drop:
@@ -148,14 +162,7 @@ def _notes(comparison: Comparison, primary: Paired, gate: GateSettings) -> list[
     ]
     if unsure:
         notes.append(f"Keep an eye on slices that fall, though perhaps by chance: {', '.join(unsure)}.")
-    if comparison.test_reads > 1:
-        notes.append(
-            f"This test set has been read {comparison.test_reads} times, so the gate asks for "
-            f"{percent(primary.confidence)} confidence instead of {percent(gate.confidence)}; "
-            "new labels would restore its strength."
-        )
-    if primary.clusters < FEW_CLUSTERS:
-        notes.append(f"The interval is rougher than it looks: it rests on {plural(primary.clusters, 'cluster')} only.")
+    notes += cautions(comparison, primary, gate)
     if math.isfinite(primary.mde):
         notes.append(
             f"With {plural(primary.queries, 'query', 'queries')} in {plural(primary.clusters, 'cluster')} this test "

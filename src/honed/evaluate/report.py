@@ -12,8 +12,8 @@ from markupsafe import Markup
 from honed.errors import MissingError
 from honed.evaluate import figures, wording
 from honed.evaluate.comparison import Comparison
-from honed.evaluate.gate import GateSettings, Verdict
-from honed.evaluate.significance import FEW_CLUSTERS, Paired
+from honed.evaluate.gate import GateSettings, Verdict, cautions
+from honed.evaluate.significance import Paired
 from honed.workspace import write_atomic
 
 SMALL_TEST = 100
@@ -200,16 +200,7 @@ def warnings_of(data: ReportData) -> tuple[str, ...]:
             f"The test set is small ({wording.plural(primary.queries, 'query', 'queries')}): "
             f"only differences of about {wording.points(primary.mde)} or more can be seen."
         )
-    if primary.clusters < FEW_CLUSTERS:
-        found.append(
-            f"The queries form only {wording.plural(primary.clusters, 'independent cluster')}, "
-            "so the intervals are rough."
-        )
-    if comparison.test_reads > 1:
-        found.append(
-            f"This test set was read {comparison.test_reads} times. Every read wears it out, so the gate asked for "
-            f"{wording.percent(primary.confidence)} confidence; new labels would restore it."
-        )
+    found += cautions(comparison, primary, data.gate)
     if primary.unjudged:
         found.append(
             f"{wording.plural(primary.unjudged, 'query has', 'queries have')} no relevant document and are left out."
@@ -236,8 +227,8 @@ def _extremes(cases: tuple[Case, ...]) -> tuple[list[Case], list[Case]]:
     return best, worst
 
 
-def _interval(paired: Paired) -> str:
-    return wording.interval(*paired.ci95)
+def _interval(paired: Paired, *, gate: bool = False) -> str:
+    return wording.interval(*(paired.ci if gate else paired.ci95))
 
 
 def _signed(value: float) -> str:

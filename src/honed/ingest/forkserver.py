@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -41,6 +42,10 @@ class Ended:
     peak_bytes: int = 0
 
 
+class Abandoned(Exception):
+    """Nobody waits for this parse any more."""
+
+
 class ForkServer:
     """One warm server process. Any number of threads may call `run` at the same time."""
 
@@ -62,8 +67,21 @@ class ForkServer:
             assert self._protection
             return self._protection
 
-    def run(self, document: int, job: Job, limits: Limits) -> Ended:
-        """Parse the open file `document` in a fork; the descriptor stays open. A dead server is replaced first."""
+    def run(self, document: int, job: Job, limits: Limits, *, abandon: int = -1) -> Ended:
+        """Parse the open file `document` in a fork; the descriptor stays open. A dead server is replaced first.
+
+        If this raises, whatever it raises, the server sees the pipes close and kills the fork.
+
+        Args:
+            document: Descriptor of the file.
+            job: What to do with it.
+            limits: Bounds of the fork.
+            abandon: Descriptor of a pipe; when its other end is closed, the parse is given up.
+
+        Raises:
+            Abandoned: By `abandon`.
+            ServiceError: The server does not start.
+        """
         result, result_end = os.pipe()
         status, status_end = os.pipe()
         try:
@@ -72,17 +90,14 @@ class ForkServer:
             finally:
                 os.close(result_end)
                 os.close(status_end)
-            data = _read(result, limits.output_bytes + 1)
+            data = _read(result, limits.output_bytes + 1, abandon)
             if len(data) > limits.output_bytes:
-                os.close(status)  # the server sees that nobody waits and kills the child
-                status = -1
                 return Ended(data)
-            report = _read(status, 1 << 16)
+            report = _read(status, 1 << 16, abandon)
             return Ended(data, **json.loads(report)) if report else Ended(data)
         finally:
             os.close(result)
-            if status >= 0:
-                os.close(status)
+            os.close(status)
 
     def close(self) -> None:
         """End the server and all its children; harmless when there is none."""
@@ -153,11 +168,20 @@ class ForkServer:
         self._protection = Protection(**json.loads(hello)["protection"])
 
 
-def _read(fd: int, limit: int) -> bytes:
+def _read(fd: int, limit: int, abandon: int) -> bytes:
     """Read to the end of a pipe, or until `limit` bytes are there."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    if abandon >= 0:
+        poll.register(abandon, 0)
     pieces: list[bytes] = []
     size = 0
-    while size < limit and (piece := os.read(fd, min(1 << 20, limit - size))):
+    while size < limit:
+        if any(ready == abandon for ready, _ in poll.poll()):
+            raise Abandoned
+        piece = os.read(fd, min(1 << 20, limit - size))
+        if not piece:
+            break
         pieces.append(piece)
         size += len(piece)
     return b"".join(pieces)

@@ -71,6 +71,9 @@ class Sandbox:
         Raises:
             ServiceError: The server process cannot be started on this machine.
         """
+        return self._parse(path, abandon=-1)
+
+    def _parse(self, path: Path, *, abandon: int) -> Parsed | Rejection:
         try:
             document = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
@@ -79,24 +82,29 @@ class Sandbox:
             refused, kind = self._look_at(path, document)
             if refused:
                 return refused
-            return self._parse_open(document, Job(path.name, kind, seconds=self.limits.cpu_seconds * 0.6))
+            job = Job(path.name, kind, seconds=self.limits.cpu_seconds * 0.6)
+            return self._parse_open(document, job, abandon)
         finally:
             os.close(document)
 
     def parse_many(self, paths: Iterable[Path], *, workers: int = 2) -> Iterator[tuple[Path, Parsed | Rejection]]:
         """Each path with its outcome, in the order of the paths; up to `workers` files are parsed at the same time."""
+        abandon, keep = os.pipe()
         pending: deque[tuple[Path, Future[Parsed | Rejection]]] = deque()
         pool = ThreadPoolExecutor(workers, thread_name_prefix="honed-parse")
         try:
             for path in paths:
-                pending.append((path, pool.submit(self.parse, path)))
+                pending.append((path, pool.submit(self._parse, path, abandon=abandon)))
                 if len(pending) > 2 * workers:
                     first, outcome = pending.popleft()
                     yield first, outcome.result()
-            for first, outcome in pending:
+            while pending:
+                first, outcome = pending.popleft()
                 yield first, outcome.result()
         finally:
+            os.close(keep)  # whoever still parses for this call is told to give up
             pool.shutdown(wait=True, cancel_futures=True)
+            os.close(abandon)
 
     def _look_at(self, path: Path, document: int) -> tuple[Rejection | None, str]:
         facts = os.fstat(document)
@@ -116,23 +124,25 @@ class Sandbox:
             return rejection("encrypted"), kind
         return (None, kind) if kind in PARSERS else (rejection("unsupported", kind), kind)
 
-    def _parse_open(self, document: int, job: Job) -> Parsed | Rejection:
-        parsed = self._all_pages(self._text, document, job, self.limits)
+    def _parse_open(self, document: int, job: Job, abandon: int) -> Parsed | Rejection:
+        parsed = self._all_pages(self._text, document, job, self.limits, abandon)
         if isinstance(parsed, Rejection) or not parsed.meta.get("scanned_pages"):
             return parsed
         if not self.ocr:
             return parsed if parsed.blocks else rejection("ocr-missing")
         job = replace(job, ocr=True, seconds=self.ocr_limits.cpu_seconds * 0.6)
-        recognised = self._all_pages(self._images, document, job, self.ocr_limits)
+        recognised = self._all_pages(self._images, document, job, self.ocr_limits, abandon)
         if isinstance(recognised, Rejection):
             return replace(parsed, warnings=(*parsed.warnings, recognised.reason)) if parsed.blocks else recognised
         return recognised if recognised.blocks else rejection("no-text")
 
-    def _all_pages(self, server: ForkServer, document: int, job: Job, limits: Limits) -> Parsed | Rejection:
+    def _all_pages(
+        self, server: ForkServer, document: int, job: Job, limits: Limits, abandon: int
+    ) -> Parsed | Rejection:
         """Parse, and parse on from where a long document was left, until its end."""
         parts: list[Parsed] = []
         while True:
-            outcome = self._once(server, document, job, limits)
+            outcome = self._once(server, document, job, limits, abandon)
             if isinstance(outcome, Rejection):
                 return outcome
             parts.append(outcome)
@@ -145,12 +155,12 @@ class Sandbox:
                 return rejection("too-big", f"more than {limits.pages} pages")
             job = replace(job, first_page=next_page)
 
-    def _once(self, server: ForkServer, document: int, job: Job, limits: Limits) -> Parsed | Rejection:
+    def _once(self, server: ForkServer, document: int, job: Job, limits: Limits, abandon: int) -> Parsed | Rejection:
         for _ in range(2):
             # Each child gets its own description, so that no two share a file position.
             own = os.open(f"/proc/self/fd/{document}", os.O_RDONLY | os.O_CLOEXEC)
             try:
-                self.last = ended = server.run(own, job, limits)
+                self.last = ended = server.run(own, job, limits, abandon=abandon)
             finally:
                 os.close(own)
             if ended.exit is not None or ended.data:

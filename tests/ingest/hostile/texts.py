@@ -6,7 +6,9 @@ import base64
 from functools import partial
 
 from tests.ingest.hostile.case import Case, repeat_deflate
+from tests.ingest.packages import text_pdf
 
+_ENTITY = '<!DOCTYPE x [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
 _XHTML = '<?xml version="1.0"?><!DOCTYPE html [<!ENTITY x SYSTEM "file:///etc/passwd">]><html><body><p>seen &x;</p></body></html>'
 
 
@@ -97,7 +99,7 @@ CASES = (
     Case("text of spaces", ".txt", lambda: b" \n\t\n" * 1000, "empty"),
     Case("binary named txt", ".txt", lambda: bytes(range(256)) * 64, "binary", quick=True),
     Case("program named pdf", ".pdf", lambda: b"\x7fELF\x02\x01\x01" + bytes(4096), "binary"),
-    Case("pdf named txt", ".txt", lambda: _GOOD_PDF, "parsed"),
+    Case("pdf named txt", ".txt", lambda: text_pdf([(12, 700, "A small and honest page of text.")]), "parsed"),
     Case(
         "html named pdf",
         ".pdf",
@@ -110,7 +112,7 @@ CASES = (
     Case(
         "svg with entity",
         ".svg",
-        lambda: ('<?xml version="1.0"?>' + _XXE_FILE + "<svg><text>&x;</text></svg>").encode(),
+        lambda: ('<?xml version="1.0"?>' + _ENTITY + "<svg><text>&x;</text></svg>").encode(),
         "unsupported",
     ),
     Case("csv ragged", ".csv", lambda: b"a,b,c\n1\n1,2,3,4,5\n,,\n1,2,3\n", "parsed", quick=True),

@@ -1,0 +1,62 @@
+"""Releases against their manifests, the live row, and runs that never ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from honed.catalog import history
+from honed.errors import HonedError
+from honed.release.build import manifest_of
+from honed.release.manifest import faults
+from honed.session import Session
+from honed.upkeep.finding import Finding, plural
+from honed.upkeep.needs import unfinished_runs
+
+
+def releases(session: Session) -> Iterator[Finding]:
+    """Every release: the manifest against the catalog's hash, every file against the manifest, the live one by name."""
+    sound, broken = [], []
+    rows = history.releases(session.catalog)
+    for row in rows:
+        reason = _fault(session, row)
+        if reason:
+            broken.append((row, reason))
+        else:
+            sound.append(row.name)
+    for row, reason in broken:
+        hint = f"restore .honed/releases/{row.name} from a backup"
+        if row.live:
+            hint += f", or honed promote {sound[-1]}" if sound else ", or make a new workspace"
+        live = ", which is live," if row.live else ""
+        yield Finding(f"release {row.name}", "wrong", f"Release {row.name}{live} is damaged: {reason}.", hint)
+    live_name = next((row.name for row in rows if row.live), None)
+    if live_name is None:
+        yield from _nothing_live(session)
+    elif live_name in sound:
+        message = f"{live_name} is live; every file of {plural(len(sound), 'release')} matches its hash."
+        yield Finding("releases", "ok", message)
+
+
+def runs(session: Session) -> Iterator[Finding]:
+    """Runs that began and did not end. They are not leftovers: the next `tune` goes on with them."""
+    for run, kind in unfinished_runs(session.catalog):
+        message = f"Run {run} was interrupted; its finished rungs and its look at the test are kept."
+        yield Finding("runs", "unfinished", message, f"honed {kind} with the same budget goes on with it")
+
+
+def _fault(session: Session, row: history.ReleaseRow) -> str:
+    """What is wrong with a release, in words, or ""."""
+    try:
+        manifest = manifest_of(session.workspace, row)
+        found = faults(session.workspace.releases / row.name, manifest)
+    except (HonedError, OSError, ValueError, TypeError) as error:
+        return str(getattr(error, "message", error)).rstrip(".")
+    return found[0] if found else ""
+
+
+def _nothing_live(session: Session) -> Iterator[Finding]:
+    if session.catalog.passage_count():
+        message = "There are passages, but no release is live: the first `add` or `import` did not end."
+        yield Finding("releases", "unfinished", message, "type the same honed add or honed import again")
+    else:
+        yield Finding("releases", "note", "Nothing is live yet.", "honed add PATH, or honed import DIR")

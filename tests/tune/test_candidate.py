@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from honed.tune.candidate import Candidate, choose
+
+
+def candidate(name: str, dev: list[float]) -> Candidate:
+    return Candidate(name, f"the {name}", 0.8, np.array(dev), 1.5, 3, details={"steps": 4})
+
+
+def test_a_close_race_goes_to_the_cheaper_one() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.random(200)
+    noisy = np.clip(scores + 0.004 + rng.normal(0, 0.1, 200), 0, 1)
+    cheap, dear = candidate("fusion", scores.tolist()), candidate("query-tower", noisy.tolist())
+    assert choose([cheap, dear]) is cheap
+
+
+def test_a_clear_gain_is_taken() -> None:
+    cheap, dear = candidate("fusion", [0.5, 0.4] * 50), candidate("query-tower", [0.7, 0.6] * 50)
+    assert choose([cheap, dear]) is dear
+
+
+def test_unjudged_queries_do_not_count() -> None:
+    cheap, dear = candidate("fusion", [np.nan, 0.5, 0.5]), candidate("query-tower", [np.nan, 0.9, 0.8])
+    assert choose([cheap, dear]) is dear
+
+
+def test_survives_its_file(tmp_path: Path) -> None:
+    saved = Candidate(
+        "query-tower", "a tower", 0.75, np.array([0.5, np.nan]), 2.0, 3, query_folder=tmp_path / "query-tower", notes=("n",)
+    )
+    saved.save(tmp_path)
+    loaded = Candidate.load(tmp_path, "query-tower")
+    assert loaded is not None
+    assert loaded.query_folder == tmp_path / "query-tower"
+    assert loaded.document_folder is None and loaded.notes == ("n",)
+    np.testing.assert_array_equal(loaded.dev, saved.dev)
+    assert Candidate.load(tmp_path, "adapter") is None

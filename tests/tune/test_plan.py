@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from honed.tune.bench import Recipe
+from honed.tune.plan import RESERVE, Size, Speed, make_plan, table
+
+SIZE = Size(questions=2000, question_tokens=60_000, passages=9000, passage_tokens=200.0)
+
+
+def planned(budget: float, speed: Speed, size: Size = SIZE, spent: float = 20.0):
+    return make_plan(budget, spent, speed, size, Recipe())
+
+
+@pytest.mark.parametrize("budget", [30.0, 60.0, 120.0, 600.0, 3600.0])
+@pytest.mark.parametrize("rate", [100.0, 1000.0, 5000.0, 100_000.0])
+def test_never_plans_more_than_the_budget_without_its_reserve(budget: float, rate: float) -> None:
+    plan = planned(budget, Speed(rate, rate / 50, False))
+    needed = sum(step.seconds for step in plan.steps if step.rung != "fusion")
+    assert needed <= max(0.0, budget * (1 - RESERVE) - 20.0)
+
+
+def test_a_fast_machine_runs_every_rung() -> None:
+    plan = planned(600.0, Speed(20_000.0, 200.0, True))
+    assert all(step.seconds > 0 for step in plan.steps)
+    assert plan.step("query-tower").epochs == Recipe().query_epochs
+
+
+def test_what_does_not_fit_says_why() -> None:
+    plan = planned(60.0, Speed(2000.0, 40.0, False))
+    both = plan.step("both-towers")
+    assert both.seconds == 0
+    assert "needs" in both.why and "left" in both.why
+    assert any("skip" in line and both.why in line for line in table(plan))
+
+
+def test_without_labels_only_the_fusion_is_tuned() -> None:
+    plan = planned(600.0, Speed(1.0, 1.0, False), Size(0, 0, 0, 0.0))
+    assert [step.rung for step in plan.steps if step.seconds] == ["fusion"]
