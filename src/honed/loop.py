@@ -193,10 +193,13 @@ def tune(
         session.settings.min_gain, session.settings.max_slice_drop, max_general_drop=session.settings.max_general_drop
     )
     verdict = decide(comparison, gate)
-    release = ship(session, work, chosen, run, comparison) if verdict.proven else ""
+    release = ""
+    if verdict.proven:
+        session.catch_up(work.embedder(chosen), tell=tell)
+        release = f"r{history.next_release_number(session.catalog)}"
     seconds = time.monotonic() - started
     turn = Turn(run, ground, tuple(candidates), chosen, exam, comparison, verdict, gate, release, seconds, budget)
-    close(session, turn)
+    close(session, work, turn)
     return turn
 
 
@@ -220,14 +223,43 @@ def sealed_test(session: Session, ground: Ground, work: Workbench, chosen: Candi
     return Exam(board, base, candidate, reads, general, lambda rowids: documents.by_rowid(session.catalog, rowids))
 
 
-def ship(session: Session, work: Workbench, chosen: Candidate, run: Run, comparison: Comparison) -> str:
-    """Index the candidate's space if it is a new one, write the release and make it live; returns its name."""
-    embedder = work.embedder(chosen)
-    session.catch_up(embedder, tell=work.tell)
-    parts = Parts(
+def close(session: Session, work: Workbench, turn: Turn) -> None:
+    """Write comparison and report; then end the run and, if it is proven, make its release live, in one commit.
+
+    A kill before the commit leaves a run that goes on; a kill after it leaves one that is over. In between there is
+    nothing: a release without its run's end would be tested once more, against itself.
+    """
+    from honed.summary import report_data, result
+
+    write_atomic(turn.run.folder / "comparison.json", turn.comparison.to_json().encode())
+    write_report(report_data(session, turn), turn.run.folder / "report.html")
+    outcome = result(turn)
+
+    def end() -> None:
+        history.end_run(session.catalog, turn.run.id, "done", outcome)
+
+    if turn.release:
+        gain = 100 * turn.comparison.primary.delta
+        parts = _parts(session, work, turn)
+        reason = f"proven: {gain:+.1f} points on test"
+        build(session.workspace, session.catalog, parts, run=turn.run.id, reason=reason, also=end)
+    else:
+        with session.catalog.transaction():
+            end()
+    write_json(turn.run.folder / "result.json", outcome)
+    for path in turn.run.folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    drop_unused_vectors(session)
+
+
+def _parts(session: Session, work: Workbench, turn: Turn) -> Parts:
+    """What the proven candidate's release consists of; its space is indexed already."""
+    chosen, comparison = turn.chosen, turn.comparison
+    return Parts(
         what=f"{chosen.name}: {chosen.what}",
         embedder=work.spec,
-        space=embedder.space,
+        space=work.embedder(chosen).space,
         weight=chosen.weight,
         pool=session.settings.pool,
         language=session.settings.language,
@@ -235,7 +267,7 @@ def ship(session: Session, work: Workbench, chosen: Candidate, run: Run, compari
         document_folder=work.document_folder(chosen),
         adapter=chosen.adapter,
         lineage={
-            "run": run.id,
+            "run": turn.run.id,
             "parent": live_manifest(session.workspace, session.catalog).release,
             "test": {
                 "metric": comparison.metric,
@@ -246,24 +278,6 @@ def ship(session: Session, work: Workbench, chosen: Candidate, run: Run, compari
             },
         },
     )
-    gain = 100 * comparison.primary.delta
-    return build(session.workspace, session.catalog, parts, run=run.id, reason=f"proven: {gain:+.1f} points on test")
-
-
-def close(session: Session, turn: Turn) -> None:
-    """Write comparison, result and report, end the run, and drop what lost."""
-    from honed.summary import report_data, result
-
-    write_atomic(turn.run.folder / "comparison.json", turn.comparison.to_json().encode())
-    outcome = result(turn)
-    write_json(turn.run.folder / "result.json", outcome)
-    write_report(report_data(session, turn), turn.run.folder / "report.html")
-    with session.catalog.transaction():
-        history.end_run(session.catalog, turn.run.id, "done", outcome)
-    for path in turn.run.folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-    drop_unused_vectors(session)
 
 
 def drop_unused_vectors(session: Session) -> int:

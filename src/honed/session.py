@@ -42,8 +42,12 @@ class Session:
         count = embed_missing(self.catalog, embedder, on_progress=progress)
         if count:
             tell(f"embedded {count:,} passages")
-        settings = IndexSettings(language="simple" if self.settings.language == "simple" else "english")
-        return refresh(self.catalog, self.workspace.index, embedder.space, settings=settings)
+        return refresh(self.catalog, self.workspace.index, embedder.space, settings=self.index_settings)
+
+    @property
+    def index_settings(self) -> IndexSettings:
+        """How this workspace wants its indexes built."""
+        return IndexSettings(language="simple" if self.settings.language == "simple" else "english")
 
     def live_spec(self) -> str:
         """Spec of the embedder that releases without a model of their own name."""

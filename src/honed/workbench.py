@@ -21,6 +21,7 @@ from honed.models.folder import open_folder
 from honed.models.runtime import cores
 from honed.models.towers import open_towers
 from honed.protocols import Embedder
+from honed.release.build import live_manifest
 from honed.session import Session
 from honed.tune.bench import Bench, Recipe
 from honed.tune.candidate import Candidate
@@ -43,9 +44,7 @@ class Workbench:
         self.session, self.ground, self.tell = session, ground, tell
         self.model = session.base_folder()
         self.spec = session.live_spec()
-        self.recipe = replace(
-            recipe or Recipe(), seed=session.settings.seed, threads=cores(session.settings.threads)
-        )
+        self.recipe = replace(recipe or Recipe(), seed=session.settings.seed, threads=cores(session.settings.threads))
         self.examples = no_examples()
         train = ground.task.splits["train"]
         if self.model and ground.task.origin == "labels" and train.queries:
@@ -60,7 +59,8 @@ class Workbench:
         """What a run depends on: an interrupted run goes on only under the same."""
         digest = hashlib.sha256(repr(self.examples.texts).encode())
         digest.update(self.ground.task.rowids.tobytes())
-        return {"budget": budget, "data": digest.hexdigest(), "space": self.ground.embedder.space}
+        live = live_manifest(self.session.workspace, self.session.catalog).release
+        return {"budget": budget, "data": digest.hexdigest(), "space": self.ground.embedder.space, "live": live}
 
     def plan(self, budget: float, *, spent: float) -> Plan:
         """Measure the machine and fit the rungs into the budget; `spent` seconds of it are gone."""

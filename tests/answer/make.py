@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from honed.types import Context, Passage
 
-POTT = "Pott disease is tuberculosis of the spine. It is caused by Mycobacterium tuberculosis. Treatment lasts 9 months."
+POTT = (
+    "Pott disease is tuberculosis of the spine. It is caused by Mycobacterium tuberculosis. Treatment lasts 9 months."
+)
 GOUT = "Gout is a kind of arthritis. It is not caused by tuberculosis. Uric acid builds up in 5 of 100 adults."
 TAX = "The invoice is due within 30 days. Late payment costs 2 percent a month."
 

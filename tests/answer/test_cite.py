@@ -28,7 +28,9 @@ def check(cited: Cited) -> None:
 
 
 def test_good_markers_are_kept_and_renumbered() -> None:
-    cited = cite("Uric acid builds up in 5 of 100 adults [2]. Pott disease is tuberculosis of the spine. [1]", medical())
+    cited = cite(
+        "Uric acid builds up in 5 of 100 adults [2]. Pott disease is tuberculosis of the spine. [1]", medical()
+    )
     check(cited)
     assert cited.text == "Uric acid builds up in 5 of 100 adults [1]. Pott disease is tuberculosis of the spine [2]."
     assert [citation.passage for citation in cited.citations] == ["p2", "p1"]

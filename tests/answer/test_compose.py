@@ -25,7 +25,9 @@ def supported(answer: Answer) -> bool:
 
 def test_what_stands_the_check_is_the_answer() -> None:
     answer = compose(QUESTION, medical(), Script(GOOD))
-    assert answer.text == "Pott disease is caused by Mycobacterium tuberculosis [1]. It is tuberculosis of the spine [1]."
+    assert (
+        answer.text == "Pott disease is caused by Mycobacterium tuberculosis [1]. It is tuberculosis of the spine [1]."
+    )
     assert answer.generator == "script"
     assert answer.contexts == medical()
     assert not answer.refused
@@ -40,8 +42,9 @@ def test_a_model_that_invents_is_replaced_by_the_passages() -> None:
 
 
 def test_a_supported_sentence_beside_the_question_is_no_answer() -> None:
-    answer = compose("What is gout?", medical(), Script("Uric acid builds up in 5 of 100 adults [2]."))
-    assert "kind of arthritis" in answer.text
+    passage = context("The pump needs oil every month. The box in the corner is red.")
+    answer = compose("How often does the pump need oil?", [passage], Script("The box in the corner is red [1]."))
+    assert answer.text == "The pump needs oil every month [1]."
 
 
 def test_without_a_model_the_best_sentences_are_the_answer() -> None:
@@ -85,7 +88,9 @@ def test_a_sentence_is_shown_as_soon_as_the_next_one_begins() -> None:
     assert script.closed
 
 
-@pytest.mark.parametrize("text", ["Nonsense here. " * 50, "Gibberish words one. " * 3 + "Other things two. " * 50, GOOD * 40])
+@pytest.mark.parametrize(
+    "text", ["Nonsense here. " * 50, "Gibberish words one. " * 3 + "Other things two. " * 50, GOOD * 40]
+)
 def test_a_model_that_goes_on_and_on_is_stopped(text: str) -> None:
     script = Script(text)
     compose(QUESTION, medical(), script)

@@ -3,10 +3,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from honed.answer.cite import cite
 from honed.answer.extract import LIMIT, asked_thing, extract
-from honed.answer.extractive import Extractive
-from honed.protocols import Generator
 from tests.answer.make import context, medical
 
 
@@ -43,28 +40,25 @@ def test_nothing_is_said_twice() -> None:
 
 
 def test_questions_headings_and_lead_ins_are_no_answers() -> None:
-    passage = context("Pump oil\n\nHow often does the pump need oil?\n\nThe pump needs oil as follows:\n\nFill in oil every month.")
-    assert [pick.text for pick in extract("How often does the pump need oil?", [passage])] == ["Fill in oil every month."]
+    passage = context(
+        "Pump oil\n\nHow often does the pump need oil?\n\nThe pump needs oil as follows:\n\nFill in oil every month."
+    )
+    assert [pick.text for pick in extract("How often does the pump need oil?", [passage])] == [
+        "Fill in oil every month."
+    ]
 
 
 def test_a_similarity_can_decide() -> None:
     passage = context("The red box holds some cables. The green box holds some cables.")
-    picks = extract("Which box is like a leaf?", [passage], similarity=lambda _, texts: ["green" in t for t in texts], limit=1)
+    picks = extract(
+        "Which box is like a leaf?", [passage], similarity=lambda _, texts: ["green" in t for t in texts], limit=1
+    )
     assert picks[0].text == "The green box holds some cables."
 
 
 def test_nothing_to_pick_from() -> None:
     assert extract("What is gout?", []) == ()
     assert extract("", [context("Short.")]) == ()
-
-
-def test_the_generator_cites_what_it_picks() -> None:
-    generator = Extractive.from_spec(object(), threads=1)
-    assert isinstance(generator, Generator)
-    cited = cite("".join(generator.generate("What causes Pott disease?", medical())), medical())
-    assert cited.citations
-    assert not cited.dropped
-    assert list(generator.generate("What causes Pott disease?", medical(), max_tokens=3)) == []
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=120), max_size=4))

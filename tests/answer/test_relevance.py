@@ -28,7 +28,9 @@ def test_a_long_question_is_about_its_first_and_asking_sentences() -> None:
 
 def test_a_similarity_can_only_help() -> None:
     plain = relevances("What is podagra?", medical())
-    helped = relevances("What is podagra?", medical(), lambda _, texts: [0.9 if "Gout" in text else 0.0 for text in texts])
+    helped = relevances(
+        "What is podagra?", medical(), lambda _, texts: [0.9 if "Gout" in text else 0.0 for text in texts]
+    )
     assert helped[1] == 0.9
     assert all(more >= less for more, less in zip(helped, plain, strict=True))
 

@@ -39,7 +39,7 @@ def test_offsets_are_exact_and_nothing_is_lost(text: str) -> None:
         ("See Fig. 3 and No. 5. Read on.", 2),
         ("No. Many patients do not.", 2),
         ("It is hepatitis B. The virus spreads.", 2),
-        ("He said \"Stop!\" and left. She asked (why?) again.", 2),
+        ('He said "Stop!" and left. She asked (why?) again.', 2),
         ("Really?! Yes. Wait... what", 3),
         ("It rose (p < .05). Then it fell.", 2),
         ("This was shown before.[3] It was confirmed.", 2),

@@ -58,7 +58,9 @@ def test_a_title_alone_supports_nothing() -> None:
 
 
 def test_figures_must_stand_where_the_rest_stands() -> None:
-    passage = Passage("p", "d", 0, "", "Adults take 5 mg of aspirin a day. Rooms cost much. Children take 2 mg of ibuprofen.")
+    passage = Passage(
+        "p", "d", 0, "", "Adults take 5 mg of aspirin a day. Rooms cost much. Children take 2 mg of ibuprofen."
+    )
     assert judge("Adults take 5 mg of aspirin a day.", passage).score >= THRESHOLD
     assert judge("Adults take 2 mg of aspirin a day.", passage).score < THRESHOLD
 

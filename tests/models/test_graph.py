@@ -12,6 +12,7 @@ from honed.models.folder import Tower, open_folder
 from honed.models.graph import build
 from honed.models.runtime import OrtRuntime
 from honed.models.weights import write_weights
+from honed.workspace import tree_hashes
 from tests.models.bert_in_numpy import encode
 
 TEXTS = [[2, 30, 41, 52, 60, 3], [2, 77, 3], [2, 3]]
@@ -25,7 +26,7 @@ def padded(rows: list[list[int]], width: int) -> tuple[np.ndarray, np.ndarray, n
 
 
 def run(tower: Tower, rows: list[list[int]], width: int, path: Path) -> np.ndarray:
-    path.write_bytes(build(tower))
+    build(tower, path)
     return OrtRuntime("ort-fp32", path, workers=1, threads=1).run(*padded(rows, width))
 
 
@@ -56,26 +57,41 @@ def test_weights_of_16_bits_and_with_a_prefix_are_read(tiny: Path, tmp_path: Pat
         {"hidden_act": "swish"},
     ],
 )
-def test_other_architectures_say_what_to_do(tiny: Path, change: dict[str, object]) -> None:
+def test_other_architectures_say_what_to_do(tiny: Path, tmp_path: Path, change: dict[str, object]) -> None:
     tower = open_folder(tiny).document
     with pytest.raises(InputError, match="not built here") as caught:
-        build(replace(tower, config=tower.config | change))
+        build(replace(tower, config=tower.config | change), tmp_path / "graph.onnx")
     assert "openai:MODEL@URL" in caught.value.hint
 
 
 @pytest.mark.parametrize("change", [{"num_hidden_layers": 3}, {"hidden_size": 16}, {"num_attention_heads": 5}])
-def test_weights_that_do_not_fit_the_config_are_refused(tiny: Path, change: dict[str, object]) -> None:
+def test_weights_that_do_not_fit_the_config_are_refused(tiny: Path, tmp_path: Path, change: dict[str, object]) -> None:
     tower = open_folder(tiny).document
     with pytest.raises(InputError):
-        build(replace(tower, config=tower.config | change))
+        build(replace(tower, config=tower.config | change), tmp_path / "graph.onnx")
 
 
-def test_a_spoiled_graph_is_built_again(tiny: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["graph.onnx", "graph.weights", "hashes.json"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty"])
+def test_a_spoiled_graph_is_built_again(tiny: Path, tmp_path: Path, name: str, damage: str) -> None:
     tower = open_folder(tiny).document
     path = plain_graph(tower, tmp_path)
-    good = path.read_bytes()
-    path.write_bytes(good[:-100])
-    assert plain_graph(tower, tmp_path).read_bytes() == good
-    path.with_name("fp32.onnx.sha256").unlink()
-    assert plain_graph(tower, tmp_path).read_bytes() == good
-    assert sorted(file.name for file in path.parent.iterdir()) == ["fp32.onnx", "fp32.onnx.sha256"]
+    good = tree_hashes(tmp_path)
+    victim = path.with_name(name)
+    data = victim.read_bytes()
+    spoiled = {"cut": data[:-1], "flipped": data[:-9] + bytes([data[-9] ^ 1]) + data[-8:], "gone": None, "empty": b""}[
+        damage
+    ]
+    victim.unlink()
+    if spoiled is not None:
+        victim.write_bytes(spoiled)
+    assert plain_graph(tower, tmp_path) == path
+    if name != "hashes.json" or damage != "cut":  # a missing last newline spoils nothing
+        assert tree_hashes(tmp_path) == good
+
+
+def test_a_failed_build_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
+    tower = open_folder(tiny).document
+    with pytest.raises(InputError):
+        plain_graph(replace(tower, config=tower.config | {"model_type": "t5"}), tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -63,7 +63,8 @@ def pooled(dense: Ranking, lexical: Ranking, missing: tuple[NDArray[np.int64], N
     cosine = np.zeros(len(rowids), np.float32)
     bm25 = np.zeros(len(rowids), np.float32)
     cosine[np.searchsorted(rowids, dense[0])] = dense[1]
-    cosine[np.searchsorted(rowids, missing[0])] = missing[1]
+    # A passage without a vector yet scores minus infinity on the vector side: it counts as unlike, not as never.
+    cosine[np.searchsorted(rowids, missing[0])] = np.where(np.isfinite(missing[1]), missing[1], 0.0)
     bm25[np.searchsorted(rowids, lexical[0])] = lexical[1]
     return Pool(rowids, cosine, bm25)
 

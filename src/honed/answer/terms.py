@@ -115,4 +115,6 @@ def _normal(number: str) -> str:
     whole, _, fraction = plain.partition(".")
     fraction = fraction.rstrip("0")
     return (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
+
+
 _NO_CONTENT = STOP | frozenset(NUMERALS)

@@ -29,6 +29,15 @@ class SourceState:
     reason: str
 
 
+ROW = "/corpus.jsonl#"
+"""Between folder and row id in the path of a source that is a row of an imported corpus."""
+
+
+def is_imported(path: str, state: SourceState) -> bool:
+    """Whether a source is a row of an imported corpus and no file of its own: rows have no time."""
+    return ROW in path and state.mtime_ns == 0
+
+
 def text_hash(passage: Passage) -> bytes:
     """Key of a passage's vector: a hash of the text that is embedded."""
     return hashlib.sha256(passage.embedded_text.encode()).digest()[:16]
@@ -91,13 +100,31 @@ def drop_orphans(catalog: Catalog) -> int:
     for key in keys:
         run("DELETE FROM passages WHERE document = ?", (key,))
         run("DELETE FROM documents WHERE rowid = ?", (key,))
-    # A document that keeps another source is known by that source from now on; an imported one keeps its row's id.
-    run(
-        "UPDATE documents SET external_id = (SELECT min(path) FROM sources s WHERE s.document = documents.id)"
-        " WHERE NOT EXISTS (SELECT 1 FROM sources s WHERE s.document = documents.id"
-        " AND (s.path = external_id OR substr(s.path, -length(external_id) - 1) = '#' || external_id))"
-    )
+    _rename(catalog)
     return len(keys)
+
+
+def _rename(catalog: Catalog) -> None:
+    """A document that lost the source it was named after goes by another one; an imported one keeps its row's id.
+
+    Judgements follow a file that was moved. Where its old path holds something new, they stay with the path.
+    """
+    run = catalog.connection.execute
+    rows = run(
+        "SELECT d.rowid, d.external_id, (SELECT min(path) FROM sources s WHERE s.document = d.id) FROM documents d"
+        " WHERE NOT EXISTS (SELECT 1 FROM sources s WHERE s.document = d.id"
+        " AND (s.path = external_id OR substr(s.path, -length(external_id) - 1) = '#' || external_id))"
+    ).fetchall()
+    if not rows:
+        return
+    catalog.connection.executemany("UPDATE documents SET external_id = ? WHERE rowid = ?", ((r[2], r[0]) for r in rows))
+    taken = {path for (path,) in run("SELECT path FROM sources")} - {new for _, _, new in rows}
+    follow = {old: new for _, old, new in rows if old not in taken}
+    judged = [row for row in run("SELECT query, document, grade FROM qrels") if row[1] in follow]
+    catalog.connection.executemany("DELETE FROM qrels WHERE query = ? AND document = ?", (row[:2] for row in judged))
+    catalog.connection.executemany(
+        "INSERT OR REPLACE INTO qrels VALUES (?, ?, ?)", ((query, follow[old], grade) for query, old, grade in judged)
+    )
 
 
 def sources(catalog: Catalog) -> dict[str, SourceState]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from honed.cli import documents, releasing, searching, tuning  # noqa: F401 - each adds its commands
+from honed.cli import documents, releasing, searching, tuning, upkeep  # noqa: F401 - each adds its commands
 from honed.cli.app import app
 
 

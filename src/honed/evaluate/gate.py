@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from honed.evaluate.comparison import Comparison
-from honed.evaluate.significance import FEW_CLUSTERS, Paired, confidence_after
+from honed.evaluate.significance import Paired, confidence_after
 from honed.evaluate.wording import interval, metric_name, p_value, percent, plural, points
 
 
@@ -78,8 +78,10 @@ def cautions(comparison: Comparison, primary: Paired, gate: GateSettings) -> lis
             f"{percent(primary.confidence)} confidence instead of {percent(gate.confidence)}; "
             "new labels would restore its strength."
         )
-    if primary.clusters < FEW_CLUSTERS:
-        found.append(f"The interval is rougher than it looks: it rests on {plural(primary.clusters, 'cluster')} only.")
+    if primary.few_clusters:
+        uneven = primary.effective_clusters < 0.8 * primary.clusters
+        worth = f", of such unequal size that they count as {primary.effective_clusters:.0f}" if uneven else " only"
+        found.append(f"The interval is rougher than it looks: it rests on {plural(primary.clusters, 'cluster')}{worth}.")
     return found
 
 

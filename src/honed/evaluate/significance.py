@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from honed.errors import UsageError
 
 FEW_CLUSTERS = 10
-"""Below this many clusters an interval is too narrow (measured coverage .91 at 8 clusters, not .95)."""
+"""Below this many effective clusters an interval leans on very few independent facts, and p is coarse."""
 
 POWER = 0.8
 _SAME = 1e-9  # scores closer than this are a tie: sums of floats in another order differ by less
@@ -33,6 +33,7 @@ class Paired:
     `ci95` is what is shown; `ci` is the interval at `confidence`, which is what the gate reads. Both, and `mde`, are
     infinite when there is one cluster only. `mde` is the true difference that this test would call different from zero
     in 80 of 100 repetitions. `exact` tells that `p` went through every sign pattern, not through a sample of them.
+    `effective_clusters` is how many clusters of equal size would carry as much information.
     """
 
     delta: float
@@ -44,6 +45,7 @@ class Paired:
     mde: float
     queries: int
     clusters: int
+    effective_clusters: float
     unjudged: int
     base: float
     candidate: float
@@ -54,7 +56,7 @@ class Paired:
     @property
     def few_clusters(self) -> bool:
         """Whether the interval deserves less trust than it claims."""
-        return self.clusters < FEW_CLUSTERS
+        return self.effective_clusters < FEW_CLUSTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,11 @@ class _Clusters:
 
     sums: Floats
     sizes: Floats
+
+    @property
+    def effective(self) -> float:
+        """The number of clusters of equal size that say as much (Kish); at most the number of clusters."""
+        return float(self.sizes.sum() ** 2 / (self.sizes**2).sum())
 
 
 def paired(
@@ -76,13 +83,15 @@ def paired(
 ) -> Paired:
     """Compares two lists of scores of the same queries.
 
-    The difference is the mean over queries. The interval is a bootstrap over clusters, percentile with Hesterberg's
-    expansion (2015, "What teachers should know about the bootstrap", 5.3), which widens the percentiles as Student's t
-    widens the normal interval. Chosen by simulation (1,000 repetitions, correlation .3 inside clusters, sizes 1 to 15;
-    coverage of a 95% interval at 8/12/30/100 clusters, symmetric differences): expanded .911/.920/.934/.937,
-    percentile .846/.868/.912/.932, BCa .809/.852/.895/.918, bootstrap-t .887/.890/.918/.928; the same order with
-    exponential ones. p is a two-sided sign-flip permutation of cluster sums; the permutation test is what Smucker et
-    al. (2007) and Urbano et al. (2019) recommend for retrieval, against Wilcoxon and sign tests.
+    The difference is the mean over queries. The interval is a bootstrap over clusters: percentiles, moved outwards as
+    Student's t widens the normal interval (Hesterberg 2015, "What teachers should know about the bootstrap"), with the
+    effective number of clusters in place of their number, because large clusters make a mean less sure (Carter,
+    Schnepel and Steigerwald 2017). Chosen by simulation, 1,500 tests each with correlation .3 inside clusters of 1 to 15
+    queries; coverage of the 95% interval at 8, 12, 30 and 100 clusters: this .941 .965 .944 .944, the same with the plain
+    number .912 .935 .931 .939, percentile .851 .893 .918 .935, BCa .830 .861 .901 .922, bootstrap-t .900 .910 .924 .941.
+
+    p is a two-sided sign-flip permutation of cluster sums, the test that Smucker et al. (2007) and Urbano et al. (2019)
+    recommend for retrieval, against Wilcoxon and sign tests.
 
     Args:
         base: Scores of the one system, shape [queries]. NaN where a query has no judgement.
@@ -105,14 +114,15 @@ def paired(
     p, exact = _sign_flip(groups.sums, np.random.default_rng([seed, 1]), resamples)
     return Paired(
         delta=delta,
-        ci95=_interval(bootstrap, len(groups.sums), 0.95),
-        ci=_interval(bootstrap, len(groups.sums), confidence),
+        ci95=_interval(bootstrap, groups, 0.95),
+        ci=_interval(bootstrap, groups, confidence),
         confidence=confidence,
         p=p,
         exact=exact,
         mde=_mde(groups, delta, confidence),
         queries=len(differences),
         clusters=len(groups.sums),
+        effective_clusters=groups.effective,
         unjudged=unjudged,
         base=float(before.mean()),
         candidate=float(after.mean()),
@@ -190,11 +200,11 @@ def _bootstrap(groups: _Clusters, rng: np.random.Generator, resamples: int) -> F
     return means
 
 
-def _interval(bootstrap: Floats, clusters: int, confidence: float) -> tuple[float, float]:
-    if clusters < 2:
+def _interval(bootstrap: Floats, groups: _Clusters, confidence: float) -> tuple[float, float]:
+    if len(groups.sums) < 2:
         return (-np.inf, np.inf)
-    t = _student((1 - confidence) / 2, clusters - 1)
-    tail = _NORMAL.cdf(float(np.sqrt(clusters / (clusters - 1)) * t))
+    count = max(2.0, groups.effective)
+    tail = _NORMAL.cdf(float(np.sqrt(count / (count - 1))) * _student((1 - confidence) / 2, count - 1))
     low, high = np.quantile(bootstrap, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -226,19 +236,21 @@ def _mde(groups: _Clusters, delta: float, confidence: float) -> float:
         return float("inf")
     residuals = groups.sums - delta * groups.sizes
     error = np.sqrt(count / (count - 1) * (residuals**2).sum()) / groups.sizes.sum()
-    return float((_student((1 + confidence) / 2, count - 1) + _student(POWER, count - 1)) * error)
+    freedom = max(1.0, groups.effective - 1)
+    return float((_student((1 + confidence) / 2, freedom) + _student(POWER, freedom)) * error)
 
 
-def _student(p: float, freedom: int) -> float:
-    """Quantile of Student's t: exact for 1 and 2 degrees of freedom, else by Abramowitz and Stegun 26.7.5.
+def _student(p: float, freedom: float) -> float:
+    """Quantile of Student's t: exact for 1 and 2 degrees of freedom (broken ones round down), else Abramowitz and Stegun
+    26.7.5.
 
     Within .003 of the exact value at 3 degrees of freedom and .001 at 4 or more (95%); scipy would cost 5 s to import.
     """
-    if freedom == 1:
+    if freedom < 2:
         return float(np.tan(np.pi * (p - 0.5)))
-    if freedom == 2:
+    if freedom < 3:
         return float((2 * p - 1) / np.sqrt(2 * p * (1 - p)))
-    z, v = _NORMAL.inv_cdf(p), float(freedom)
+    z, v = _NORMAL.inv_cdf(p), freedom
     return (
         z
         + (z**3 + z) / (4 * v)

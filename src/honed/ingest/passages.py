@@ -57,7 +57,7 @@ def _id(document: str, ordinal: int, text: str) -> str:
 
 def _pieces(block: Block, max_words: int) -> Iterator[_Piece]:
     words = len(block.text.split())
-    if words <= max_words:
+    if 0 < words <= max_words:
         yield _Piece(block.text, words, block.page)
     elif block.kind == "table":
         yield from _table(block, max_words)

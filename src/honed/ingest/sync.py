@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from honed.catalog import Catalog, documents
+from honed.errors import InputError
 from honed.ingest.clean import clean
+from honed.ingest.codes import rejection
 from honed.ingest.language import language
 from honed.ingest.passages import split_passages
 from honed.ingest.sandbox import Sandbox
@@ -21,6 +24,8 @@ COMMIT_FILES = 16
 
 Progress = Callable[[int, int, str], None]
 """Told (done, total, path) after each file that had to be read."""
+
+Known = dict[str, documents.SourceState]
 
 
 @dataclass(slots=True)
@@ -36,6 +41,10 @@ class SyncReport:
     """Path -> (code, reason)."""
     warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    def reject(self, path: str, why: Rejection) -> None:
+        """Note a file that was not taken."""
+        self.rejected[path] = (why.code, why.reason)
+
 
 @dataclass(frozen=True, slots=True)
 class Intake:
@@ -48,77 +57,146 @@ class Intake:
 
 
 def sync(intake: Intake, paths: Sequence[Path], *, on_progress: Progress | None = None) -> SyncReport:
-    """Add files and folders, or bring them up to date; what vanished below a given folder is removed.
+    """Add files and folders, or bring them up to date; what vanished at or below a given path is removed.
 
     A bad file becomes a rejection with a code; the others go on. Everything up to the last batch is durable when the
     process is killed, and adding again takes up from there.
+
+    Raises:
+        InputError: A path does not exist and nothing of it was ever added.
     """
     catalog, report = intake.catalog, SyncReport()
-    known = documents.sources(catalog)
-    files = list(find_sources(paths))
-    present = {str(path) for path in files}
-    todo: list[Source] = []
-    for path in files:
-        source, before = _stat(path), known.get(str(path))
-        if before and (before.size, before.mtime_ns) == (source.size, source.mtime_ns):
-            report.unchanged += 1
-            continue
-        source = Source(source.path, sha256_of(path), source.size, source.mtime_ns)
-        if before and before.sha256 == source.sha256:
-            report.unchanged += 1
-            with catalog.transaction():
-                documents.set_source(catalog, source, before.document or Rejection(before.code, before.reason))
-            continue
-        todo.append(source)
-    _read(intake, todo, known, report, on_progress)
-    roots = [path.resolve() for path in paths]
-    gone = [path for path in known if path not in present and _below(Path(path), roots)]
+    known = {
+        path: state for path, state in documents.sources(catalog).items() if not documents.is_imported(path, state)
+    }
+    roots = [str(path.resolve()) for path in paths]
+    files = list(_files(intake.workspace, roots, known, report))
+    todo = _compared(intake, files, known, report)
+    missing = {path: known[path] for path in known.keys() - {str(path) for path in files}}
+    moved = _moved(todo, missing)
+    outcomes = _read(intake, todo, report, on_progress)
+    gone = set(moved.values()) | _gone(missing, roots, report)
     with catalog.transaction():
         documents.remove_sources(catalog, gone)
         documents.drop_orphans(catalog)
-    report.removed += len(gone) - report.renamed
+    report.renamed, report.removed = len(moved), len(gone) - len(moved)
+    for source in todo:
+        outcome = outcomes[source.sha256]
+        if isinstance(outcome, Rejection):
+            report.reject(source.path, outcome)
+        elif source.path in known:
+            report.changed += source.path not in moved
+        else:
+            report.new += source.path not in moved
     return report
 
 
+def _files(workspace: Workspace, roots: Sequence[str], known: Known, report: SyncReport) -> Iterator[Path]:
+    """The files to look at: no names that cannot be stored, and nothing that the workspace keeps for itself.
+
+    A report quotes test questions: read as a document it would answer them.
+    """
+    wanted = [Path(root) for root in roots if Path(root).exists() or not any(_below(path, root) for path in known)]
+    own = [str(path) for path in (workspace.state, workspace.runs, workspace.settings_path)]
+    for path in find_sources(wanted):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
+            report.reject(shown, rejection("unreadable", "its name is not valid UTF-8: rename it"))
+            continue
+        if not any(_below(str(path), folder) for folder in own):
+            yield path
+
+
+def _compared(intake: Intake, files: Sequence[Path], known: Known, report: SyncReport) -> list[Source]:
+    """Files whose content is not the known one; a file that was only touched gets its new time."""
+    todo: list[Source] = []
+    touched: list[tuple[Source, str | Rejection]] = []
+    for path in files:
+        before = known.get(str(path))
+        if before and _worth_a_retry(before, intake.sandbox):
+            before = None
+        try:
+            info = path.stat()
+            if before and (before.size, before.mtime_ns) == (info.st_size, info.st_mtime_ns):
+                report.unchanged += 1
+                continue
+            source = Source(str(path), sha256_of(path), info.st_size, info.st_mtime_ns)
+        except FileNotFoundError:
+            continue  # it was there when the folder was listed
+        except OSError as error:
+            why = rejection("unreadable", error.strerror or str(error))
+            report.reject(str(path), why)
+            if str(path) not in known:
+                touched.append((Source(str(path), "", 0), why))
+            continue
+        if before and before.sha256 == source.sha256:
+            report.unchanged += 1
+            touched.append((source, before.document or Rejection(before.code, before.reason)))
+        else:
+            todo.append(source)
+    _record(intake.catalog, touched)
+    return todo
+
+
+def _worth_a_retry(state: documents.SourceState, sandbox: Sandbox) -> bool:
+    """Whether a rejection may have been the machine's fault and not the file's."""
+    return state.code == "unreadable" or (state.code == "ocr-missing" and sandbox.ocr)
+
+
+def _moved(todo: Sequence[Source], missing: Known) -> dict[str, str]:
+    """New path -> old path of files that lie elsewhere now: same content, and nothing at the old path any more."""
+    by_content: dict[str, list[str]] = {}
+    for path, state in missing.items():
+        by_content.setdefault(state.sha256, []).append(path)
+    moved: dict[str, str] = {}
+    for source in todo:
+        old = by_content.get(source.sha256, [])
+        while old and source.path not in moved:
+            path = old.pop()
+            if not os.path.lexists(path):
+                moved[source.path] = path
+    return moved
+
+
 def _read(
-    intake: Intake,
-    todo: Sequence[Source],
-    known: dict[str, documents.SourceState],
-    report: SyncReport,
-    on_progress: Progress | None,
-) -> None:
-    """Parse what is new, keep it in durable batches, and note what was only moved."""
+    intake: Intake, todo: Sequence[Source], report: SyncReport, on_progress: Progress | None
+) -> dict[str, str | Rejection]:
+    """Parse what is new and keep it in durable batches; returns what became of each content, by its sha256."""
     catalog = intake.catalog
-    fresh: list[Source] = []
-    seen: set[str] = set()
+    outcomes: dict[str, str | Rejection] = {}
+    fresh: dict[str, Source] = {}
+    twins: list[Source] = []
     for source in todo:
         document = documents.document_by_hash(catalog, source.sha256)
-        if document is None and source.sha256 not in seen:
-            seen.add(source.sha256)
-            fresh.append(source)
-            continue
-        moved = [path for path, state in known.items() if state.sha256 == source.sha256 and not Path(path).exists()]
-        report.renamed += bool(moved)
-        report.new += not moved
-        if document is not None:
-            with catalog.transaction():
-                documents.set_source(catalog, source, document)
-    by_path = {source.path: source for source in fresh}
-    results = intake.sandbox.parse_many([Path(source.path) for source in fresh])
+        if document:
+            outcomes[source.sha256] = document
+        if document or source.sha256 in fresh:
+            twins.append(source)
+        else:
+            fresh[source.sha256] = source
+    by_path = {source.path: source for source in fresh.values()}
+    results = intake.sandbox.parse_many([Path(path) for path in by_path])
     done = 0
     for batch in _batches(results, COMMIT_FILES):
         prepared = [_prepared(intake, by_path[str(path)], outcome) for path, outcome in batch]
         with catalog.transaction():
             for item in prepared:
-                _keep(catalog, item, report, known)
-        for path, _ in batch:
+                _keep(catalog, item)
+        for item in prepared:
+            outcomes[item.source.sha256] = item.outcome if isinstance(item.outcome, Rejection) else item.outcome.id
+            if item.warnings:
+                report.warnings[item.source.path] = item.warnings
             done += 1
             if on_progress:
-                on_progress(done, len(fresh), str(path))
-    for source in todo:  # twins of a file that was read just now
-        if source.path not in by_path and documents.document_by_hash(catalog, source.sha256):
-            with catalog.transaction():
-                documents.set_source(catalog, source, documents.document_by_hash(catalog, source.sha256) or "")
+                on_progress(done, len(fresh), item.source.path)
+    _record(catalog, [(twin, outcomes[twin.sha256]) for twin in twins if outcomes[twin.sha256] is not _CHANGED])
+    return outcomes
+
+
+_CHANGED = rejection("unreadable", "it changed while it was read: add it again")
+"""Not recorded: what the catalog knows of the file stays, and the next sync looks at it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +217,12 @@ def _prepared(intake: Intake, source: Source, outcome: Parsed | Rejection) -> _P
     passages = split_passages(cleaned, name, max_words=intake.passage_words)
     if not passages:
         return _Prepared(source, Rejection("empty", "there is no text in it"), [], (), outcome.warnings)
-    intake.workspace.put_blob(Path(source.path))
+    try:
+        kept = intake.workspace.put_blob(Path(source.path))
+    except (FileNotFoundError, InputError):
+        kept = ""
+    if kept != source.sha256:  # what was parsed is perhaps neither the old content nor the new
+        return _Prepared(source, _CHANGED, [], (), ())
     document = Document(
         id=name,
         external_id=source.path,
@@ -151,29 +234,57 @@ def _prepared(intake: Intake, source: Source, outcome: Parsed | Rejection) -> _P
     return _Prepared(source, document, passages, removals, outcome.warnings)
 
 
-def _keep(catalog: Catalog, item: _Prepared, report: SyncReport, known: dict[str, documents.SourceState]) -> None:
+def _keep(catalog: Catalog, item: _Prepared) -> None:
     """Write one file's outcome, inside the caller's transaction."""
+    if item.outcome is _CHANGED:
+        return
     if isinstance(item.outcome, Rejection):
         documents.set_source(catalog, item.source, item.outcome)
-        report.rejected[item.source.path] = (item.outcome.code, item.outcome.reason)
         return
     documents.add(catalog, item.outcome, item.passages, item.removals)
     documents.set_source(catalog, item.source, item.outcome.id)
-    if item.warnings:
-        report.warnings[item.source.path] = item.warnings
-    if item.source.path in known:
-        report.changed += 1
-    else:
-        report.new += 1
 
 
-def _stat(path: Path) -> Source:
-    info = path.stat()
-    return Source(str(path), "", info.st_size, info.st_mtime_ns)
+def _record(catalog: Catalog, rows: Sequence[tuple[Source, str | Rejection]]) -> None:
+    """Write what became of many sources in one transaction: each commit waits for the disk."""
+    if rows:
+        with catalog.transaction():
+            for source, outcome in rows:
+                documents.set_source(catalog, source, outcome)
 
 
-def _below(path: Path, roots: Iterable[Path]) -> bool:
-    return any(path == root or root in path.parents for root in roots)
+def _gone(missing: Iterable[str], roots: Sequence[str], report: SyncReport) -> set[str]:
+    """The missing sources that are really not there; below a folder that cannot be listed nobody knows."""
+    gone: set[str] = set()
+    closed: dict[Path, str] = {}
+    for path in missing:
+        root = next((root for root in roots if _below(path, root)), None)
+        if root is None:
+            continue
+        above = [folder for folder in Path(path).parents if _below(str(folder), root)]
+        locked = [folder for folder in above if _why_closed(folder, closed)]
+        if not locked:
+            gone.add(path)
+        for folder in locked:
+            report.reject(str(folder), rejection("unreadable", closed[folder]))
+    return gone
+
+
+def _why_closed(folder: Path, seen: dict[Path, str]) -> str:
+    """Why a folder that is there cannot be listed; "" for one that can, or that is gone."""
+    if folder not in seen:
+        try:
+            os.scandir(folder).close()
+            seen[folder] = ""
+        except (FileNotFoundError, NotADirectoryError):
+            seen[folder] = ""
+        except OSError as error:
+            seen[folder] = error.strerror or str(error)
+    return seen[folder]
+
+
+def _below(path: str, root: str) -> bool:
+    return path == root or path.startswith(root.rstrip("/") + "/")
 
 
 def _batches(

@@ -1,18 +1,23 @@
 """Derived graphs, kept by the digest of their tower: written beside, renamed, verified when opened.
 
-CACHE/encoders/DIGEST/fp32.onnx      the graph, and fp32.onnx.sha256 beside it
-CACHE/encoders/DIGEST/int8.onnx      the same with quantised weights
+CACHE/encoders/DIGEST/fp32/graph.onnx, graph.weights     the encoder
+CACHE/encoders/DIGEST/int8/graph.onnx                    the same with quantised weights
+CACHE/encoders/DIGEST/*/hashes.json                      what the files beside it must hash to
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from honed.models.folder import Tower
-from honed.workspace import sha256_file, write_atomic
+from honed.workspace import sha256_file, tree_hashes, write_json
+
+HASHES = "hashes.json"
 
 
 def plain_graph(tower: Tower, cache_dir: Path) -> Path:
@@ -21,9 +26,9 @@ def plain_graph(tower: Tower, cache_dir: Path) -> Path:
     def write(path: Path) -> None:
         from honed.models.graph import build
 
-        path.write_bytes(build(tower))
+        build(tower, path)
 
-    return _kept(_folder(tower, cache_dir) / "fp32.onnx", write)
+    return _kept(_folder(tower, cache_dir) / "fp32", write)
 
 
 def int8_graph(tower: Tower, cache_dir: Path) -> Path:
@@ -47,23 +52,36 @@ def int8_graph(tower: Tower, cache_dir: Path) -> Path:
         finally:
             root.setLevel(level)
 
-    return _kept(_folder(tower, cache_dir) / "int8.onnx", write)
+    return _kept(_folder(tower, cache_dir) / "int8", write)
 
 
 def _folder(tower: Tower, cache_dir: Path) -> Path:
     return cache_dir / "encoders" / tower.digest()[:32]
 
 
-def _kept(path: Path, write: Callable[[Path], None]) -> Path:
-    """The file, made by `write` unless it is there and matches the hash beside it."""
-    record = path.with_name(f"{path.name}.sha256")
-    if path.is_file() and record.is_file() and record.read_text(errors="replace").strip() == sha256_file(path):
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".building-") as building:
-        half = Path(building) / path.name
-        write(half)
-        digest = sha256_file(half)
-        half.replace(path)
-    write_atomic(record, f"{digest}\n".encode())
-    return path
+def _kept(folder: Path, write: Callable[[Path], None]) -> Path:
+    """The graph in a folder, made by `write` unless every file there matches its hash."""
+    if not _intact(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as building:
+            half, old = Path(building) / "new", Path(building) / "old"
+            half.mkdir()
+            write(half / "graph.onnx")
+            write_json(half / HASHES, tree_hashes(half))
+            with suppress(FileNotFoundError):
+                folder.rename(old)
+            try:
+                half.rename(folder)
+            except OSError:
+                if not _intact(folder):  # otherwise another process was faster
+                    raise
+    return folder / "graph.onnx"
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        expected = json.loads((folder / HASHES).read_bytes())
+        found = {path.name: sha256_file(path) for path in folder.iterdir() if path.name != HASHES}
+    except (OSError, ValueError):
+        return False
+    return "graph.onnx" in found and found == expected

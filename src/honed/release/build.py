@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,10 +43,21 @@ class Parts:
     lineage: dict[str, Any] | None = None
 
 
-def build(workspace: Workspace, catalog: Catalog, parts: Parts, *, run: str | None, reason: str) -> str:
+def build(
+    workspace: Workspace,
+    catalog: Catalog,
+    parts: Parts,
+    *,
+    run: str | None,
+    reason: str,
+    also: Callable[[], None] | None = None,
+) -> str:
     """Write a release folder, record it and make it live, in this order; returns its name.
 
     A kill leaves either nothing that counts (a folder without a row, swept by the next build) or a live release.
+
+    Args:
+        also: What has to become true in the same commit, such as that the run has ended.
     """
     _sweep(workspace, catalog)
     number = history.next_release_number(catalog)
@@ -67,6 +79,8 @@ def build(workspace: Workspace, catalog: Catalog, parts: Parts, *, run: str | No
     with catalog.transaction():
         history.add_release(catalog, number, sha256_file(folder / NAME), run=run, note=parts.what)
         history.switch_live(catalog, "release", expected, number, reason)
+        if also:
+            also()
     return name
 
 

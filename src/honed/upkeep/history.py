@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from honed.catalog import history
 from honed.errors import HonedError
@@ -42,6 +45,16 @@ def runs(session: Session) -> Iterator[Finding]:
     for run, kind in unfinished_runs(session.catalog):
         message = f"Run {run} was interrupted; its finished rungs and its look at the test are kept."
         yield Finding("runs", "unfinished", message, f"honed {kind} with the same budget goes on with it")
+    for path in lost_results(session):
+        message = f"Run {path.parent.name} ended, but its result.json was not written."
+        yield Finding("runs", "unfinished", message, "honed doctor --repair writes it from the catalog", "results")
+
+
+def lost_results(session: Session) -> dict[Path, dict[str, Any]]:
+    """File -> content of each `result.json` that the catalog knows and the run's folder lacks."""
+    rows = session.catalog.connection.execute("SELECT id, result FROM runs WHERE state = 'done' AND result IS NOT NULL")
+    paths = {session.workspace.runs / run / "result.json": result for run, result in rows}
+    return {path: json.loads(result) for path, result in paths.items() if path.parent.is_dir() and not path.exists()}
 
 
 def _fault(session: Session, row: history.ReleaseRow) -> str:

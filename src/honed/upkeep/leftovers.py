@@ -24,9 +24,14 @@ def writer(workspace: Workspace) -> int | None:
     """Process id of who is changing the workspace now, by the lock file; None if nobody who lives does."""
     try:
         number = int((workspace.state / "lock").read_text().removeprefix("process "))
+    except (OSError, ValueError):
+        return None
+    try:
         os.kill(number, 0)
-    except (OSError, ValueError) as error:
-        return number if isinstance(error, PermissionError) else None
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass  # it lives, under another user
     return number
 
 
@@ -88,9 +93,7 @@ def leftovers(session: Session) -> Iterator[Finding]:
 def unneeded_blobs(session: Session) -> list[Path]:
     """Originals of files that were removed or changed since."""
     wanted = original_files(session.catalog)
-    return [
-        path for path in session.workspace.blobs.glob("??/*") if path.name not in wanted and len(path.name) == 64
-    ]
+    return [path for path in session.workspace.blobs.glob("??/*") if path.name not in wanted and len(path.name) == 64]
 
 
 def unneeded_vectors(session: Session) -> int:

@@ -146,5 +146,7 @@ def _loose_ends(catalog: Catalog) -> Iterator[Finding]:
         "SELECT count(*) FROM qrels r WHERE NOT EXISTS (SELECT 1 FROM documents d WHERE d.external_id = r.document)"
     ).fetchone()[0]
     if dangling:
-        message = f"{plural(dangling, 'judgement')} name documents that are not there (now); they are kept and not used."
+        message = (
+            f"{plural(dangling, 'judgement')} name documents that are not there (now); they are kept and not used."
+        )
         yield Finding("judgements", "note", message, "honed add the documents again if they should count")

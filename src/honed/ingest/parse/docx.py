@@ -26,7 +26,7 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     package = Package(source)
     levels = _heading_levels(package)
     outline, items = Outline(), list[str]()
-    for _, element in package.events(_DOCUMENT, W + "p", W + "tbl"):
+    for element in package.elements(_DOCUMENT, W + "p", W + "tbl"):
         if not _is_outermost(element):
             continue
         if element.tag == W + "tbl":
@@ -134,7 +134,7 @@ def _footnotes(package: Package, outline: Outline) -> None:
     for part, title in (("word/footnotes.xml", "Footnotes"), ("word/endnotes.xml", "Endnotes")):
         if part in package:
             notes = []
-            for _, note in package.events(part, W + "footnote", W + "endnote"):
+            for note in package.elements(part, W + "footnote", W + "endnote"):
                 notes.append(" ".join("".join(_texts(note)).split()))
                 free(note)
             if any(notes):

@@ -28,7 +28,7 @@ P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _CORE_TITLE = "{http://purl.org/dc/elements/1.1/}title"
-_STRICT = "http://purl.oclc.org/ooxml/"
+_STRICT = "{http://purl.oclc.org/ooxml/"
 
 
 class Package:
@@ -50,11 +50,11 @@ class Package:
     def __contains__(self, part: str) -> bool:
         return part in self._names
 
-    def events(self, part: str, *tags: str, start: bool = False) -> Iterator[tuple[str, etree._Element]]:
-        """Stream the elements of a part with the given tags. The caller clears what it is done with.
+    def elements(self, part: str, *tags: str) -> Iterator[etree._Element]:
+        """Stream the elements of a part, or those with the given tags, as they end. The caller frees what it is done with.
 
         Raises:
-            Refused: `xml-entities`, `nesting`, `corrupt`.
+            Refused: `xml-entities`, `nesting`, `unsupported`, `corrupt`.
         """
         if part not in self._names:
             raise Refused("corrupt", f"{part} is missing")
@@ -62,7 +62,6 @@ class Package:
             with self._zip.open(part) as stream:
                 reader = etree.iterparse(
                     stream,
-                    events=("start", "end") if start else ("end",),
                     tag=tags or None,
                     resolve_entities=False,
                     no_network=True,
@@ -71,12 +70,14 @@ class Package:
                     remove_comments=True,
                     remove_pis=True,
                 )
-                for first, (event, element) in enumerate(reader):
-                    if not first and element.getroottree().docinfo.doctype:
-                        raise Refused("xml-entities", part)
-                    yield event, element
-                if reader.root is not None and reader.root.getroottree().docinfo.doctype:
-                    raise Refused("xml-entities", part)
+                is_checked = False
+                for _, element in reader:
+                    if not is_checked:
+                        _check_tree(element.getroottree(), part)
+                        is_checked = True
+                    yield element
+                if reader.root is not None:
+                    _check_tree(reader.root.getroottree(), part)
         except etree.XMLSyntaxError as error:
             raise _refusal(part, str(error)) from error
         except RuntimeError as error:  # zipfile's word for "needs a password"
@@ -91,7 +92,7 @@ class Package:
         if self._zip.getinfo(part).file_size > _SMALL:
             raise Refused("bomb", f"{part} is larger than {_SMALL >> 20} MB")
         last = None
-        for _, element in self.events(part):
+        for element in self.elements(part):
             last = element
         return last
 
@@ -122,6 +123,14 @@ def free(element: etree._Element) -> None:
     element.clear()
     while element.getprevious() is not None:
         del element.getparent()[0]
+
+
+def _check_tree(tree: etree._ElementTree, part: str) -> None:
+    if tree.docinfo.doctype:
+        raise Refused("xml-entities", part)
+    root = tree.getroot()
+    if root is not None and root.tag.startswith(_STRICT):
+        raise Refused("unsupported", "Strict Open XML; save it as the usual kind")
 
 
 def _refusal(part: str, message: str) -> Refused:

@@ -48,6 +48,7 @@ _SMALL_WORDS = frozenset(
     ]
 )
 _MOST_WORDS = 12
+_LEAST_PROSE = 7
 
 
 def preload(_job: Job) -> None:
@@ -69,8 +70,8 @@ def parse_text(text: str, job: Job) -> Parsed:
         if (lines := part.strip("\n").rstrip()).strip()
     ]
     for index, paragraph in enumerate(paragraphs):
-        level = heading_level(paragraph) if index + 1 < len(paragraphs) else 0
-        if level and not _lists_items(paragraphs, index):
+        level = heading_level(paragraph)
+        if level and _heads_something(paragraphs, index):
             outline.heading(level, paragraph)
         else:
             add_paragraph(paragraph, outline)
@@ -92,15 +93,12 @@ def add_paragraph(text: str, outline: Outline, *, page: int | None = None, above
     outline.add(text, page=page)
 
 
-def _lists_items(paragraphs: list[str], index: int) -> bool:
-    """Three short lines in a row are an address or a list, not headings."""
-    run = 1
-    for step in (-1, 1):
-        position = index + step
-        while 0 <= position < len(paragraphs) and run < 4 and heading_level(paragraphs[position]):
-            run += 1
-            position += step
-    return run >= 4
+def _heads_something(paragraphs: list[str], index: int) -> bool:
+    """Whether prose follows a line that looks like a heading; in an address or a list, more short lines do."""
+    for follower in paragraphs[index + 1 : index + 4]:
+        if not heading_level(follower):
+            return len(follower.split()) >= _LEAST_PROSE or follower[-1:] in ".:;" or paragraphs[index][-1:] == "?"
+    return False
 
 
 def heading_level(paragraph: str) -> int:

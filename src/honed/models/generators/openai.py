@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from honed.models.registry import Spec
     from honed.types import Context
 
-READING = Reading(passages=8, words=220)
+READING = Reading(passages=8, words=220, cites=True)
 RETRIES = 2
 LONGEST_WAIT = 10.0
 LONGEST_ANSWER = 300.0
@@ -44,13 +44,13 @@ class OpenAICompatible:
     """
 
     def __init__(self, name: str, *, url: str, timeout: float = 120.0, reading: Reading | None = None) -> None:
-        parts = urlsplit(url)
-        if not name or parts.scheme not in ("http", "https") or not parts.hostname:
-            raise UsageError(f"'{name}@{url}' names no model on a server.", hint="openai:MODEL@http://host:port/v1")
+        scheme, host, port = _address(url)
+        if not name or not host:
+            raise UsageError("That names no model on a server.", hint="openai:MODEL@http://host:port/v1")
         self._model = name
         self._url = url.rstrip("/")
-        self._host = parts.hostname + (f":{parts.port}" if parts.port else "")
-        self._key = _key(parts.scheme, parts.hostname)
+        self._host = f"{host}:{port}" if port else host
+        self._key = _key(scheme, host)
         self._timeout = timeout
         self._reading = reading or READING
 
@@ -109,40 +109,32 @@ class OpenAICompatible:
                     yield piece
                     if written > max_tokens * CHARACTERS_A_TOKEN:
                         return
-        except httpx2.TransportError as error:
-            failure = self._failed(error, broken=written > 0)
+        except httpx2.RequestError as error:
+            what = "broke off in the middle of the answer" if written else "cannot be reached"
+            failure = self._failure(f"{what} ({type(error).__name__})")
             raise (failure if written else _Passing(failure)) from error
-        except ValueError as error:
-            raise ServiceError(
-                f"{self._host} did not answer with a chat stream: {error}.", hint=self._hint()
-            ) from error
+        except (ValueError, RecursionError) as error:
+            raise self._failure(f"did not answer with a chat stream: {error}") from error
         if not written:
-            raise ServiceError(f"{self._host} answered with no text.", hint=self._hint())
+            raise self._failure("answered with no text")
 
     def _check(self, response: httpx2.Response) -> None:
         """Turn an HTTP error into ours; 429 and 5xx may pass."""
         status = response.status_code
         if status == 200:
             return
-        detail = _detail(response)
-        if self._key:
-            detail = detail.replace(self._key, "***")
         if status in (401, 403):
-            error = ServiceError(
-                f"{self._host} refuses the key ({status}). {detail}".strip(), hint="Set HONED_API_KEY."
-            )
-        else:
-            error = ServiceError(f"{self._host} answered {status}. {detail}".strip(), hint=self._hint())
+            raise self._failure(f"refuses the key ({status}): {_detail(response)}", hint="Set HONED_API_KEY.")
+        failure = self._failure(f"answered {status}: {_detail(response)}")
         if status == 429 or status >= 500:
-            raise _Passing(error, wait=_retry_after(response))
-        raise error
+            raise _Passing(failure, wait=_retry_after(response))
+        raise failure
 
-    def _failed(self, error: httpx2.TransportError, *, broken: bool) -> ServiceError:
-        what = "broke off in the middle of the answer" if broken else "cannot be reached"
-        return ServiceError(f"{self._host} {what} ({type(error).__name__}).", hint=self._hint())
-
-    def _hint(self) -> str:
-        return f"Check that a server with the model '{self._model}' runs there, and how its address ends (/v1)."
+    def _failure(self, what: str, *, hint: str = "") -> ServiceError:
+        """The error for a user; a server that repeats the key does not get it printed."""
+        what = what.replace(self._key, "***") if self._key else what
+        usual = f"Check that a server with the model '{self._model}' runs there, and how its address ends (/v1)."
+        return ServiceError(f"{self._host} {what.rstrip(' :')}.", hint=hint or usual)
 
 
 class _Passing(Exception):
@@ -152,6 +144,16 @@ class _Passing(Exception):
         super().__init__(error.message)
         self.error = error
         self.wait = wait
+
+
+def _address(url: str) -> tuple[str, str, int | None]:
+    """Scheme, host and port of a web address; empty texts for anything else."""
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname
+        return (parts.scheme, parts.hostname or "", parts.port) if good else ("", "", None)
+    except ValueError:  # a port beyond 65535, half an IPv6 address
+        return "", "", None
 
 
 def _key(scheme: str, host: str) -> str:
@@ -191,7 +193,12 @@ def _content(reply: Any, part: str) -> str:
     choices = reply.get("choices")
     if not isinstance(choices, list):
         raise ValueError("a chunk has no choices")
-    content = choices[0].get(part, {}).get("content") if choices and isinstance(choices[0], dict) else None
+    if not choices:  # the chunk with the token counts
+        return ""
+    message = choices[0].get(part) if isinstance(choices[0], dict) else None
+    if not isinstance(message, dict):
+        raise ValueError(f"a choice has no {part}")
+    content = message.get("content")
     return content if isinstance(content, str) else ""
 
 
