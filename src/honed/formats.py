@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,11 +66,14 @@ def read_beir(folder: Path) -> Beir:
     split_of: dict[str, Split] = {}
     for split in SPLITS:
         split_of.update(dict.fromkeys((qrel.query for qrel in by_split[split]), split))
-    queries = []
+    queries, seen = [], set[str]()
     if (folder / "queries.jsonl").is_file():
         path = folder / "queries.jsonl"
         for number, row in _json_lines(path):
             name = _id(row, path, number)
+            if name in seen:
+                raise InputError(f"{path}, line {number}: the id '{name}' occurs twice.", hint="ids must be unique")
+            seen.add(name)
             if name in split_of:
                 meta = {key: value for key, value in row.items() if key not in ("_id", "id", "text")}
                 queries.append(Query(name, _text(row, "text"), split_of[name], meta))
@@ -89,34 +94,55 @@ def read_labels(path: Path) -> list[tuple[str, str, int]]:
 
     `source` is a path, or the id that a document was imported with; `grade` is optional and 1 if absent.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        sample = file.read(4096)
-        file.seek(0)
-        reader = csv.DictReader(file, delimiter="\t" if "\t" in sample.split("\n", 1)[0] else ",")
-        names = {name.strip().lower(): name for name in reader.fieldnames or []}
-        if "question" not in names or "source" not in names:
-            raise InputError(
-                f"{path} has the columns {', '.join(names) or 'none'}.",
-                hint="a label table needs a header with `question` and `source` (and optionally `grade`)",
-            )
-        rows = []
-        for number, row in enumerate(reader, 2):
-            question, source = (row[names[key]] or "" for key in ("question", "source"))
-            if question.strip() and source.strip():
-                grade = (row[names["grade"]] or "1") if "grade" in names else "1"
-                if not grade.strip().isdigit():
-                    raise InputError(f"{path}, line {number}: the grade '{grade}' is not a whole number.")
-                rows.append((question.strip(), source.strip(), int(grade)))
+    try:
+        content = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 text.", hint="save it as 'CSV UTF-8'") from error
+    header = content.split("\n", 1)[0]
+    reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=max(",;\t", key=header.count))
+    names = {name.strip().lower(): name for name in reader.fieldnames or []}
+    if "question" not in names or "source" not in names:
+        raise InputError(
+            f"{path} has the columns {', '.join(names) or 'none'}.",
+            hint="a label table needs a header with `question` and `source` (and optionally `grade`)",
+        )
+    rows = []
+    try:
+        for row in reader:
+            question, source = ((row[names[key]] or "").strip() for key in ("question", "source"))
+            grade = ((row[names["grade"]] or "1") if "grade" in names else "1").strip()
+            if not (grade.isascii() and grade.isdigit()):
+                raise InputError(f"{path}, line {reader.line_num}: the grade '{grade}' is not a whole number.")
+            if question and source:
+                rows.append((question, source, int(grade)))
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {reader.line_num}: {error}.", hint="look for a quotation mark that is not closed"
+        ) from error
     return rows
 
 
 def write_trec(path: Path, rankings: Mapping[str, Sequence[tuple[str, float]]], tag: str) -> None:
-    """Write a TREC run file: `query Q0 document rank score tag`, scores strictly falling so that every tool agrees."""
+    """Write a TREC run file: `query Q0 document rank score tag`, scores strictly falling so that every tool agrees.
+
+    Tools sort by score and break ties by document id, so a score that is not below the one before it is lowered.
+
+    Raises:
+        InputError: The path is a folder.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.", hint="give the name of a file")
     lines = []
     for query, ranking in rankings.items():
+        last = math.inf
         for rank, (document, score) in enumerate(ranking, 1):
-            lines.append(f"{_token(query)} Q0 {_token(document)} {rank} {score:.6f} {tag}\n")
-    write_atomic(path, "".join(lines).encode())
+            last = min(round(score, 6), last - 1e-6)
+            lines.append(f"{_token(query)} Q0 {_token(document)} {rank} {last:.6f} {tag}\n")
+    data = "".join(lines).encode()
+    if path.exists() and not path.is_file():  # a pipe or a terminal, such as /dev/stdout
+        path.write_bytes(data)
+    else:
+        write_atomic(path.resolve(), data)
 
 
 def _token(name: str) -> str:
@@ -127,39 +153,57 @@ def _token(name: str) -> str:
 def _read_qrels(path: Path) -> Iterator[Qrel]:
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            parts = line.rstrip("\n").split("\t")
-            if number == 1 and not parts[-1].strip().lstrip("-").isdigit():
-                continue
-            if not line.strip():
-                continue
-            if len(parts) == 4:  # TREC form: query, iteration, document, grade
-                parts = [parts[0], parts[2], parts[3]]
-            try:
-                query, document, grade = parts
-                value = int(grade)
-            except ValueError:
-                raise InputError(
-                    f"{path}, line {number}: expected query-id, corpus-id and score with tabs between.",
-                    hint="save the table as tab-separated text",
-                ) from None
-            if value > 0:
-                yield Qrel(query, document, value)
+    for number, line in _lines(path):
+        parts = line.rstrip("\n").split("\t")
+        if number == 1 and not parts[-1].strip().lstrip("-").isdigit():
+            continue
+        if not line.strip():
+            continue
+        if len(parts) == 4:  # TREC form: query, iteration, document, grade
+            parts = [parts[0], parts[2], parts[3]]
+        try:
+            query, document, grade = parts
+            value = int(grade)
+        except ValueError:
+            raise InputError(
+                f"{path}, line {number}: expected query-id, corpus-id and score with tabs between.",
+                hint="save the table as tab-separated text",
+            ) from None
+        if value > 0:
+            yield Qrel(query, document, value)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    number = 0
+    with path.open(encoding="utf-8-sig") as file:
+        try:
+            for number, line in enumerate(file, 1):
+                yield number, line
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not UTF-8 text (after line {number}).", hint="save it as UTF-8") from error
 
 
 def _json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{path}, line {number}: not valid JSON ({error}).") from error
-            if not isinstance(row, dict):
-                raise InputError(f"{path}, line {number}: expected an object, found {type(row).__name__}.")
-            yield number, row
+    for number, line in _lines(path):
+        if not line.strip():
+            continue
+        try:
+            # NaN and Infinity are Python's, not JSON's; SQLite refuses to look into an object that holds them.
+            row = json.loads(line, parse_constant=lambda _: None)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}, line {number}: not valid JSON ({error}).") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, line {number}: expected an object, found {type(row).__name__}.")
+        yield number, _encodable(row) if "\\ud" in line.lower() else row
+
+
+def _encodable(value: Any) -> Any:
+    """A value whose texts hold no half of a surrogate pair: those have no UTF-8."""
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _id(row: Mapping[str, Any], path: Path, number: int) -> str:

@@ -15,7 +15,8 @@ from honed.evaluate.metrics import METRICS, Scores, per_query
 from honed.evaluate.probe import general_probe
 from honed.evaluate.slices import build_slices
 from honed.evaluate.untuned import UNTUNED
-from honed.release.open import open_release
+from honed.release.build import manifest_of, row_of
+from honed.release.open import embedder_of, open_release
 from honed.session import Session
 from honed.types import Split
 
@@ -28,20 +29,33 @@ def rankings(session: Session, system: str, task: Task, split: Split, depth: int
 
     Args:
         system: "live" or a release; or "bm25", "dense", "hybrid", which are the live release's parts untuned weights.
+
+    Raises:
+        UsageError: There is no such system, or depth is not positive.
     """
-    retriever = open_release(
-        session.workspace, session.catalog, session.settings, "live" if system in UNTUNED else system
-    )
+    if depth < 1:
+        raise UsageError(f"k must be at least 1, not {depth}.")
+    release = "live" if system in UNTUNED else system
+    _catch_up(session, release)
+    retriever = open_release(session.workspace, session.catalog, session.settings, release)
     if system in UNTUNED:
         retriever = retriever.weighted(UNTUNED[system])
     labelled = task.splits[split]
     found: dict[str, Any] = {}
     for query, (rowids, scores) in zip(labelled.queries, retriever.rank(labelled.texts, depth=depth), strict=True):
+        there = np.isin(rowids, task.rowids)  # not what another process added after the task was read
+        rowids, scores = rowids[there], scores[there]
         at = task.passage_document[task.positions(rowids)]
         _, first = np.unique(at, return_index=True)
         rows = np.sort(first)[:depth]
         found[query.id] = [(task.documents[at[row]], float(scores[row])) for row in rows]
     return found
+
+
+def _catch_up(session: Session, release: str) -> None:
+    """Bring a release's index up to the catalog: one that is not live lags behind, and would be measured without what it lacks."""
+    manifest = manifest_of(session.workspace, row_of(session.catalog, release))
+    session.catch_up(embedder_of(session.workspace, manifest, session.settings), tell=lambda _: None)
 
 
 def measure_system(session: Session, system: str, split: str) -> dict[str, Any]:
@@ -51,11 +65,9 @@ def measure_system(session: Session, system: str, split: str) -> dict[str, Any]:
         UsageError: The split has no questions, or there is no such system.
     """
     task, name = split_task(session, split)
+    row = row_of(session.catalog, "live" if system in UNTUNED else system)
+    _count_look(session, task, name, f"evaluate {system} of {row.name}")
     scores = _scores(session, system, task, name)
-    release = "live" if system in UNTUNED else system
-    row = next(
-        row for row in history.releases(session.catalog) if row.name == release or (release == "live" and row.live)
-    )
     values = {metric: round(float(np.nanmean(scores[metric])), 4) for metric in METRICS}
     return {
         "release": row.name,
@@ -72,15 +84,10 @@ def compare_systems(session: Session, base: str, candidate: str, split: str) -> 
     """Two systems on one split, query by query, and what the gate would say."""
     task, name = split_task(session, split)
     labelled = task.splits[name]
-    reads = 1
-    if name == "test":
-        qrels = {
-            query.id: _named(task, relevant)
-            for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
-        }
-        reads = history.read_test_set(
-            session.catalog, judgements.fingerprint(labelled.queries, qrels), f"compare {base} {candidate}"
-        )
+    for system in (base, candidate):
+        if system not in UNTUNED:
+            row_of(session.catalog, system)
+    reads = _count_look(session, task, name, f"compare {base} {candidate}")
     questions = Questions(
         [query.id for query in labelled.queries],
         labelled.clusters,
@@ -107,6 +114,15 @@ def split_task(session: Session, split: str) -> tuple[Task, Split]:
             f"There are no labelled questions in {split}.", hint="honed label FILE.csv, or honed import DIR"
         )
     return task, name
+
+
+def _count_look(session: Session, task: Task, split: Split, what: str) -> int:
+    """Count a look at the test set before it is taken; returns how many there have been (1 for another split)."""
+    if split != "test":
+        return 1
+    labelled = task.splits[split]
+    qrels = {q.id: _named(task, relevant) for q, relevant in zip(labelled.queries, labelled.relevant, strict=True)}
+    return history.read_test_set(session.catalog, judgements.fingerprint(labelled.queries, qrels), what)
 
 
 def _scores(session: Session, system: str, task: Task, split: Split) -> dict[str, Scores]:

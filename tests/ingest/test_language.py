@@ -11,10 +11,10 @@ SAMPLES = {
     "fr": "Le patient a été traité avec un antibiotique après l'opération, car la plaie était infectée et il avait de la fièvre.",
     "it": "Il paziente è stato trattato con un antibiotico dopo l'operazione perché la ferita si era infettata nella notte.",
     "nl": "De patiënt werd na de operatie behandeld met een antibioticum omdat de wond was ontstoken en het niet beter werd.",
-    "pl": "Pacjent był leczony antybiotykiem po operacji, ponieważ rana była zakażona i nie goiła się tak jak to jest oczekiwane.",
-    "pt": "O paciente foi tratado com um antibiótico após a operação porque a ferida estava infetada e não sarava como se esperava.",
+    "pl": "Pacjent był leczony antybiotykiem po operacji, ponieważ rana była zakażona i nie goiła się tak jak to jest.",
+    "pt": "O paciente foi tratado com um antibiótico após a operação porque a ferida estava infetada e não sarava.",
     "ru": "Пациент после операции получал антибиотик, так как рана была инфицирована и не заживала так, как это ожидали врачи.",
-    "sv": "Patienten behandlades med antibiotika efter operationen eftersom såret var infekterat och det inte blev bättre för henne.",
+    "sv": "Patienten behandlades med antibiotika efter operationen eftersom såret var infekterat och det inte blev bättre.",
     "zh": "患者在手术后接受了抗生素治疗，因为伤口感染了，医生建议他继续服药并在一周后复查。",
     "ja": "患者は手術後、傷が感染したため抗生物質で治療されました。一週間後に再診の予定です。",
 }

@@ -240,7 +240,8 @@ class TestOffice:
             f'<row r="1">{inline("A1", "Doses by age")}</row>'
             f'<row r="2">{inline("A2", "Age")}{inline("C2", "From")}</row>'
             '<row r="3"><c r="A3"><v>5.0</v></c><c r="C3" s="1"><v>45292</v></c></row>'
-            f'<row r="9">{inline("B9", "Second")}{inline("C9", "Table")}</row><row r="10">{inline("B10", "x")}{inline("C10", "y")}</row>'
+            f'<row r="9">{inline("B9", "Second")}{inline("C9", "Table")}</row>'
+            f'<row r="10">{inline("B10", "x")}{inline("C10", "y")}</row>'
         )
         styles = (
             '<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">'

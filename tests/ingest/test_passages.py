@@ -81,7 +81,7 @@ text_blocks = st.builds(Block, prose, st.sampled_from([(), ("A",), ("A", "B")]))
 table_blocks = st.builds(lambda content: Block("\n".join(markdown_tables(content)), (), "table"), rows)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(text_blocks | table_blocks, max_size=5), st.integers(5, 60))
 def test_no_word_is_lost(blocks: list[Block], max_words: int) -> None:
     passages = split(*blocks, max_words=max_words)
@@ -97,7 +97,7 @@ def _words(text: str) -> list[str]:
     ]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(text_blocks, max_size=5), st.integers(5, 60))
 def test_prose_keeps_its_order_and_size(blocks: list[Block], max_words: int) -> None:
     passages = split(*blocks, max_words=max_words)

@@ -283,10 +283,10 @@ def test_a_file_that_vanishes_meanwhile_does_not_stop_the_others(
     else:
         parse = intake.sandbox.parse_many
 
-        def parse_then_lose(paths: list[Path]) -> list[tuple[Path, object]]:
+        def parse_then_lose(paths: list[Path]) -> Iterator[tuple[Path, object]]:
             outcomes = list(parse(paths))
             path.unlink()
-            return outcomes
+            yield from outcomes
 
         monkeypatch.setattr(intake.sandbox, "parse_many", parse_then_lose)
     sync(intake, [docs])

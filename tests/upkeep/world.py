@@ -29,12 +29,18 @@ def model(folder: Path, *, seed: int = 0) -> Path:
     return make_tiny_bert(folder, seed=seed, vocab_texts=[" ".join((*PLAIN, *JARGON, *FILLER))])
 
 
+def text(at: int) -> str:
+    """The text of a document by its number."""
+    one, two = PAIRS[at]
+    return f"{PLAIN[one]} {PLAIN[two]}"
+
+
 def write_beir(folder: Path, *, extra: dict[str, str] | None = None, seed: int = 0) -> Path:
     """The domain as a BEIR folder; `extra` are documents without a question, by id."""
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
-    rows = [{"_id": f"d{at}", "text": f"{PLAIN[one]} {PLAIN[two]}"} for at, (one, two) in enumerate(PAIRS)]
-    rows += [{"_id": name, "text": text} for name, text in sorted((extra or {}).items())]
+    rows = [{"_id": f"d{at}", "text": text(at)} for at in range(len(PAIRS))]
+    rows += [{"_id": name, "text": words} for name, words in sorted((extra or {}).items())]
     _write_lines(folder / "corpus.jsonl", rows)
     queries = []
     qrels: dict[str, list[str]] = {"train": [], "dev": [], "test": []}

@@ -41,13 +41,13 @@ def coverage(wanted: Mapping[str, float], text: str, *, enough: float = inf) -> 
 
 
 def relevances(question: str, contexts: Sequence[Context], similarity: Similarity | None = None) -> tuple[float, ...]:
-    """How well each passage fits the question, 0 to 1; with a similarity the better of the two measures counts."""
+    """How well each passage fits the question, 0 to 1; with a similarity, the mean of the two measures."""
     wanted = weights(question)
     texts = [context.passage.embedded_text for context in contexts]
     lexical = [coverage(wanted, text, enough=ENOUGH) for text in texts]
     if not similarity or not texts:
         return tuple(lexical)
-    return tuple(max(pair) for pair in zip(lexical, similarity(question, texts), strict=True))
+    return tuple((left + right) / 2 for left, right in zip(lexical, similarity(question, texts), strict=True))
 
 
 def _core(question: str) -> str:

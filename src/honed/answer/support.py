@@ -16,8 +16,8 @@ from honed.answer.terms import compared, content, names, numbers, opposed, polar
 from honed.answer.vocabulary import GENERIC, LIGHT, STOP
 from honed.types import Passage
 
-THRESHOLD = 0.85
-RECALL_WEIGHT = 0.85
+THRESHOLD = 0.9
+RECALL_WEIGHT = 0.9
 SUBJECT = 2
 """Words at the head of a claim that have to be the passage's own: its subject, nearly always."""
 BREACH = 0.4

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from honed.cli import documents, releasing, searching, tuning, upkeep  # noqa: F401 - each adds its commands
 from honed.cli.app import app
+
+if TYPE_CHECKING:
+    from honed.errors import HonedError
+
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -19,6 +25,8 @@ def main() -> None:
     debug = "--debug" in sys.argv or bool(os.environ.get("HONED_DEBUG"))
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:  # typer has swallowed the KeyboardInterrupt
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except HonedError as error:
         if debug:
@@ -26,16 +34,26 @@ def main() -> None:
         sys.exit(report_error(error))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; what was finished is kept: type the same command again to go on\n")
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(INTERRUPTED)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a usage error of the command line itself
             error.show()
             sys.exit(2)
         if debug:
             raise
-        sys.stderr.write(f"error: {type(error).__name__}: {error}\n")
-        sys.stderr.write("hint: this is a defect; run again with --debug and report it\n")
-        sys.exit(70)
+        sys.exit(report_error(_explained(error)))
+
+
+def _explained(error: Exception) -> HonedError:
+    """What the machine says (disk, permissions, database) as a sentence; anything else is a defect of this program."""
+    from honed.errors import HonedError, IntegrityError, UsageError
+
+    if isinstance(error, OSError) and error.strerror:
+        name = error.filename2 or error.filename
+        where = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""
+        return UsageError(f"{where}{error.strerror}.", hint="mend that, then type the same command again")
+    if type(error).__module__ == "sqlite3":
+        return IntegrityError(f"The catalog cannot be read or written: {error}.", hint="honed doctor")
+    defect = HonedError(f"{type(error).__name__}: {error}", hint="this is a defect; run again with --debug and report it")
+    defect.exit_code = 70
+    return defect

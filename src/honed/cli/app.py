@@ -43,9 +43,9 @@ def options(
 
 def workspace() -> Workspace:
     """The workspace that was named, or the nearest one upwards."""
-    from honed.workspace import find
+    from honed.workspace import at, find
 
-    return find(_chosen["workspace"] or Path.cwd())
+    return at(_chosen["workspace"]) if _chosen["workspace"] else find(Path.cwd())
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -14,8 +15,16 @@ from honed.errors import HonedError
 def emit(value: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Write a result: one JSON object, or text for a person."""
     line = json.dumps(value, ensure_ascii=False, allow_nan=False) if as_json else text
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    write(line + "\n")
+
+
+def write(text: str) -> None:
+    """Write to stdout at once. A reader that went away (`| head`) is no error: the rest is dropped."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def tell(line: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from honed.cli.app import Filter, Json, app, filters, session
-from honed.cli.output import emit
+from honed.cli.output import emit, write
 
 if TYPE_CHECKING:
     from honed.types import Answer, Context
@@ -51,8 +51,6 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Answer a question from the documents. Every sentence cites a passage; what they do not say is refused."""
-    import sys
-
     from honed.answer.pipeline import ask_stream
     from honed.models.generators.choose import load_generator
     from honed.release.open import open_release
@@ -64,8 +62,7 @@ def ask(
         shown = 0
         for answer in ask_stream(text, retriever, generator, k=k, filters=filters(only)):
             if not as_json:
-                sys.stdout.write(answer.text[shown:])
-                sys.stdout.flush()
+                write(answer.text[shown:])
                 shown = len(answer.text)
         spent = 1000 * (time.monotonic() - started)
     value = {

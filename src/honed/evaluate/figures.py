@@ -57,7 +57,7 @@ class _Row:
 def forest(comparison: Comparison, *, min_gain: float) -> Markup:
     """Differences with their intervals, metrics first, then slices. Needs matplotlib.
 
-    A filled mark says that the interval excludes 0, a hollow one that it does not; the dashed line is `min_gain`.
+    A filled mark says that the interval excludes 0, a hollow one that it does not; the dotted line is `min_gain`.
     """
     name = metric_name(comparison.metric)
     rows = [_Row("All queries"), _Row(name, comparison.primary, main=True)]
@@ -148,8 +148,11 @@ def _svg(figure: Any, description: str, *, salt: str) -> Markup:
         figure.savefig(target, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format")))
     text = target.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"font: (?:\d+ )?([\d.]+)px [^;\"]*", r"font-size: \1px", text)
+    # matplotlib's own style sheet would leak into the page, and its names of groups are the same in every drawing.
+    text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.DOTALL)
+    text = re.sub(r'<g id="[^"]*"', "<g", text)
+    text = re.sub(r"font: (?:\d+ )?([\d.]+px) [^;\"]*", r"font-size: \1", text)
+    text = re.sub(r"font-family: [^;\"]*; ", "", text)
     for stand_in, variable in _VARIABLES.items():
         text = text.replace(stand_in, f"var({variable})")
     size = re.search(r'viewBox="[^"]*"', text)

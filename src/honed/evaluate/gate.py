@@ -81,7 +81,9 @@ def cautions(comparison: Comparison, primary: Paired, gate: GateSettings) -> lis
     if primary.few_clusters:
         uneven = primary.effective_clusters < 0.8 * primary.clusters
         worth = f", of such unequal size that they count as {primary.effective_clusters:.0f}" if uneven else " only"
-        found.append(f"The interval is rougher than it looks: it rests on {plural(primary.clusters, 'cluster')}{worth}.")
+        found.append(
+            f"The interval is rougher than it looks: it rests on {plural(primary.clusters, 'cluster')}{worth}."
+        )
     return found
 
 

@@ -154,7 +154,7 @@ class ForkServer:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=None if os.environ.get("HONED_DEBUG_SANDBOX") else subprocess.DEVNULL,
-                start_new_session=True,
+                process_group=0,  # Ctrl-C reaches this program only, which then ends the server
             )
         self._control = ours
         ours.settimeout(_START_SECONDS)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 _PERMUTATIONS = 128
 _SEED = 20
+_PORTION = 4096
 _MOST_ROUNDS = 32
 """Texts of one bucket that resemble none of this many others in it are left alone in it."""
 _MIX = np.uint64(0x9E3779B97F4A7C15)
@@ -33,35 +34,44 @@ def near_duplicates(texts: Sequence[str], *, threshold: float = 0.8) -> list[int
         texts: Any texts; those without a word are never joined.
         threshold: Between 0.5 and 1.
     """
-    words = [_WORD.findall(text.lower()) for text in texts]
     labels = list(range(len(texts)))
     first: dict[bytes, int] = {}
     unique: list[int] = []
-    for index, found in enumerate(words):
-        if found:
-            key = hashlib.blake2b(" ".join(found).encode("utf-8", "replace"), digest_size=16).digest()
+    for index, text in enumerate(texts):
+        words = _words(text)
+        if words:
+            key = hashlib.blake2b(" ".join(words).encode("utf-8", "replace"), digest_size=16).digest()
             labels[index] = first.setdefault(key, index)
             if labels[index] == index:
                 unique.append(index)
     if len(unique) > 1:
-        joined = _join(_signatures([words[index] for index in unique]), threshold)
+        joined = _join(_signatures([texts[index] for index in unique]), threshold)
         root = {index: unique[label] for index, label in zip(unique, joined, strict=True)}
         labels = [root.get(label, label) for label in labels]
     return labels
 
 
-def _signatures(words: Sequence[Sequence[str]]) -> Signatures:
-    """MinHash signatures, shape [len(words), 128]."""
+def _words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def _signatures(texts: Sequence[str]) -> Signatures:
+    """MinHash signatures, shape [len(texts), 128]. Made in portions: the library hands them over as Python numbers."""
     from rensa import RMinHash
 
     vocabulary: dict[str, int] = {}
-    rows = [
-        _shingles(np.fromiter((_hash(word, vocabulary) for word in found), np.uint64, len(found))) for found in words
-    ]
-    offsets = np.zeros(len(rows) + 1, np.uint64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(rows), offsets, _PERMUTATIONS, _SEED)
-    return np.array(matrix.to_rows(), np.uint32)
+    signatures = np.empty((len(texts), _PERMUTATIONS), np.uint32)
+    for start in range(0, len(texts), _PORTION):
+        rows = [_shingles(_hashed(_words(text), vocabulary)) for text in texts[start : start + _PORTION]]
+        offsets = np.zeros(len(rows) + 1, np.uint64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        matrix = RMinHash.digest_matrix_from_flat_token_hashes(np.concatenate(rows), offsets, _PERMUTATIONS, _SEED)
+        signatures[start : start + len(rows)] = matrix.to_rows()
+    return signatures
+
+
+def _hashed(words: Sequence[str], vocabulary: dict[str, int]) -> NDArray[np.uint64]:
+    return np.fromiter((_hash(word, vocabulary) for word in words), np.uint64, len(words))
 
 
 def _hash(word: str, vocabulary: dict[str, int]) -> int:

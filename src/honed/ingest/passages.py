@@ -56,7 +56,7 @@ def _id(document: str, ordinal: int, text: str) -> str:
 
 
 def _pieces(block: Block, max_words: int) -> Iterator[_Piece]:
-    words = len(block.text.split())
+    words = _table_words(block.text) if block.kind == "table" else len(block.text.split())
     if 0 < words <= max_words:
         yield _Piece(block.text, words, block.page)
     elif block.kind == "table":
@@ -98,11 +98,13 @@ def _table(block: Block, max_words: int) -> Iterator[_Piece]:
     lines = block.text.split("\n")
     header = lines[:2] if len(lines) > 2 and _RULE.match(lines[1]) else []
     names = _cells(header[0]) if header else []
-    room = max(max_words - len(" ".join(header[:1]).split()), max_words // 2)
+    room = max(max_words - _table_words("\n".join(header)), max_words // 2)
+    if header and all(_table_words(row) > room for row in lines[2:]):
+        yield _Piece(" | ".join(filter(None, names)), len(names), block.page)
     rows: list[str] = []
     size = 0
     for row in lines[len(header) :]:
-        words = len(row.replace("|", " ").split())
+        words = _table_words(row)
         if rows and size + words > room:
             yield _Piece("\n".join([*header, *rows]), max_words, block.page)
             rows, size = [], 0
@@ -112,7 +114,13 @@ def _table(block: Block, max_words: int) -> Iterator[_Piece]:
             rows.append(row)
             size += words
     if rows:
-        yield _Piece("\n".join([*header, *rows]), len(" ".join([*header[:1], *rows]).split()), block.page)
+        text = "\n".join([*header, *rows])
+        yield _Piece(text, _table_words(text), block.page)
+
+
+def _table_words(text: str) -> int:
+    """Words of a Markdown table, without its bars and its rule."""
+    return sum(1 for word in text.replace("|", " ").split() if word != "---")
 
 
 def _spoken(row: str, names: Sequence[str]) -> Iterator[str]:

@@ -134,7 +134,7 @@ class Sandbox:
         recognised = self._all_pages(self._images, document, job, self.ocr_limits, abandon)
         if isinstance(recognised, Rejection):
             return replace(parsed, warnings=(*parsed.warnings, recognised.reason)) if parsed.blocks else recognised
-        return recognised if recognised.blocks else rejection("no-text")
+        return recognised
 
     def _all_pages(
         self, server: ForkServer, document: int, job: Job, limits: Limits, abandon: int

@@ -160,8 +160,9 @@ class _Graph:
         if value.nbytes >= PAGE:
             data = tensor.raw_data
             self._weights.write(bytes(-self._weights.tell() % PAGE))
-            place = {"location": Path(self._weights.name).name, "offset": self._weights.tell(), "length": len(data)}
-            external_data_helper.set_external_data(tensor, **place)
+            external_data_helper.set_external_data(
+                tensor, Path(self._weights.name).name, offset=self._weights.tell(), length=len(data)
+            )
             tensor.ClearField("raw_data")
             tensor.data_location = TensorProto.EXTERNAL
             self._weights.write(data)

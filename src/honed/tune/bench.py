@@ -30,14 +30,14 @@ class Recipe:
     temperature: float = 0.05
     query_tokens: int = 128
     passage_tokens: int = 160
-    query_epochs: int = 4
+    query_epochs: int = 2
     query_rate: float = 1e-4
-    adapter_epochs: int = 20
+    adapter_epochs: int = 8
     adapter_rate: float = 1e-3
     both_epochs: int = 1
     both_rate: float = 5e-5
     hard_negatives: int = 1
-    shares: tuple[float, ...] = (0.5, 0.75, 1.0)
+    shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     """Interpolations with the base that dev picks from (LM-Cocktail, Xiao et al. 2023, arXiv:2311.13534)."""
 
 

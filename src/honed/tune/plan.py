@@ -15,6 +15,10 @@ SLACK = 1.25
 LEAST_JOINT = 0.4
 """Both towers learn from at least this share of the train questions, or the rung is not worth its re-embedding."""
 
+ADAPTER_STEP = 4e-5
+ADAPTER_PASSAGE = 3e-8
+"""Seconds that one question costs the adapter in an epoch, and more for each passage (measured at 384 dimensions)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Speed:
@@ -78,7 +82,7 @@ def make_plan(budget: float, spent: float, speed: Speed, size: Size, recipe: Rec
     left = budget * (1.0 - RESERVE) - spent
     steps = [Step("fusion", max(1.0, 0.05 * budget), "always")]
     left -= min(5.0, 0.02 * budget)
-    adapter = SLACK * 0.5 * recipe.adapter_epochs * size.questions / 1000
+    adapter = SLACK * recipe.adapter_epochs * size.questions * (ADAPTER_STEP + ADAPTER_PASSAGE * size.passages)
     if size.questions == 0:
         nothing = "there are no labelled train questions"
         return Plan(

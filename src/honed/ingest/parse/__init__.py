@@ -78,5 +78,5 @@ def read(source: BinaryIO, job: Job) -> Parsed:
     """
     parsed: Parsed = reader(job.media_type).parse(source, job)
     if not parsed.blocks and not {"scanned_pages", "next_page"} & parsed.meta.keys():
-        raise Refused("empty")
+        raise Refused("no-text" if job.ocr else "empty")
     return parsed

@@ -39,8 +39,6 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
 
     pixels = np.asarray(picture)[:, :, ::-1]
     blocks = tuple(Block(text) for text in ocr.paragraphs(np.ascontiguousarray(pixels)))
-    if not blocks:
-        raise Refused("no-text")
     return Parsed(job.stem, blocks, job.media_type, meta)
 
 
