@@ -190,6 +190,22 @@ def report(pack: str, sample: Sequence[Case], generator: Generator | None, simil
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
+def speed(generator: Generator, item: Case) -> str:
+    """Load time, time to the first piece, and pieces (nearly always tokens) a second after it, in wall-clock seconds."""
+    begin = time.perf_counter()
+    next(generator.generate(item.question, item.gold, max_tokens=1))
+    first = time.perf_counter()
+    pieces = generator.generate(item.question + " ", tuple(reversed(item.gold)), max_tokens=64)
+    next(pieces)
+    second = time.perf_counter()
+    rest = sum(1 for _ in pieces)
+    end = time.perf_counter()
+    return (
+        f"{generator.name}: weights loaded and first piece {first - begin:.1f} s, first piece when loaded "
+        f"{second - first:.1f} s, then {rest / (end - second):.0f} pieces/s"
+    )
+
+
 def refusals(pack: str, sample: Sequence[Case], similarity: Similarity | None) -> str:
     """Refusals depend on question and passages alone, so no model runs."""
     sets = {name: [getattr(item, name) for item in sample] for name in ("gold", "without", "foreign")}
@@ -222,6 +238,8 @@ def main() -> None:
     if arguments.generator != "none":
         generators.append(load("generator", arguments.generator))
     for generator in generators:
+        if generator:
+            print(speed(generator, samples[PACKS[0]][0]), file=sys.stderr, flush=True)
         for name, sample in samples.items():
             print(report(name, sample, generator, similarity), flush=True)
 

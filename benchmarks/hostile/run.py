@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ MIB = 1 << 20
 HEAD = "| Case | Bytes | Outcome | Seconds | CPU s | Peak MB |\n|---|---:|---|---:|---:|---:|"
 NOTE = """Contract of each case: parsed, or rejected with a code that is named for it; nothing of /etc/passwd in the outcome; the
 honest file after it is read. Seconds are what the caller waits, the file already written; peak memory counts the libraries
-that the fork shares with its server."""
+that the fork shares with its server. On a machine that is busy otherwise the seconds grow; processor time does not."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,15 @@ def main() -> int:
     scans = Contract(
         "Images and scanned pages, with text recognition", OCR_LIMITS.wall_seconds, OCR_LIMITS.memory_bytes
     )
+    load = os.getloadavg()[0]
     with Sandbox(ocr=False) as sandbox:
         protection = str(sandbox.protection)
         rows = run(CASES, sandbox, plain)
     pictures = [case for case, row in zip(CASES, rows, strict=True) if row.code == "ocr-missing"]
     with Sandbox() as sandbox:
         recognised = run(pictures, sandbox, scans) if sandbox.ocr else []
-    parts = ["# Hostile files", "`python benchmarks/hostile/run.py`", NOTE, f"Protection in force: {protection}."]
+    machine = f"{os.cpu_count()} cores, load {load:.1f} at the start, run at nice {os.nice(0)}. In force: {protection}."
+    parts = ["# Hostile files", "`python benchmarks/hostile/run.py`", NOTE, machine]
     parts += section(plain, rows) + section(scans, recognised)
     RESULTS.write_text("\n\n".join(parts) + "\n")
     return 1 if any(row.problem for row in rows + recognised) else 0

@@ -20,7 +20,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-SYSTEMS = ("bm25", "dense", "hybrid", "live")
+UNTUNED = ("bm25", "dense", "hybrid")
 
 
 def honed(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -34,19 +34,17 @@ def measure(pack: Path, folder: Path, budget: str) -> dict[str, Any]:
     if not (folder / "honed.toml").exists():
         subprocess.run([sys.executable, "-m", "honed", "init", str(folder)], check=True, stdout=subprocess.DEVNULL)
     imported = honed(folder, "import", str(pack))
-    before = {system: honed(folder, "evaluate", "--system", system, "--split", "test") for system in SYSTEMS}
     started, cpu = time.monotonic(), os.times()
     turn = honed(folder, "tune", "--budget", budget)
     wall, after_cpu = time.monotonic() - started, os.times()
-    live = honed(folder, "evaluate", "--split", "test")
+    after = {system: honed(folder, "evaluate", "--system", system, "--split", "test") for system in (*UNTUNED, "live")}
     return {
         "pack": pack.name,
         "budget": budget,
         "passages": imported["passages"],
         "import_seconds": imported["seconds"],
-        "untuned": {system: before[system]["metrics"] for system in ("bm25", "dense", "hybrid")},
-        "first_release": before["live"]["metrics"],
-        "live": live["metrics"],
+        "untuned": {system: after[system]["metrics"] for system in UNTUNED},
+        "live": after["live"]["metrics"],
         "turn": turn,
         "wall_seconds": round(wall, 1),
         "cpu_seconds": round(after_cpu.children_user - cpu.children_user, 1),

@@ -63,36 +63,63 @@ def load(workspace: Workspace, environment: Mapping[str, str] | None = None) -> 
         UsageError: A name is unknown or a value has the wrong type.
     """
     environment = os.environ if environment is None else environment
-    known = {field.name: field for field in fields(Settings)}
-    origins = dict.fromkeys(known, "default")
+    origins = dict.fromkeys((field.name for field in fields(Settings)), "default")
     values: dict[str, Any] = {}
     path = workspace.settings_path
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not valid TOML: {error}", hint='strings need quotes: embedder = "..."') from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text.", hint="save it as UTF-8") from error
     for name, value in table.items():
-        values[name], origins[name] = value, str(path.name)
-    for name in known:
-        variable = f"HONED_{name.upper()}"
-        if variable in environment:
-            values[name], origins[name] = environment[variable], variable
-    checked = {name: _check(name, value, origins.get(name, "")) for name, value in values.items()}
-    return Loaded(replace(Settings(), **checked), origins)
+        values[name], origins[name] = _check(name, value, path.name), path.name
+    for field in fields(Settings):
+        variable = f"HONED_{field.name.upper()}"
+        if environment.get(variable, "").strip():
+            text = environment[variable].strip()
+            values[field.name], origins[field.name] = _check(field.name, _read(field.name, text), variable), variable
+    return Loaded(replace(Settings(), **values), origins)
+
+
+_LEAST: Mapping[str, float] = {
+    "passage_words": 10,
+    "pool": 1,
+    "seed": 0,
+    "near_duplicate": 0.5,
+    "threads": 0,
+    "min_gain": 0,
+    "max_slice_drop": 0,
+    "max_general_drop": 0,
+}
+_MOST: Mapping[str, float] = {"near_duplicate": 1, "min_gain": 1, "max_slice_drop": 1, "max_general_drop": 1}
+_CHOICES = {"language": ("english", "simple")}
+
+
+def _read(name: str, text: str) -> Any:
+    """A variable's text as a value of its setting's type, or as it is where it is none."""
+    try:
+        return type(getattr(Settings(), name))(text)
+    except ValueError:
+        return text
 
 
 def _check(name: str, value: Any, origin: str) -> Any:
-    """Convert a value to its setting's type, or say what is wrong."""
-    defaults = Settings()
-    if not hasattr(defaults, name):
-        names = ", ".join(field.name for field in fields(Settings))
-        raise UsageError(f"There is no setting '{name}' (in {origin}).", hint=f"settings are: {names}")
-    kind = type(getattr(defaults, name))
-    if isinstance(value, kind) and not (kind is not bool and isinstance(value, bool)):
-        return value
-    try:
-        if kind is not str and isinstance(value, str | int):
-            return kind(value)
-    except ValueError:
-        pass
-    raise UsageError(f"The setting '{name}' must be of type {kind.__name__}, not {value!r} (in {origin}).")
+    """The value in its setting's type, or what is wrong with it."""
+    names = [field.name for field in fields(Settings)]
+    if name not in names:
+        raise UsageError(f"There is no setting '{name}' (in {origin}).", hint=f"settings are: {', '.join(names)}")
+    kind = type(getattr(Settings(), name))
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        raise UsageError(f"The setting '{name}' must be of type {kind.__name__}, not {value!r} (in {origin}).")
+    if kind is str and (not value.strip() or value not in _CHOICES.get(name, (value,))):
+        raise UsageError(
+            f"The setting '{name}' cannot be {value!r} (in {origin}).",
+            hint=f"one of: {', '.join(_CHOICES[name])}" if name in _CHOICES else "leave the line out for the default",
+        )
+    if kind is not str and not _LEAST[name] <= value <= _MOST.get(name, 2**31):
+        most = f" and at most {_MOST[name]:g}" if name in _MOST else ""
+        raise UsageError(f"The setting '{name}' must be at least {_LEAST[name]:g}{most}, not {value!r} (in {origin}).")
+    return value

@@ -28,14 +28,14 @@ def rankings(session: Session, system: str, task: Task, split: Split, depth: int
     """Documents of every query of a split, best first, with scores: query id -> [(document id, score)].
 
     Args:
-        system: "live" or a release; or "bm25", "dense", "hybrid", which are the live release's parts untuned weights.
+        system: "live" or a release; or "bm25", "dense", "hybrid": the untuned systems.
 
     Raises:
         UsageError: There is no such system, or depth is not positive.
     """
     if depth < 1:
         raise UsageError(f"k must be at least 1, not {depth}.")
-    release = "live" if system in UNTUNED else system
+    release = release_of(session, system)
     _catch_up(session, release)
     retriever = open_release(session.workspace, session.catalog, session.settings, release)
     if system in UNTUNED:
@@ -52,21 +52,30 @@ def rankings(session: Session, system: str, task: Task, split: Split, depth: int
     return found
 
 
+def release_of(session: Session, system: str) -> str:
+    """The release behind a system's name; for the untuned ones the newest release that no tuning made."""
+    if system not in UNTUNED:
+        return system
+    untuned = [row.name for row in history.releases(session.catalog) if row.run is None]
+    return untuned[-1] if untuned else "live"
+
+
 def _catch_up(session: Session, release: str) -> None:
-    """Bring a release's index up to the catalog: one that is not live lags behind, and would be measured without what it lacks."""
+    """Bring a release's index up to the catalog: one that is not live lags behind, and would be measured by less."""
     manifest = manifest_of(session.workspace, row_of(session.catalog, release))
     session.catch_up(embedder_of(session.workspace, manifest, session.settings), tell=lambda _: None)
 
 
 def measure_system(session: Session, system: str, split: str) -> dict[str, Any]:
-    """Means of all metrics of a system on a split, as the JSON that scripts rely on. A look at test is counted.
+    """Means of all metrics of a system on a split, as the JSON that scripts rely on.
+
+    Measuring chooses nothing, so it does not wear out the test set; `compare` and `tune`, which decide, are counted.
 
     Raises:
         UsageError: The split has no questions, or there is no such system.
     """
     task, name = split_task(session, split)
-    row = row_of(session.catalog, "live" if system in UNTUNED else system)
-    _count_look(session, task, name, f"evaluate {system} of {row.name}")
+    row = row_of(session.catalog, release_of(session, system))
     scores = _scores(session, system, task, name)
     values = {metric: round(float(np.nanmean(scores[metric])), 4) for metric in METRICS}
     return {
@@ -105,6 +114,11 @@ def compare_systems(session: Session, base: str, candidate: str, split: str) -> 
 
 
 def split_task(session: Session, split: str) -> tuple[Task, Split]:
+    """The task, and the split by its checked name.
+
+    Raises:
+        UsageError: There is no such split, or no question in it.
+    """
     if split not in get_args(Split):
         raise UsageError(f"There is no split '{split}'.", hint="splits are: train, dev, test")
     task = load_task(session.catalog)
@@ -140,7 +154,7 @@ def _named(task: Task, relevant: dict[int, int]) -> dict[str, int]:
 
 def _general(session: Session, base: str, candidate: str) -> General | None:
     """The general probe of both releases; None where the same model stands behind both names."""
-    names = ["live" if system in UNTUNED else system for system in (base, candidate)]
+    names = [release_of(session, system) for system in (base, candidate)]
     if names[0] == names[1]:
         return None
     before, after = (

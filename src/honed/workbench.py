@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from honed.catalog import documents
 from honed.dataset.examples import build_examples, no_examples
+from honed.evaluate.probe import general_pairs
 from honed.index.dense import DenseIndex
 from honed.ingest.embed import embed_missing
 from honed.loop import Ground, Tell
@@ -23,7 +24,7 @@ from honed.models.towers import open_towers
 from honed.protocols import Embedder
 from honed.release.build import live_manifest
 from honed.session import Session
-from honed.tune.bench import Bench, Recipe
+from honed.tune.bench import Bench, Guard, Recipe
 from honed.tune.candidate import Candidate
 from honed.tune.ladder import Corpus
 from honed.tune.plan import Plan, Size, Speed, make_plan
@@ -93,10 +94,19 @@ class Workbench:
             dense=self.ground.generation.dense,
             train_queries=self._train_queries if len(self.examples) else self.ground.generation.dense.matrix[:0],
             dev_queries=self.ground.embedder.encode_query(dev.labelled.texts),
+            general=self._guard(),
             model=self.model or Path(),
             folder=folder,
             recipe=replace(self.recipe, bf16=speed.bf16),
             tell=self.tell,
+        )
+
+    def _guard(self) -> Guard:
+        pairs = general_pairs()
+        return Guard(
+            self.ground.embedder.encode_query([question for question, _ in pairs]),
+            self.ground.embedder.encode_document([passage for _, passage in pairs]),
+            0.75 * self.session.settings.max_general_drop,
         )
 
     def corpus(self) -> Corpus:

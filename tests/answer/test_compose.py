@@ -54,6 +54,12 @@ def test_without_a_model_the_best_sentences_are_the_answer() -> None:
     assert supported(answer)
 
 
+def test_references_inside_a_passage_do_not_look_like_citations() -> None:
+    answer = compose("What cures gout?", [context("Allopurinol cures gout in most adults [7, 9].")])
+    assert answer.text == "Allopurinol cures gout in most adults [1]."
+    assert answer.citations[0].quote == "Allopurinol cures gout in most adults [7, 9]."
+
+
 def test_a_question_about_something_else_is_refused_without_asking_the_model() -> None:
     script = Script(GOOD)
     answer = compose("Who won the football cup in Brazil?", medical(), script)

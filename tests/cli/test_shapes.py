@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 from tests.cli.conftest import HASHED, Honed
@@ -103,7 +104,7 @@ def test_export_rankings_is_a_trec_run(honed: Honed, imported: Path) -> None:
     for ranking in by_query.values():
         assert [int(row[3]) for row in ranking] == list(range(1, len(ranking) + 1))
         scores = [float(row[4]) for row in ranking]
-        assert all(left > right for left, right in zip(scores, scores[1:], strict=False))
+        assert all(left > right for left, right in pairwise(scores))
 
 
 _PARTS = ("symptoms", "treatment", "causes", "prevention", "diagnosis", "history")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from honed.ingest import landlock, seccomp
-from honed.ingest.confine import confine
+from honed.ingest.confine import confine, what_is_possible
 from honed.ingest.forkserver import ForkServer
 from honed.ingest.limits import Limits
 from honed.ingest.parse import Job
@@ -265,3 +265,10 @@ class TestConfinement:
         assert protection.complete == (
             protection.landlock_abi > 0 and (protection.seccomp or protection.network_namespace)
         )
+
+    def test_a_kernel_without_landlock_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(landlock, "abi_version", lambda: 0)
+        assert landlock.deny_everything() == 0
+        protection = what_is_possible(network_namespace=False)
+        assert "no Landlock (parsers could read files)" in str(protection)
+        assert not protection.complete

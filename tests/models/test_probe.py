@@ -13,6 +13,8 @@ from honed.models.probe_texts import probe_texts
 from honed.models.runtime import RUNTIMES, cores, open_runtime
 from honed.models.tokens import batches, open_tokenizer
 
+UNHASHABLE = b'{"runtime": [], "texts_per_second": {}, "mean_cosine": {}, "min_cosine": {}, "left_out": {}}'
+
 
 @pytest.fixture(autouse=True)
 def short_race(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +49,9 @@ def test_a_choice_is_remembered(tiny: Path, tmp_path: Path, monkeypatch: pytest.
     assert probe(tower, tmp_path) == choice
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"runtime": "abacus"}', b"\xff", b'{"runtime": 3}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"runtime": "abacus"}', b"\xff", b'{"runtime": []}', UNHASHABLE]
+)
 def test_a_spoiled_choice_is_measured_again(tiny: Path, tmp_path: Path, content: bytes) -> None:
     tower = open_folder(tiny).document
     choice = probe(tower, tmp_path)

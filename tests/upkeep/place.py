@@ -9,7 +9,7 @@ from pathlib import Path
 
 from honed.catalog import documents, history
 from honed.release.build import Parts, build
-from honed.release.open import open_release
+from honed.release.open import load_embedder, open_release
 from honed.session import Session, open_session
 from honed.upkeep.doctor import examine
 from honed.workspace import Workspace
@@ -103,15 +103,13 @@ def note(number: int, version: int) -> str:
     return f"Harbour note {number} says tide{number}v{version} comes at noon. The pilot of ship{number} waits for it."
 
 
-def release_by_hand(place: Place) -> None:
-    """One more release, with a model of its own in a space of its own, and make it live."""
-    other = world.model(place.root / "other", seed=5)
+def release_by_hand(place: Place, spec: str = "") -> None:
+    """One more release in a space of its own, live: with a model of its own, or with the embedder that `spec` names."""
     with place.workspace.writing(), open_session(place.workspace) as session:
-        from honed.models.embedder import LocalEmbedder
-
-        embedder = LocalEmbedder(other, cache_dir=place.workspace.cache, threads=1)
+        folder = None if spec else world.model(place.root / "other", seed=5)
+        embedder = load_embedder(place.workspace, spec or f"folder:{folder}", session.settings)
         session.catch_up(embedder, tell=lambda _: None)
-        parts = Parts("by hand", "", embedder.space, 0.5, 50, "english", other, other)
+        parts = Parts("by hand", spec, embedder.space, 0.5, 50, "english", folder, folder)
         place.live = build(place.workspace, session.catalog, parts, run=None, reason="for the test")
 
 

@@ -69,10 +69,10 @@ class Draft:
         return True
 
     def write(self, sentence: str, passage: str, quote: str) -> None:
-        """Append a sentence that is known to be supported."""
+        """Append a sentence that is known to be supported; references of its own, such as [3], would read as ours."""
         number = self._numbers.setdefault(passage, len(self._numbers) + 1)
         start = len(self.text) + (1 if self.text else 0)
-        body = sentence.rstrip()
+        body = _MARKER.sub("", sentence).rstrip()
         stop = body[-1:] if body.endswith((".", "!", "?", "。")) else "."
         self.text += f"{' ' if self.text else ''}{body.rstrip('.!?。')} [{number}]{stop}"
         self.citations.append(Citation(passage, quote, start, len(self.text)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from honed.answer.cite import REFUSAL, Claim, Draft, claims
-from honed.answer.extract import KEEP, Yardstick, candidates, extract
+from honed.answer.extract import KEEP, Pick, Yardstick, candidates, select
 from honed.answer.relevance import MIN_RELEVANCE, Similarity, relevances
 from honed.protocols import Generator
 from honed.types import Answer, Context
@@ -62,17 +62,17 @@ def compose_stream(
         yield refusal(contexts)
         return
     used = tuple(context for context, fit in zip(contexts, fits, strict=True) if fit >= ABOUT * best)
+    yardstick = Yardstick(question, used, similarity)
+    ranked = candidates(used, yardstick)
     grown = False
     if generator is not None:
-        for draft in _generated(question, used, generator, similarity):
+        floor = KEEP * ranked[0].score if ranked else 0.0
+        draft = Draft(used, accept=lambda text, context: yardstick.scores([text], [context])[0] >= floor)
+        for _ in _generated(draft, generator.generate(question, used)):
             grown = True
             yield Answer(draft.text, tuple(draft.citations), False, contexts, generator.name)
     if not grown:
-        draft = Draft(used)
-        for pick in extract(question, used, similarity=similarity):
-            draft.write(pick.text, used[pick.context].passage.id, pick.quote)
-        written = Answer(draft.text, tuple(draft.citations), False, contexts, EXTRACTIVE)
-        yield written if draft.citations else refusal(contexts)
+        yield _extracted(contexts, used, select(ranked))
 
 
 def refusal(contexts: Sequence[Context]) -> Answer:
@@ -82,22 +82,22 @@ def refusal(contexts: Sequence[Context]) -> Answer:
     return Answer(REFUSAL + hint, (), True, tuple(contexts), "")
 
 
-def _generated(
-    question: str, contexts: tuple[Context, ...], generator: Generator, similarity: Similarity | None
-) -> Iterator[Draft]:
-    """The draft after every sentence that stands the check and answers nearly as well as the passages' best one."""
-    yardstick = Yardstick(question, contexts, similarity)
-    best = next((pick.score for pick in candidates(contexts, yardstick)), 0.0)
+def _extracted(contexts: tuple[Context, ...], used: Sequence[Context], picks: Sequence[Pick]) -> Answer:
+    """Picked sentences as an answer; a refusal if there are none."""
+    draft = Draft(used)
+    for pick in picks:
+        draft.write(pick.text, used[pick.context].passage.id, pick.quote)
+    if not draft.citations:
+        return refusal(contexts)
+    return Answer(draft.text, tuple(draft.citations), False, contexts, EXTRACTIVE)
 
-    def answers(sentence: str, context: int) -> bool:
-        return yardstick.scores([sentence], [context])[0] >= KEEP * best
 
-    draft = Draft(contexts, accept=answers)
-    pieces = generator.generate(question, contexts)
+def _generated(draft: Draft, pieces: Iterator[str]) -> Iterator[None]:
+    """Write into the draft what stands the check; one step a sentence that does."""
     try:
         for claim in _as_written(pieces):
             if draft.add(claim):
-                yield draft
+                yield
             if len(draft.citations) == LONGEST or len(draft.dropped) + draft.repeats == PATIENCE:
                 return
     finally:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import log
 
 from honed.answer.relevance import Similarity, coverage, weights
@@ -17,6 +17,8 @@ SHORTEST, LONGEST = 4, 60
 """Words of a sentence that may stand as an answer; shorter ones are headings, longer ones tables."""
 KEEP = 0.8
 """A further sentence needs this share of the best one's score."""
+SHORTLIST = 16
+"""Candidates whose similarity is asked for: encoding them is most of the time of an answer without a model."""
 ALIKE = 0.7
 """Two sentences that share this part of their words say the same."""
 DEFINITION_BONUS = 0.5
@@ -59,50 +61,65 @@ class Yardstick:
         self._titles = [context.passage.context for context in contexts]
         self._fits = [coverage(self._wanted, text) + 1 / (2 + place) for place, text in enumerate(texts)]
 
-    def scores(self, sentences: Sequence[str], contexts: Sequence[int]) -> list[float]:
-        """One score a sentence, higher is better; `contexts` says which passage each comes from."""
-        near = self._similarity(self._question, sentences) if self._similarity and sentences else [0.0] * len(sentences)
+    def lexical(self, sentences: Sequence[str], contexts: Sequence[int]) -> list[float]:
+        """One score a sentence from words alone; `contexts` says which passage each comes from."""
         return [
             coverage(self._wanted, f"{self._titles[context]} {sentence}")
             + self._fits[context]
             + DEFINITION_BONUS * _defines(sentence, self._subject)
-            + float(closeness)
-            for sentence, context, closeness in zip(sentences, contexts, near, strict=True)
+            for sentence, context in zip(sentences, contexts, strict=True)
         ]
+
+    def scores(self, sentences: Sequence[str], contexts: Sequence[int]) -> list[float]:
+        """One score a sentence, higher is better: words, and similarity where there is one."""
+        scores = self.lexical(sentences, contexts)
+        if not self._similarity or not sentences:
+            return scores
+        near = self._similarity(self._question, sentences)
+        return [score + float(closeness) for score, closeness in zip(scores, near, strict=True)]
 
 
 def candidates(contexts: Sequence[Context], yardstick: Yardstick) -> list[Pick]:
-    """Every sentence that may stand as an answer, best first."""
-    found: list[tuple[str, str, int, int]] = []
+    """The sentences that may stand as an answer, best first: the `SHORTLIST` best by words, in the order of their scores."""
+    found: list[Pick] = []
     for number, context in enumerate(contexts):
         for sentence in split_sentences(context.passage.text):
             quote = strip_mark(sentence.text)
             text = " ".join(quote.split())
             if SHORTEST <= len(text.split()) <= LONGEST and not text.endswith(("?", ":")):
-                found.append((text, quote, number, sentence.start))
-    scores = yardstick.scores([text for text, *_ in found], [number for _, _, number, _ in found])
-    return sorted((Pick(*item, score) for item, score in zip(found, scores, strict=True)), key=lambda pick: -pick.score)
+                found.append(Pick(text, quote, number, sentence.start, 0.0))
+    shortlist = _scored(found, yardstick.lexical)[:SHORTLIST]
+    return _scored(shortlist, yardstick.scores)
+
+
+def select(ranked: Sequence[Pick], limit: int = LIMIT) -> tuple[Pick, ...]:
+    """One to `limit` of the candidates, none far behind the first, none said twice, in reading order."""
+    chosen: list[Pick] = []
+    for pick in ranked:
+        if len(chosen) == limit or (chosen and pick.score < KEEP * chosen[0].score):
+            break
+        if pick.score > 0 and not any(_alike(pick, other) for other in chosen):
+            chosen.append(pick)
+    return tuple(sorted(chosen, key=lambda pick: (pick.context, pick.start)))
 
 
 def extract(
     question: str, contexts: Sequence[Context], *, similarity: Similarity | None = None, limit: int = LIMIT
 ) -> tuple[Pick, ...]:
-    """One to `limit` sentences that answer the question, in reading order, none said twice; none where nothing fits."""
-    chosen: list[Pick] = []
-    for pick in candidates(contexts, Yardstick(question, contexts, similarity)):
-        if chosen and pick.score < KEEP * chosen[0].score:
-            break
-        if pick.score > 0 and not any(_alike(pick, other) for other in chosen):
-            chosen.append(pick)
-        if len(chosen) == limit:
-            break
-    return tuple(sorted(chosen, key=lambda pick: (pick.context, pick.start)))
+    """The sentences of the passages that answer the question, in reading order; none where nothing fits."""
+    return select(candidates(contexts, Yardstick(question, contexts, similarity)), limit)
 
 
 def asked_thing(question: str) -> str:
     """What a question of the kind "What is X?" asks to be defined; empty for other questions."""
     match = _DEFINITION.match(question)
     return next((group for group in match.groups() if group), "") if match else ""
+
+
+def _scored(picks: list[Pick], score: Callable[[Sequence[str], Sequence[int]], list[float]]) -> list[Pick]:
+    """The picks with these scores, best first."""
+    scores = score([pick.text for pick in picks], [pick.context for pick in picks])
+    return sorted((replace(p, score=s) for p, s in zip(picks, scores, strict=True)), key=lambda pick: -pick.score)
 
 
 def _by_rarity(wanted: dict[str, float], texts: Sequence[str]) -> dict[str, float]:

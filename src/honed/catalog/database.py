@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.catalog.schema import FORMAT, TABLES
-from honed.errors import IntegrityError, MissingError, UsageError
+from honed.errors import BusyError, IntegrityError, MissingError, UsageError
 from honed.types import Vectors
 
 _BATCH = 500
@@ -47,11 +47,16 @@ class Catalog:
         if not create and not path.is_file():
             raise MissingError(f"There is no catalog at {path}.", hint="honed init, then honed add PATH")
         self.path = path
-        self.connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
-            self._prepare(create)
+            self.connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
+            try:
+                self._prepare(create)
+            except BaseException:
+                self.connection.close()
+                raise
         except sqlite3.DatabaseError as error:
-            self.connection.close()
+            if "locked" in str(error):
+                raise _busy(path) from error
             raise IntegrityError(
                 f"{path} cannot be read as a catalog: {error}",
                 hint="restore it from a backup, or add the documents again",
@@ -85,14 +90,36 @@ class Catalog:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. What was written is durable when the block ends."""
-        self.connection.execute("BEGIN IMMEDIATE")
+        """All or nothing. What was written is durable when the block ends.
+
+        Raises:
+            BusyError: Another process has been writing for half a minute.
+        """
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+            raise _busy(self.path) from error
         try:
             yield
+            self.connection.execute("COMMIT")
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            if self.connection.in_transaction:  # SQLite has rolled back by itself when the disk is full
+                self.connection.execute("ROLLBACK")
             raise
-        self.connection.execute("COMMIT")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All reads of the block see one moment of the catalog, whatever other processes write meanwhile."""
+        if self.connection.in_transaction:
+            yield
+            return
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.execute("COMMIT")
 
     # -- for the derived indexes ---------------------------------------------------------------------------------
 
@@ -116,7 +143,7 @@ class Catalog:
             "SELECT p.rowid, p.title, p.headings, p.text, d.language, d.media_type, d.external_id, d.meta"
             " FROM passages p JOIN documents d ON d.rowid = p.document"
         )
-        for row in self._over(head, "p.rowid", rowids):
+        for row in self.over(head, "p.rowid", rowids):
             rowid, title, headings, text, language, media_type, external_id, meta = row
             parts = [title, *(heading for heading in json.loads(headings) if heading != title)]
             terms = {"lang": language, "type": media_type, "document": external_id, **json.loads(meta)}
@@ -125,7 +152,7 @@ class Catalog:
     def vectors(self, space: str, rowids: NDArray[np.int64] | None = None) -> tuple[NDArray[np.int64], Vectors]:
         """Row ids and unit vectors of the live passages that have a vector in a space, in rowid order."""
         head = "SELECT p.rowid, v.vector FROM passages p JOIN vectors v ON v.text_hash = p.text_hash AND v.space = ?"
-        rows = list(self._over(head, "p.rowid", rowids, space))
+        rows = list(self.over(head, "p.rowid", rowids, space))
         if not rows:
             return np.empty(0, np.int64), np.empty((0, 0), np.float32)
         found = np.fromiter((row[0] for row in rows), np.int64, len(rows))
@@ -147,7 +174,7 @@ class Catalog:
         with self.transaction():
             self.connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
 
-    def _over(
+    def over(
         self, head: str, column: str, rowids: NDArray[np.int64] | None, *parameters: object
     ) -> Iterator[tuple[Any, ...]]:
         """Run a SELECT over all rows, or over given row ids in batches, ordered by `column`."""
@@ -163,6 +190,10 @@ class Catalog:
             )
 
 
+def _busy(path: Path) -> BusyError:
+    return BusyError(f"{path} is being written by another process.", hint="wait until it ends, then try again")
+
+
 def embedded_text(title: str, headings: Sequence[str], text: str) -> str:
     """Title and heading path as a first line, then the text (as `Passage.embedded_text`)."""
     context = " | ".join(part for part in (title, *(heading for heading in headings if heading != title)) if part)
@@ -175,7 +206,7 @@ def filter_terms(meta: dict[str, object]) -> tuple[str, ...]:
     for key, value in meta.items():
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, str | int | float | bool) and item != "":
-                terms.append(f"{key}={item}")
+                terms.append(f"{key}={str(item).lower() if isinstance(item, bool) else item}")
     return tuple(terms)
 
 

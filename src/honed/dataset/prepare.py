@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from honed.catalog import Catalog, documents, judgements
 from honed.dataset.clusters import document_clusters, query_clusters
-from honed.dataset.splits import assign
+from honed.dataset.splits import assign, join
 from honed.errors import InputError
 from honed.types import Passage, Qrel, Query, Split
 
@@ -38,54 +41,83 @@ def fix_splits(catalog: Catalog, given: dict[str, Split | None], *, seed: int) -
     """Give every one of these queries a split and record it; returns notes for the user."""
     qrels = judgements.qrels(catalog)
     names = [name for name in given if name in qrels]
-    index: dict[str, int] = {}
-    relevant = [{index.setdefault(d, len(index)): g for d, g in qrels[name].items()} for name in names]
-    known = dict(catalog.connection.execute("SELECT external_id, cluster FROM documents WHERE cluster IS NOT NULL"))
-    labels = [known.get(document, -1 - position) for position, document in enumerate(index)]
-    import numpy as np
-
-    clusters = query_clusters(relevant, np.array(labels, np.int64))
+    clusters = _clusters(catalog, [qrels[name] for name in names])
     assignment = assign(names, [given[name] for name in names], clusters, seed=seed)
     with catalog.transaction():
         judgements.set_splits(catalog, dict(zip(names, assignment.splits, strict=True)))
     return assignment.notes
 
 
+def _clusters(catalog: Catalog, qrels: Sequence[dict[str, int]]) -> NDArray[np.int64]:
+    """[len(qrels)] cluster of each query."""
+    index: dict[str, int] = {}
+    relevant = [{index.setdefault(d, len(index)): g for d, g in judged.items()} for judged in qrels]
+    known = dict(catalog.connection.execute("SELECT external_id, cluster FROM documents WHERE cluster IS NOT NULL"))
+    labels = [known.get(document, -1 - position) for position, document in enumerate(index)]
+    return query_clusters(relevant, np.array(labels, np.int64))
+
+
 def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: int) -> tuple[int, tuple[str, ...]]:
     """Take a label table (question, source, grade); returns how many questions were taken, and notes.
 
-    A source matches a document by its id or path, or by the end of its path when that is unambiguous.
+    A source matches a document by its id or path, or by the end of one of its paths when that is unambiguous. A question
+    that was labelled before gets its judgements anew and keeps its split.
 
     Raises:
         InputError: No source of the table is known.
     """
-    names = [row[0] for row in catalog.connection.execute("SELECT external_id FROM documents")]
-    by_tail: dict[str, set[str]] = {}
-    for name in names:
-        parts = name.split("/")
-        for start in range(len(parts)):
-            by_tail.setdefault("/".join(parts[start:]), set()).add(name)
+    match = _matched(catalog, {source for _, source, _ in rows})
     queries: dict[str, Query] = {}
     qrels, unknown = [], 0
     for question, source, grade in rows:
-        match = by_tail.get(source.strip("/"), set())
-        if len(match) != 1:
+        if source not in match:
             unknown += 1
             continue
         name = "label-" + hashlib.sha256(question.encode()).hexdigest()[:16]
         queries[name] = Query(name, question)
-        qrels.append(Qrel(name, next(iter(match)), grade))
+        qrels.append(Qrel(name, match[source], grade))
     if not queries:
         raise InputError(
             "No source in the label table is a document of this workspace.",
             hint="`source` must be a path as `honed status --sources` lists it, or the end of one",
         )
+    recorded = dict(catalog.connection.execute("SELECT id, split FROM queries WHERE origin != 'proxy'"))
     with catalog.transaction():
         judgements.add(catalog, queries.values(), qrels, origin="labels")
-    notes = fix_splits(catalog, dict.fromkeys(queries), seed=seed)
+        judged = judgements.qrels(catalog)
+        names = [name for name in dict.fromkeys((*recorded, *queries)) if name in judged]
+        clusters = _clusters(catalog, [judged[name] for name in names])
+        assignment = join(names, [recorded.get(name) for name in names], clusters, seed=seed)
+        splits = dict(zip(names, assignment.splits, strict=True))
+        judgements.set_splits(catalog, {name: splits[name] for name in queries if name in splits})
+    notes = assignment.notes
     if unknown:
         notes = (f"{unknown} rows name a source that is not known, or not exactly one: left out.", *notes)
     return len(queries), notes
+
+
+def _matched(catalog: Catalog, sources: set[str]) -> dict[str, str]:
+    """Source as a table names it -> external id of the one document that it means."""
+    named = {name: name for (name,) in catalog.connection.execute("SELECT external_id FROM documents")}
+    paths = "SELECT s.path, d.external_id FROM sources s JOIN documents d ON d.id = s.document"
+    named = {**dict(catalog.connection.execute(paths)), **named}
+    match = {source: named[source] for source in sources if source in named}
+    tails: dict[str, set[str]] = {_tail(source): set() for source in sources - match.keys()}
+    for name, document in named.items() if tails else ():
+        parts = name.split("/")
+        for start in range(len(parts)):
+            if (tail := "/".join(parts[start:])) in tails:
+                tails[tail].add(document)
+    for source in sources - match.keys():
+        if len(found := tails[_tail(source)]) == 1:
+            match[source] = next(iter(found))
+    return match
+
+
+def _tail(source: str) -> str:
+    """A path as somebody wrote it, without what leads to it from elsewhere."""
+    parts = source.replace("\\", "/").split("/")
+    return "/".join(parts[next((at for at, part in enumerate(parts) if part not in ("", ".", "..")), 0) :])
 
 
 def add_proxy(catalog: Catalog, *, seed: int) -> int:

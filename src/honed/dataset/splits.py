@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.types import Split
+from honed.types import SPLITS, Split
 
 GIANT = 0.4
 """A cluster with more than this share of the queries leaves too little for the other splits."""
@@ -45,8 +45,7 @@ def assign(
             notes.append(
                 f"Only {', '.join(sorted(present))} was given: the queries were split anew, 60/20/20 by cluster."
             )
-        names: list[Split] = ["train" if draw < 0.6 else "dev" if draw < 0.8 else "test" for draw in draws]
-        return Assignment(tuple(names), tuple(notes))
+        return Assignment(tuple(_drawn(draw) for draw in draws), tuple(notes))
     missing: Split = "dev" if "dev" not in present else "test"
     share = 0.15 if missing == "dev" else 0.25
     notes.append(f"There was no {missing} split: {share:.0%} of the clusters of train became {missing}.")
@@ -57,10 +56,34 @@ def assign(
     return Assignment(tuple(filled), tuple(notes))
 
 
+def join(
+    queries: Sequence[str], fixed: Sequence[Split | None], clusters: NDArray[np.int64], *, seed: int
+) -> Assignment:
+    """Splits for new queries beside older ones, whose split is fixed: no cluster is torn by what comes later.
+
+    A new query goes where its cluster's older ones are (to the first of test, dev, train that holds one); a cluster without
+    older ones is drawn, 60/20/20.
+    """
+    keys, notes = _cluster_keys(queries, clusters)
+    older: dict[str, set[Split]] = {}
+    for key, split in zip(keys, fixed, strict=True):
+        if split:
+            older.setdefault(key, set()).add(split)
+    names: list[Split] = []
+    for key, split in zip(keys, fixed, strict=True):
+        near = next((name for name in reversed(SPLITS) if name in older.get(key, ())), None)
+        names.append(split or near or _drawn(_unit_hash(f"{seed}:{key}")))
+    return Assignment(tuple(names), tuple(notes))
+
+
+def _drawn(draw: float) -> Split:
+    return "train" if draw < 0.6 else "dev" if draw < 0.8 else "test"
+
+
 def _cluster_keys(queries: Sequence[str], clusters: NDArray[np.int64]) -> tuple[list[str], list[str]]:
     """What is hashed for each query: its cluster, or itself where one cluster would swallow the data."""
     sizes = Counter(clusters.tolist())
-    if sizes and max(sizes.values()) > GIANT * len(queries):
+    if sizes and max(sizes.values()) > max(1.0, GIANT * len(queries)):
         share = max(sizes.values()) / len(queries)
         note = (
             f"One cluster holds {share:.0%} of the queries: split by query instead, so test and train share documents."

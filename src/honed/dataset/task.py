@@ -74,7 +74,12 @@ class Task:
 
 
 def load_task(catalog: Catalog) -> Task:
-    """Read the task from the catalog; splits and clusters must have been fixed before (`dataset.prepare`)."""
+    """Read the task from the catalog as it is at one moment; splits and clusters must have been fixed (`dataset.prepare`)."""
+    with catalog.snapshot():
+        return _task(catalog)
+
+
+def _task(catalog: Catalog) -> Task:
     origin: LabelOrigin = "labels" if judgements.queries(catalog, "test") else "proxy"
     origins: Sequence[judgements.Origin] = ("import", "labels") if origin == "labels" else ("proxy",)
     rowids, names = documents.external_ids(catalog)

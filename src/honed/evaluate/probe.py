@@ -13,6 +13,7 @@ from importlib.resources import files
 import numpy as np
 
 from honed.protocols import Embedder
+from honed.types import Vectors
 
 
 def general_probe(embedder: Embedder) -> float:
@@ -22,8 +23,12 @@ def general_probe(embedder: Embedder) -> float:
     deviation: .739/.670/.514/.125. Chance is .04.
     """
     pairs = general_pairs()
-    queries = embedder.encode_query([question for question, _ in pairs])
-    passages = embedder.encode_document([passage for _, passage in pairs])
+    questions, passages = [question for question, _ in pairs], [passage for _, passage in pairs]
+    return general_score(embedder.encode_query(questions), embedder.encode_document(passages))
+
+
+def general_score(queries: Vectors, passages: Vectors) -> float:
+    """The probe's value from vectors of its questions and passages, [120, d] each, in the order of `general_pairs`."""
     scores = queries @ passages.T
     own = np.diagonal(scores)[:, None]
     # Ties count against the embedder: one that maps all texts to the same point knows nothing.

@@ -133,7 +133,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _warm(job: Job) -> None:
-    """Import the reader before the fork: after it, there is no file system to import from."""
+    """Import the reader before the fork, once for all documents, and what it needs from files besides libraries."""
     with suppress(Refused, ImportError):
         module = reader(job.media_type)
         preload: Callable[[Job], None] | None = getattr(module, "preload", None)

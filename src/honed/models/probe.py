@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,8 +23,8 @@ from honed.workspace import write_json
 PROBE_FROM = 256
 """Below this many texts a probe costs more than it saves."""
 
-SECONDS = 4.0
-"""For all rounds after the first. A runtime that has lost is not timed again."""
+SECONDS = 3.0
+"""For all rounds after the first, which also checks the vectors. A runtime that has lost is not timed again."""
 
 SLOW = 0.8
 """What has less than this part of the fastest's speed has lost."""
@@ -73,11 +72,13 @@ def measure(tower: Tower, cache_dir: Path, *, threads: int = 0) -> Choice:
     left_out: dict[str, str] = {}
     means: dict[str, float] = {}
     lowest: dict[str, float] = {}
-    timed: dict[str, Callable[[], float]] = {}
+    speeds: dict[str, float] = {}
+    runtimes: dict[str, Runtime] = {}
     for name in RUNTIMES:  # the reference comes first
         try:
             runtime = open_runtime(name, tower, cache_dir, threads=threads)
-            vectors = np.concatenate(_encode(runtime, parts))
+            _encode(runtime, parts[-1:])  # what is prepared at the first call is not timed
+            seconds, vectors = _timed(runtime, parts)
         except Exception as error:  # a library that is missing or cannot run here only leaves the race
             if name == REFERENCE:
                 raise
@@ -87,23 +88,24 @@ def measure(tower: Tower, cache_dir: Path, *, threads: int = 0) -> Choice:
         cosines = np.sum(vectors * expected, axis=1)
         means[name], lowest[name] = round(float(cosines.mean()), 5), round(float(cosines.min()), 5)
         if means[name] >= MEAN_COSINE and lowest[name] >= MIN_COSINE:
-            timed[name] = _timer(runtime, parts)
+            speeds[name], runtimes[name] = len(vectors) / seconds, runtime
         else:
             left_out[name] = "its vectors differ too much from float32"
-    speeds = _race(timed, len(vectors))
+    speeds = _race(speeds, runtimes, parts)
     return Choice(_best(speeds, means), speeds, means, lowest, left_out)
 
 
-def _race(timers: dict[str, Callable[[], float]], count: int) -> dict[str, float]:
+def _race(first: dict[str, float], runtimes: dict[str, Runtime], parts: list[Batch]) -> dict[str, float]:
     """Best texts per second of each, in interleaved rounds; the slow drop out after the first."""
-    speeds = {name: count / timer() for name, timer in timers.items()}
+    speeds = dict(first)
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         close = [name for name in speeds if speeds[name] >= SLOW * max(speeds.values())]
-        for name in close:
-            speeds[name] = max(speeds[name], count / timers[name]())
         if len(close) == 1:
             break
+        for name in close:
+            seconds, vectors = _timed(runtimes[name], parts)
+            speeds[name] = max(speeds[name], len(vectors) / seconds)
     return {name: round(speed, 1) for name, speed in speeds.items()}
 
 
@@ -113,18 +115,16 @@ def _best(speeds: dict[str, float], cosines: dict[str, float]) -> str:
     return max(close, key=lambda name: (round(cosines[name], 3), speeds[name]))
 
 
-def _timer(runtime: Runtime, parts: list[Batch]) -> Callable[[], float]:
-    def seconds() -> float:
-        begin = time.perf_counter()
-        _encode(runtime, parts)
-        return time.perf_counter() - begin
-
-    return seconds
+def _timed(runtime: Runtime, parts: list[Batch]) -> tuple[float, Vectors]:
+    """Seconds for all batches, and their vectors."""
+    begin = time.perf_counter()
+    vectors = _encode(runtime, parts)
+    return time.perf_counter() - begin, vectors
 
 
-def _encode(runtime: Runtime, parts: list[Batch]) -> list[Vectors]:
+def _encode(runtime: Runtime, parts: list[Batch]) -> Vectors:
     with ThreadPoolExecutor(runtime.workers) as pool:
-        return list(pool.map(lambda part: runtime.run(*part.inputs), parts))
+        return np.concatenate(list(pool.map(lambda part: runtime.run(*part.inputs), parts)))
 
 
 def _read(path: Path) -> Choice | None:
@@ -132,9 +132,9 @@ def _read(path: Path) -> Choice | None:
     try:
         values: Any = json.loads(path.read_bytes())
         choice = Choice(**values)
+        return choice if choice.runtime in RUNTIMES else None
     except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return choice if choice.runtime in RUNTIMES else None
 
 
 def _machine(cores_used: int) -> str:

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from honed.models.adapter import adapted
 from honed.models.weights import write_weights
 from honed.tune.batches import epoch_batches
-from honed.tune.bench import Bench
+from honed.tune.bench import Bench, Variant, best_allowed
 from honed.tune.candidate import Candidate
 from honed.tune.fit import Fit, Schedule, fit
 from honed.tune.objective import full_corpus_loss
@@ -26,24 +26,28 @@ def tune_adapter(bench: Bench, seconds: float) -> Candidate:
     """Train `q + q W` from W = 0; dev picks how much of it is kept and the fusion weight."""
     started = time.monotonic()
     matrix, trained = _train(bench, seconds)
-    best, share = max(
-        (
-            (bench.dev.best_weight(bench.dev.pools(adapted(bench.dev_queries, share * matrix), bench.dense)), share)
-            for share in bench.recipe.shares
-        ),
-        key=lambda pair: pair[0].mean,
-    )
+    variants = []
+    for share in bench.recipe.shares:
+        choice = bench.dev.best_weight(bench.dev.pools(adapted(bench.dev_queries, share * matrix), bench.dense))
+        variants.append(Variant(share, choice, bench.general.drop(adapted(bench.general.queries, share * matrix))))
+    best = best_allowed(variants, bench.general.allowed)
     path = bench.folder / "adapter.safetensors"
-    write_weights(path, {"adapter": (share * matrix).astype(np.float32)})
+    write_weights(path, {"adapter": (best.share * matrix).astype(np.float32)})
     return Candidate(
         name="adapter",
-        what=f"query-side matrix, {share:.0%} of it, fusion weight {best.weight:.2f}",
-        weight=best.weight,
-        dev=best.scores,
+        what=f"query-side matrix, {best.share:.0%} of it, fusion weight {best.choice.weight:.2f}",
+        weight=best.choice.weight,
+        dev=best.choice.scores,
         seconds=time.monotonic() - started,
         tried=len(bench.recipe.shares),
         adapter=path,
-        details={"steps": trained.steps, "first_loss": trained.first_loss, "last_loss": trained.last_loss},
+        details={
+            "steps": trained.steps,
+            "first_loss": trained.first_loss,
+            "last_loss": trained.last_loss,
+            "share": best.share,
+            "general_drop": best.drop,
+        },
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from honed.dataset.examples import Examples
 from honed.dataset.task import Task
-from honed.evaluate.board import Board
+from honed.evaluate.board import Board, Choice
+from honed.evaluate.probe import general_score
 from honed.index.dense import DenseIndex
 from honed.types import Vectors
 
@@ -37,8 +38,50 @@ class Recipe:
     both_epochs: int = 1
     both_rate: float = 5e-5
     hard_negatives: int = 1
+    rehearsal: int = 16
+    """Word sequences a step that hold a tower to where it was; 0 for none."""
+    rehearsal_weight: float = 10.0
     shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     """Interpolations with the base that dev picks from (LM-Cocktail, Xiao et al. 2023, arXiv:2311.13534)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Guard:
+    """General ability while variants are compared on dev: the gate would refuse what forgets more than `allowed`.
+
+    Attributes:
+        queries: [g, d] base vectors of the probe's questions.
+        passages: [g, d] base vectors of its passages.
+        allowed: Largest drop of the probe; three quarters of what the gate allows, since the gate comes last.
+    """
+
+    queries: Vectors
+    passages: Vectors
+    allowed: float
+
+    @property
+    def before(self) -> float:
+        """The probe's value before tuning."""
+        return general_score(self.queries, self.passages)
+
+    def drop(self, queries: Vectors, passages: Vectors | None = None) -> float:
+        """How far the probe falls with these vectors of its questions (and of its passages, where they changed)."""
+        return self.before - general_score(queries, self.passages if passages is None else passages)
+
+
+def best_allowed(variants: Sequence[Variant], allowed: float) -> Variant:
+    """The variant with the best dev mean among those that forget little; where none does, the one that forgets least."""
+    kept = [variant for variant in variants if variant.drop <= allowed]
+    return max(kept, key=lambda one: one.choice.mean) if kept else min(variants, key=lambda one: one.drop)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variant:
+    """An interpolation with the base, as dev and the general probe see it."""
+
+    share: float
+    choice: Choice
+    drop: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,6 +93,7 @@ class Bench:
         dense: The base space's passages, in the order of `task.rowids`.
         train_queries: [n, d] base vectors of the questions in `examples`.
         dev_queries: [m, d] base vectors of the dev questions.
+        general: The general probe, which keeps variants that forgot too much out of the race.
         folder: Where candidates and checkpoints are written.
     """
 
@@ -59,6 +103,7 @@ class Bench:
     dense: DenseIndex
     train_queries: Vectors
     dev_queries: Vectors
+    general: Guard
     model: Path
     folder: Path
     recipe: Recipe

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from honed.evaluate.probe import general_pairs
 from honed.index.dense import DenseIndex
 from honed.tune.batches import epoch_batches
 from honed.tune.bench import Bench
@@ -22,7 +23,7 @@ from honed.tune.candidate import Candidate
 from honed.tune.fit import Checkpoint, Fit, Schedule, fit
 from honed.tune.negatives import mine
 from honed.tune.objective import MASKED
-from honed.tune.query_tower import Limits, checkpoint_key, learn_queries
+from honed.tune.query_tower import Limits, checkpoint_key, details, learn_queries
 from honed.tune.tower import LearningTower, save_tower
 
 Embed = Callable[[Path], DenseIndex]
@@ -57,19 +58,20 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, passages: list[st
         half.rename(documents)
     dense = embed(documents)
     tower = LearningTower.query_of(documents, max_tokens=recipe.query_tokens, threads=recipe.threads, bf16=recipe.bf16)
-    trained, blend = learn_queries(tower, bench, dense, limits.query)
+    general = tower.encode([passage for _, passage in general_pairs()])  # the document tower still has these weights
+    trained, best = learn_queries(tower, bench, dense, general, limits.query)
     queries = bench.folder / "both-queries"
-    save_tower(tower.tower, blend.weights, queries)
+    save_tower(tower.tower, tower.weights(), queries)
     return Candidate(
         name="both-towers",
-        what=f"both towers, passages embedded anew, fusion weight {blend.choice.weight:.2f}",
-        weight=blend.choice.weight,
-        dev=blend.choice.scores,
+        what=f"both towers, passages embedded anew, fusion weight {best.choice.weight:.2f}",
+        weight=best.choice.weight,
+        dev=best.choice.scores,
         seconds=time.monotonic() - started,
         tried=len(recipe.shares),
         query_folder=queries,
         document_folder=documents,
-        details={**asdict(trained), "share": blend.share, "epochs": limits.query.epochs},
+        details=details(trained, best, limits.query),
     )
 
 

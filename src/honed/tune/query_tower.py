@@ -17,14 +17,16 @@ import numpy as np
 import torch
 
 from honed.dataset.examples import Examples
-from honed.evaluate.board import Choice
+from honed.evaluate.probe import general_pairs
 from honed.index.dense import DenseIndex
 from honed.tune.batches import epoch_batches
-from honed.tune.bench import Bench
+from honed.tune.bench import Bench, Variant, best_allowed
 from honed.tune.candidate import Candidate
 from honed.tune.fit import Checkpoint, Fit, Schedule, fit
 from honed.tune.objective import full_corpus_loss
+from honed.tune.rehearsal import Rehearsal
 from honed.tune.tower import LearningTower, save_tower
+from honed.types import Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +37,6 @@ class Limits:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Blend:
-    """The interpolation with the base that dev likes best."""
-
-    share: float
-    choice: Choice
-    weights: dict[str, np.ndarray[Any, Any]]
-
-
 def tune_query_tower(bench: Bench, limits: Limits) -> Candidate:
     """Train the query tower; dev picks the interpolation with the base and the fusion weight."""
     started = time.monotonic()
@@ -51,37 +44,50 @@ def tune_query_tower(bench: Bench, limits: Limits) -> Candidate:
     tower = LearningTower.query_of(
         bench.model, max_tokens=recipe.query_tokens, threads=recipe.threads, bf16=recipe.bf16
     )
-    trained, blend = learn_queries(tower, bench, bench.dense, limits)
+    trained, best = learn_queries(tower, bench, bench.dense, bench.general.passages, limits)
     folder = bench.folder / "query-tower"
-    save_tower(tower.tower, blend.weights, folder)
+    save_tower(tower.tower, tower.weights(), folder)
     return Candidate(
         name="query-tower",
-        what=f"query tower, {blend.share:.0%} of the change, fusion weight {blend.choice.weight:.2f}",
-        weight=blend.choice.weight,
-        dev=blend.choice.scores,
+        what=f"query tower, {best.share:.0%} of the change, fusion weight {best.choice.weight:.2f}",
+        weight=best.choice.weight,
+        dev=best.choice.scores,
         seconds=time.monotonic() - started,
         tried=len(recipe.shares),
         query_folder=folder,
-        details={**asdict(trained), "share": blend.share, "epochs": limits.epochs},
+        details=details(trained, best, limits),
     )
 
 
-def learn_queries(tower: LearningTower, bench: Bench, dense: DenseIndex, limits: Limits) -> tuple[Fit, Blend]:
+def details(trained: Fit, best: Variant, limits: Limits) -> dict[str, Any]:
+    """What the report and the run's JSON say of a tower."""
+    return {**asdict(trained), "share": best.share, "general_drop": best.drop, "epochs": limits.epochs}
+
+
+def learn_queries(
+    tower: LearningTower, bench: Bench, dense: DenseIndex, general: Vectors, limits: Limits
+) -> tuple[Fit, Variant]:
     """Train a query tower against the passages of an index, then pick on dev how much of the change is kept.
 
     Args:
-        tower: Holds the weights to start from; holds the trained ones afterwards.
+        tower: Holds the weights to start from; holds the chosen interpolation afterwards.
+        bench: Data and recipe.
         dense: The passages that it learns to find, in the order of the task's row ids.
+        general: The passages of the general probe in the same space.
+        limits: How long.
     """
     before = tower.weights()
     trained = _train(tower, bench, dense, limits)
     bench.tell(f"loss {trained.first_loss:.3f} -> {trained.last_loss:.3f} in {trained.steps} steps")
-    blends = []
+    questions = [question for question, _ in general_pairs()]
+    variants = []
     for share in bench.recipe.shares:
         with tower.blended(before, share):
-            queries = tower.encode(bench.dev.labelled.texts)
-            blends.append(Blend(share, bench.dev.best_weight(bench.dev.pools(queries, dense)), tower.weights()))
-    return trained, max(blends, key=lambda blend: blend.choice.mean)
+            choice = bench.dev.best_weight(bench.dev.pools(tower.encode(bench.dev.labelled.texts), dense))
+            variants.append(Variant(share, choice, bench.general.drop(tower.encode(questions), general)))
+    best = best_allowed(variants, bench.general.allowed)
+    tower.blend(before, best.share)
+    return trained, best
 
 
 def _train(tower: LearningTower, bench: Bench, dense: DenseIndex, limits: Limits) -> Fit:
@@ -100,15 +106,18 @@ def _train(tower: LearningTower, bench: Bench, dense: DenseIndex, limits: Limits
         for rows in epoch_batches(lengths, recipe.batch, seed=recipe.seed, epoch=epoch)
     ]
 
+    rehearsal = Rehearsal(tower, size=recipe.rehearsal, seed=recipe.seed) if recipe.rehearsal else None
+
     def loss_of(step: int) -> torch.Tensor:
         rows = batches[step]
-        return full_corpus_loss(
+        loss = full_corpus_loss(
             tower([tokens[row] for row in rows]),
             passages,
             [examples.positives[row] for row in rows],
             [examples.ignored[row] for row in rows],
             temperature=recipe.temperature,
         )
+        return loss + recipe.rehearsal_weight * rehearsal.loss(step) if rehearsal else loss
 
     schedule = Schedule(limits.epochs * per_epoch, recipe.query_rate, limits.seconds)
     key = checkpoint_key(dense, examples, asdict(recipe), limits.epochs)

@@ -71,6 +71,10 @@ class LearningTower:
         encoded = self._tokenizer.encode_batch_fast([self.prompt + text for text in texts])
         return [list(item.ids) for item in encoded]
 
+    def words(self) -> list[str]:
+        """Whole words of the vocabulary, in a fixed order."""
+        return sorted(word for word in self._tokenizer.get_vocab() if word.isalpha() and len(word) > 2)
+
     def __call__(self, batch: Sequence[TokenIds]) -> torch.Tensor:
         """Unit vectors [len(batch), dimension] in float32, with gradient."""
         width = max(len(ids) for ids in batch)
@@ -124,11 +128,15 @@ class LearningTower:
     def blended(self, base: Mapping[str, np.ndarray[Any, Any]], share: float) -> Iterator[None]:
         """For the length of a block, weights are `base + share * (own - base)`."""
         own = self.weights()
-        self.load({name: base[name] + share * (value - base[name]) for name, value in own.items()})
+        self.blend(base, share)
         try:
             yield
         finally:
             self.load(own)
+
+    def blend(self, base: Mapping[str, np.ndarray[Any, Any]], share: float) -> None:
+        """Move the weights to `base + share * (own - base)`."""
+        self.load({name: base[name] + share * (value - base[name]) for name, value in self.weights().items()})
 
     def load(self, weights: Mapping[str, np.ndarray[Any, Any]]) -> None:
         """Take weights over."""

@@ -28,7 +28,7 @@ _LINE_END_HYPHENS = (0x02, 0xFFFE)
 
 
 def preload(job: Job) -> None:
-    """Load the recogniser while there is a file system; pdfium is loaded by importing this module."""
+    """Load the recogniser while its models can be read; pdfium is loaded by importing this module."""
     if job.ocr:
         from honed.ingest.parse import ocr
 

@@ -102,7 +102,7 @@ def _heads_something(paragraphs: list[str], index: int) -> bool:
 
 
 def heading_level(paragraph: str) -> int:
-    """1 for a line in capitals or with a name ("Annex B"), 2 and deeper for titles and numbers, 0 if it is no heading."""
+    """1 for a line in capitals or "Annex B", 2 for a question, 2 and deeper for numbers, 3 for a title, 0 for no heading."""
     line = paragraph.strip()
     words = line.split()
     if "\n" in line or len(line) > 100 or len(words) > _MOST_WORDS or not any(char.isalpha() for char in line):
@@ -117,7 +117,7 @@ def heading_level(paragraph: str) -> int:
         return 1
     if line.endswith("?"):
         return 2
-    return 2 if _is_title(line) else 0
+    return 3 if _is_title(line) else 0
 
 
 def _is_title(text: str) -> bool:

@@ -19,12 +19,12 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 _SAMPLE = 1 << 16
-MOST_BYTES = 96 << 20
+MOST_BYTES = 48 << 20
 """A text file of more holds more than one document may have."""
 
 
 def preload_encodings() -> None:
-    """Import every codec: Python does so on first use, and then there is no file system any more."""
+    """Import every codec, once for all documents: Python does so on first use, which is after the fork."""
     import encodings
 
     for module in pkgutil.iter_modules(encodings.__path__):

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from honed.dataset.clusters import Groups, document_clusters, query_clusters
+
+
+@given(size=st.integers(1, 30), data=st.data())
+def test_groups_are_the_connected_parts(size: int, data: st.DataObject) -> None:
+    item = st.integers(0, size - 1)
+    groups, reach = Groups(size), [{number} for number in range(size)]
+    for left, right in data.draw(st.lists(st.tuples(item, item), max_size=40)):
+        groups.join(left, right)
+        whole = reach[left] | reach[right]
+        for member in whole:
+            reach[member] = whole
+    assert groups.labels().tolist() == [min(members) for members in reach]
+
+
+def alone(texts: list[str]) -> list[int]:
+    return list(range(len(texts)))
+
+
+def test_equal_titles_join_unless_everybody_has_them() -> None:
+    texts = [str(number) for number in range(8)]
+    titles = ["Guide", " guide ", "", "", "FAQ", "FAQ", "FAQ", "other"]
+    assert document_clusters(texts, titles, alone).tolist() == [0, 0, 2, 3, 4, 5, 6, 7]
+    assert document_clusters([], [], alone).tolist() == []
+
+
+def test_near_duplicates_join_and_joining_is_transitive() -> None:
+    labels = document_clusters(["a", "b", "c", "d"], ["x", "y", "y", ""], lambda texts: [0, 0, 2, 3])
+    assert labels.tolist() == [0, 0, 0, 3]
+
+
+def test_queries_join_where_their_documents_do() -> None:
+    relevant = [{0: 1}, {1: 1, 2: 1}, {3: 2}, {}, {2: 1, 3: 1}]
+    assert query_clusters(relevant, np.array([0, 0, 2, 3])).tolist() == [0, 0, 0, 3, 0]
+    assert query_clusters(relevant[:3], np.array([0, 1, 2, 3])).tolist() == [0, 1, 2]

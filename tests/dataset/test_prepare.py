@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from honed.catalog import Catalog, documents, judgements
+from honed.dataset.prepare import add_labels, add_proxy, fix_splits, note_clusters
+from honed.dataset.task import load_task
+from honed.errors import InputError
+from honed.types import SPLITS, Qrel, Query, Source
+from tests.catalog.make import drop, put
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog(tmp_path / "catalog.db", create=True) as opened:
+        yield opened
+
+
+def alone(texts: list[str]) -> list[int]:
+    return list(range(len(texts)))
+
+
+def judged(catalog: Catalog) -> dict[str, str]:
+    """Question -> document of all labels."""
+    texts = dict(catalog.connection.execute("SELECT id, text FROM queries"))
+    return {texts[query]: next(iter(found)) for query, found in judgements.qrels(catalog).items()}
+
+
+def split_of(catalog: Catalog) -> dict[str, str]:
+    return dict(catalog.connection.execute("SELECT text, split FROM queries"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "/data/manuals/a.txt", "data/manuals/a.txt", "manuals/a.txt", "a.txt", "./manuals/a.txt", "../manuals/a.txt",
+        "manuals\\a.txt",
+    ],
+)  # fmt: skip
+def test_a_label_names_a_file_by_its_path_or_the_end_of_it(catalog: Catalog, source: str) -> None:
+    put(catalog, "/data/manuals/a.txt")
+    put(catalog, "/data/manuals/aa.txt")
+    put(catalog, "/data/manuals/b.txt")
+    assert add_labels(catalog, [("what?", source, 1)], seed=1) == (1, ())
+    assert judged(catalog) == {"what?": "/data/manuals/a.txt"}
+
+
+def test_an_exact_name_beats_the_end_of_another(catalog: Catalog) -> None:
+    put(catalog, "a.txt")
+    put(catalog, "/data/a.txt")
+    put(catalog, "http://host/page/")
+    add_labels(catalog, [("one", "a.txt", 1), ("two", "/data/a.txt", 1), ("three", "http://host/page/", 1)], seed=1)
+    assert judged(catalog) == {"one": "a.txt", "two": "/data/a.txt", "three": "http://host/page/"}
+
+
+def test_what_is_ambiguous_or_unknown_is_left_out_and_said_so(catalog: Catalog) -> None:
+    put(catalog, "/data/x/a.txt")
+    put(catalog, "/data/y/a.txt")
+    count, notes = add_labels(catalog, [("one", "a.txt", 1), ("two", "x/a.txt", 1), ("three", "z", 1)], seed=1)
+    assert (count, judged(catalog)) == (1, {"two": "/data/x/a.txt"})
+    assert notes[0].startswith("2 rows")
+    with pytest.raises(InputError, match="No source") as error:
+        add_labels(catalog, [("one", "a.txt", 1)], seed=1)
+    assert error.value.hint
+
+
+def test_a_twin_is_named_by_either_path(catalog: Catalog) -> None:
+    key = put(catalog, "/data/a.txt")
+    with catalog.transaction():
+        documents.set_source(catalog, Source("/other/b.txt", "sha", 1), key)
+    add_labels(catalog, [("one", "b.txt", 1), ("two", "/other/b.txt", 1)], seed=1)
+    assert judged(catalog) == {"one": "/data/a.txt", "two": "/data/a.txt"}
+
+
+def test_an_imported_row_is_named_by_its_id_or_its_source(catalog: Catalog) -> None:
+    key = put(catalog, "flu/causes 100%")
+    drop(catalog)
+    with catalog.transaction():
+        documents.set_source(catalog, Source("/pack/corpus.jsonl#flu/causes 100%", "sha", 1), key)
+    rows = [("a", "flu/causes 100%", 1), ("b", "/pack/corpus.jsonl#flu/causes 100%", 1), ("c", "causes 100%", 1)]
+    add_labels(catalog, rows, seed=1)
+    assert set(judged(catalog).values()) == {"flu/causes 100%"}
+
+
+def test_labels_in_two_sittings_tear_no_cluster(catalog: Catalog) -> None:
+    for number in range(40):
+        put(catalog, f"d{number}", title=f"book {number // 2}")
+    note_clusters(catalog, alone)
+    add_labels(catalog, [(f"first {number}", f"d{number}", 1) for number in range(0, 40, 2)], seed=13)
+    before = split_of(catalog)
+    add_labels(catalog, [(f"second {number}", f"d{number}", 1) for number in range(1, 40, 2)], seed=13)
+    after = split_of(catalog)
+    assert before.items() <= after.items()
+    assert len(set(after.values())) == 3
+    for number in range(0, 40, 2):
+        assert after[f"first {number}"] == after[f"second {number + 1}"]
+
+
+def test_labels_join_the_splits_of_an_import(catalog: Catalog) -> None:
+    for number in range(9):
+        put(catalog, f"d{number}")
+    note_clusters(catalog, alone)
+    queries = [Query(f"q{number}", f"q{number}", SPLITS[number % 3]) for number in range(9)]
+    with catalog.transaction():
+        judgements.add(catalog, queries, [Qrel(f"q{n}", f"d{n}") for n in range(9)], origin="import")
+    add_labels(catalog, [(f"label {number}", f"d{number}", 1) for number in range(9)], seed=1)
+    found = split_of(catalog)
+    assert all(found[f"label {number}"] == found[f"q{number}"] == SPLITS[number % 3] for number in range(9))
+
+
+def test_a_question_that_is_labelled_again_keeps_its_split(catalog: Catalog) -> None:
+    for number in range(30):
+        put(catalog, f"d{number}")
+    add_labels(catalog, [(f"question {number}", f"d{number}", 1) for number in range(30)], seed=1)
+    before = split_of(catalog)
+    add_labels(catalog, [("question 3", "d4", 2)], seed=1)
+    assert split_of(catalog) == before
+    assert judged(catalog)["question 3"] == "d4"
+
+
+def test_missing_splits_of_an_import_are_filled_and_fixed(catalog: Catalog) -> None:
+    for number in range(60):
+        put(catalog, f"d{number}")
+    queries = [Query(f"q{n}", f"q{n}", "train" if n < 40 else "test") for n in range(60)]
+    with catalog.transaction():
+        judgements.add(catalog, queries, [Qrel(f"q{n}", f"d{n}") for n in range(60)], origin="import")
+    given = {query.id: query.split for query in queries}
+    notes = fix_splits(catalog, dict(given), seed=13)
+    first = split_of(catalog)
+    assert "no dev split" in notes[0]
+    assert sorted(set(first.values())) == ["dev", "test", "train"]
+    assert all(first[f"q{n}"] == "test" for n in range(40, 60))
+    fix_splits(catalog, dict(given), seed=13)
+    assert split_of(catalog) == first
+    assert fix_splits(catalog, {"nobody": None}, seed=1) == ()
+
+
+def test_clusters_are_noted_once_and_again_when_documents_came(catalog: Catalog) -> None:
+    put(catalog, "a", "text a", title="Same title")
+    put(catalog, "b", "text b", title="same  title")
+    calls: list[int] = []
+
+    def counting(texts: list[str]) -> list[int]:
+        calls.append(len(texts))
+        return alone(texts)
+
+    assert note_clusters(catalog, counting) == 1
+    assert note_clusters(catalog, counting) == 1
+    put(catalog, "c", "text c", "and more")
+    assert note_clusters(catalog, counting) == 2
+    assert calls == [2, 3]
+    drop(catalog, "a", "b", "c")
+    assert note_clusters(catalog, counting) == 0
+
+
+def test_proxies_are_made_anew_and_give_way_to_labels(catalog: Catalog) -> None:
+    for number in range(40):
+        put(catalog, f"d{number}", f"text {number}", title=f"Chapter number {number}")
+    note_clusters(catalog, alone)
+    assert add_proxy(catalog, seed=1) == 40
+    task = load_task(catalog)
+    assert task.origin == "proxy"
+    first = split_of(catalog)
+    assert set(first.values()) == set(SPLITS)
+    drop(catalog, "d0")
+    assert add_proxy(catalog, seed=1) == 39
+    assert split_of(catalog).items() <= first.items()
+    add_labels(catalog, [(f"question {number}", f"d{number}", 1) for number in range(1, 40)], seed=1)
+    task = load_task(catalog)
+    assert task.origin == "labels"
+    assert all(query.id.startswith("label-") for split in SPLITS for query in task.splits[split].queries)
+
+
+def test_single_words_and_repeated_titles_are_no_proxies(catalog: Catalog) -> None:
+    put(catalog, "a", title="Introduction")
+    put(catalog, "b", title="A longer title")
+    put(catalog, "c", title="a longer TITLE")
+    put(catalog, "d")
+    assert add_proxy(catalog, seed=1) == 1

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from honed.catalog import Catalog, documents, judgements
+from honed.dataset.examples import build_examples
+from honed.dataset.task import Task, load_task
+from honed.types import Qrel, Query, Split
+from tests.catalog.make import drop, put
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog(tmp_path / "catalog.db", create=True) as opened:
+        yield opened
+
+
+def ask(catalog: Catalog, name: str, split: Split, *relevant: str) -> None:
+    with catalog.transaction():
+        judgements.add(catalog, [Query(name, name, split)], [Qrel(name, d) for d in relevant], origin="import")
+
+
+def named(task: Task, split: Split) -> dict[str, set[str]]:
+    labelled = task.splits[split]
+    return {
+        query.id: {task.documents[document] for document in relevant}
+        for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
+    }
+
+
+def test_an_empty_catalog_is_an_empty_task(catalog: Catalog) -> None:
+    task = load_task(catalog)
+    assert (len(task.rowids), task.documents, task.origin) == (0, (), "proxy")
+    assert all(not labelled.queries and labelled.cluster_count == 0 for labelled in task.splits.values())
+
+
+def test_documents_that_are_gone_are_no_longer_relevant(catalog: Catalog) -> None:
+    put(catalog, "a", "one", "two")
+    put(catalog, "b")
+    put(catalog, "c")
+    ask(catalog, "q1", "test", "a", "b")
+    ask(catalog, "q2", "test", "b")
+    ask(catalog, "q3", "test", "c", "never there")
+    drop(catalog, "b")
+    task = load_task(catalog)
+    assert named(task, "test") == {"q1": {"a"}, "q3": {"c"}}
+    assert task.rowids.tolist() == [1, 2, 4]
+    assert task.splits["test"].cluster_count == 2
+
+
+def test_a_document_ranks_by_its_best_passage(catalog: Catalog) -> None:
+    put(catalog, "a", "one", "two")
+    put(catalog, "b")
+    task = load_task(catalog)
+    ranking = np.array([2, 3, 1]), np.array([0.9, 0.8, 0.7], np.float32)
+    assert [task.documents[at] for at in task.by_document(ranking)] == ["a", "b"]
+    assert task.by_document(ranking, depth=1).tolist() == [0]
+
+
+def test_clusters_of_documents_without_one_stand_alone(catalog: Catalog) -> None:
+    for name in "abcd":
+        put(catalog, name)
+    documents.set_clusters(catalog, {"a": 0, "b": 0})
+    ask(catalog, "q1", "dev", "a")
+    ask(catalog, "q2", "dev", "b")
+    ask(catalog, "q3", "dev", "c")
+    ask(catalog, "q4", "dev", "d")
+    ask(catalog, "t", "test", "d")
+    labelled = load_task(catalog).splits["dev"]
+    assert labelled.clusters.tolist() == [0, 0, 2, 3]
+
+
+def test_a_task_is_read_at_one_moment(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(catalog, "a")
+    ask(catalog, "q", "test", "a")
+    external_ids = documents.external_ids
+
+    def meanwhile(reader: Catalog) -> object:
+        found = external_ids(reader)
+        with Catalog(catalog.path) as writer:
+            put(writer, "late")
+            with writer.transaction():
+                judgements.add(writer, [Query("q9", "q9", "test")], [Qrel("q9", "late")], origin="import")
+        return found
+
+    monkeypatch.setattr(documents, "external_ids", meanwhile)
+    assert named(load_task(catalog), "test") == {"q": {"a"}}
+
+
+def unit(*rows: list[float]) -> np.ndarray:
+    matrix = np.array(rows, np.float32)
+    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+
+
+def test_examples_take_the_nearest_passage_and_leave_out_what_the_test_asks(catalog: Catalog) -> None:
+    put(catalog, "long", "about x", "about y")
+    put(catalog, "other")
+    put(catalog, "held")
+    put(catalog, "twin of held")
+    documents.set_clusters(catalog, {"long": 0, "other": 1, "held": 2, "twin of held": 2})
+    ask(catalog, "q", "train", "long")
+    ask(catalog, "gone", "train", "held")
+    ask(catalog, "t", "test", "twin of held")
+    task = load_task(catalog)
+    passages = unit([1, 0, 0], [0, 1, 0], [0, 0.99, 0.05], [0, 0, 1], [1, 1, 1])
+    queries = unit([1, 0, 0], [0, 1, 0])
+    order = [query.id for query in task.splits["train"].queries]
+    assert order == ["gone", "q"]
+    examples = build_examples(task, queries, passages)
+    assert examples.texts == ["gone", "q"]
+    assert examples.columns.tolist() == [0, 1, 2, 3], "what train asks about too stays; the twin goes"
+    assert [found.tolist() for found in examples.positives] == [[3], [1]]
+    assert [found.tolist() for found in examples.ignored] == [[], [2]], (
+        "nearly the same text is neither pulled nor pushed"
+    )

@@ -1,0 +1,42 @@
+"""Kill the process before and after the n-th fsync, rename or COMMIT, for n = 1, 2, ... until the command gets through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.upkeep.killing import Tally, kill_add, kill_promote
+from tests.upkeep.nursery import Nursery
+from tests.upkeep.place import Place, prepare, release_by_hand
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A workspace without a neural model: three releases in two spaces."""
+    with Nursery() as nursery:
+        made = prepare(tmp_path_factory.mktemp("place"), nursery, embedder="hash:64")
+        release_by_hand(made, "hash:64")
+        release_by_hand(made, "hash:32")
+        made.save("tuned")
+        yield made
+
+
+def killed_everywhere(place: Place, kill: object, stride: int) -> Tally:
+    """Kill at every `stride`-th moment until the command ends before it comes."""
+    tally = Tally()
+    moment = 1
+    while tally.kills == tally.hit:
+        kill(place, {"failpoint": moment}, np.random.default_rng(1), tally)  # type: ignore[operator]
+        moment += stride
+    return tally
+
+
+@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("kill", "least"), [(kill_add, 60), (kill_promote, 20)])
+def test_no_moment_is_a_bad_one_to_die(place: Place, kill: object, least: int, stride: int) -> None:
+    tally = killed_everywhere(place, kill, stride)
+    assert not tally.violations
+    assert tally.hit >= least // stride
