@@ -2,14 +2,18 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test test-all lint types imports format clean
+.PHONY: help demo install test test-all lint types format clean
 MAKEFLAGS += --no-print-directory
 
-# The first Python 3.11 to 3.13 on the path. Another one: make demo PYTHON=python3.12 VENV=.venv-3.12
+# Another Python gets an environment of its own: make demo PYTHON=python3.12 works in .venv-python3.12.
+ifeq ($(origin PYTHON),command line)
+VENV   ?= .venv-$(notdir $(PYTHON))
+endif
+VENV   ?= .venv
+# The first Python 3.11 to 3.13 on the path.
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo "$$name" && exit; done; echo python3)
-VENV   ?= .venv
 BIN    := $(VENV)/bin
 # Extras of a user's installation: tune trains (torch), lm writes answers (llama.cpp), ocr reads scans.
 EXTRAS ?= tune,lm,ocr
@@ -59,11 +63,12 @@ format: $(VENV)/.dev  ## Format the code.
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove what these targets made, the demo's workspace too.
-	rm -rf $(VENV) demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* demo dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.installed: pyproject.toml constraints.txt requirements-models.txt
 	@$(PYTHON) -c "$$CHECK_PYTHON"
-	@[ -x $(BIN)/pip ] || { rm -rf $(VENV); echo "$(PYTHON) -m venv $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@[ -x $(BIN)/pip ] || { echo '$(PYTHON) -m venv $(VENV)'; $(PYTHON) -m venv $(VENV); }
+	@echo '*' > $(VENV)/.gitignore
 	$(BIN)/pip install -q --upgrade 'pip>=25.1'
 	$(BIN)/pip install -q --upgrade $(TORCH) --only-binary xllamacpp -e '.[$(EXTRAS)]' || { \
 	  echo "If xllamacpp has no wheel for this machine, leave out its extra: make demo EXTRAS=tune,ocr" >&2; exit 1; }

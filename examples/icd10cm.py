@@ -1,8 +1,8 @@
 """Write ICD-10-CM, the US coding system for diagnoses, as a BEIR folder: python examples/icd10cm.py FOLDER
 
-The classification is public domain and comes inside the package simple-icd-10-cm. A document is a code: its text is the
-description, its title the category that it belongs to. A query is an inclusion term, which is what clinicians write: "Pott's
-disease or curvature of spine" belongs to A18.01, "Tuberculosis of spine". Inclusion terms are in no document.
+The classification is public domain and comes inside the package simple-icd-10-cm. A document is a code: its text is code and
+description ("A18.01 Tuberculosis of spine"), its title the category that it belongs to. A query is an inclusion term, which is
+what clinicians write ("Pott's disease or curvature of spine"); its judgement names the code. Inclusion terms are in no document.
 
 Left out: chapters and blocks; all codes that take a seventh character (injuries and their causes, which list every site, side
 and encounter); sixth characters (mostly the side). Left are about 19,000 codes and 8,700 terms.
@@ -52,7 +52,8 @@ def split_of(code: str) -> str:
 def documents(codes: Iterable[str]) -> list[dict[str, str]]:
     """One row of corpus.jsonl a code."""
     return [
-        {"_id": code, "title": icd.get_description(category(code)), "text": icd.get_description(code)} for code in codes
+        {"_id": code, "title": icd.get_description(category(code)), "text": f"{code} {icd.get_description(code)}"}
+        for code in codes
     ]
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from honed.catalog import documents, history, judgements
 from honed.dataset import prepare
 from honed.dataset.task import Task, load_task
-from honed.errors import UsageError
+from honed.errors import HonedError, UsageError
 from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison, General
 from honed.evaluate.exam import Entrant, Exam, sit
@@ -265,7 +265,7 @@ def _parts(session: Session, work: Workbench, turn: Turn) -> Parts:
         language=session.settings.language,
         query_folder=work.query_folder(chosen),
         document_folder=work.document_folder(chosen),
-        adapter=chosen.adapter,
+        adapter=work.adapter(chosen, turn.run.folder),
         lineage={
             "run": turn.run.id,
             "parent": live_manifest(session.workspace, session.catalog).release,
@@ -281,8 +281,13 @@ def _parts(session: Session, work: Workbench, turn: Turn) -> Parts:
 
 
 def drop_unused_vectors(session: Session) -> int:
-    """Delete vectors of spaces that no release uses; returns how many."""
-    spaces = {manifest.space for manifest in manifests(session.workspace, session.catalog)}
+    """Delete vectors of spaces that no release uses; returns how many: none while a release cannot be read."""
+    try:
+        spaces = {manifest.space for manifest in manifests(session.workspace, session.catalog)}
+    except HonedError:  # nobody knows what it needs; `honed doctor` names it
+        return 0
+    if not spaces:
+        return 0
     marks = ",".join("?" * len(spaces))
     with session.catalog.transaction():
         cursor = session.catalog.connection.execute(

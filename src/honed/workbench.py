@@ -21,6 +21,7 @@ from honed.models.embedder import LocalEmbedder
 from honed.models.folder import open_folder
 from honed.models.runtime import cores
 from honed.models.towers import open_towers
+from honed.models.weights import write_weights
 from honed.protocols import Embedder
 from honed.release.build import live_manifest
 from honed.session import Session
@@ -126,6 +127,23 @@ class Workbench:
         if candidate.query_folder or self._released_model():
             return self._own_towers()[1]
         return None
+
+    def adapter(self, candidate: Candidate, folder: Path) -> Path | None:
+        """File of the query-side matrix in a candidate's release, written into `folder` where it is made of two.
+
+        A live release's matrix stays below a candidate without a query tower of its own: queries pass it first. Two matrices
+        become one, (I + A)(I + B) = I + A + B + AB, because the length in between does not matter.
+        """
+        live = self.ground.embedder
+        if candidate.query_folder or not isinstance(live, AdaptedEmbedder):
+            return candidate.adapter
+        matrix = live.matrix
+        if candidate.adapter:
+            after = read_adapter(candidate.adapter)
+            matrix = matrix + after + matrix @ after
+        path = folder / "adapter-of-release.safetensors"
+        write_weights(path, {"adapter": matrix})
+        return path
 
     def embedder(self, candidate: Candidate) -> Embedder:
         """The embedder that a candidate ships, through the runtime that will serve it."""

@@ -34,9 +34,11 @@ def killed_everywhere(place: Place, kill: object, stride: int) -> Tally:
     return tally
 
 
-@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("kill", "least"), [(kill_add, 60), (kill_promote, 20)])
-def test_no_moment_is_a_bad_one_to_die(place: Place, kill: object, least: int, stride: int) -> None:
+every = pytest.param(kill_add, 1, 200, marks=[pytest.mark.slow, pytest.mark.timeout(900)])
+
+
+@pytest.mark.parametrize(("kill", "stride", "least"), [(kill_add, 61, 3), (kill_promote, 13, 3), every])
+def test_no_moment_is_a_bad_one_to_die(place: Place, kill: object, stride: int, least: int) -> None:
     tally = killed_everywhere(place, kill, stride)
     assert not tally.violations
-    assert tally.hit >= least // stride
+    assert tally.hit >= least

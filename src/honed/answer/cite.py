@@ -74,7 +74,7 @@ class Draft:
         start = len(self.text) + (1 if self.text else 0)
         body = _MARKER.sub("", sentence).rstrip()
         stop = body[-1:] if body.endswith((".", "!", "?", "。")) else "."
-        self.text += f"{' ' if self.text else ''}{body.rstrip('.!?。')} [{number}]{stop}"
+        self.text += f"{' ' if self.text else ''}{body.rstrip('.!?。;,')} [{number}]{stop}"
         self.citations.append(Citation(passage, quote, start, len(self.text)))
 
 

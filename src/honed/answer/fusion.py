@@ -57,7 +57,8 @@ def pooled(dense: Ranking, lexical: Ranking, missing: tuple[NDArray[np.int64], N
     Args:
         dense: Best passages of the vector side with cosine similarities.
         lexical: Best passages of the keyword side with BM25 scores.
-        missing: Row ids that only the keyword side returned, and their cosine similarities.
+        missing: Row ids that only the keyword side returned, and their cosine similarities; -inf, which is that of a
+            passage without a vector, counts as 0.
     """
     rowids = np.union1d(dense[0], lexical[0])
     cosine = np.zeros(len(rowids), np.float32)

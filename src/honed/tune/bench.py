@@ -35,7 +35,7 @@ class Recipe:
     query_rate: float = 1e-4
     adapter_epochs: int = 8
     adapter_rate: float = 1e-3
-    both_epochs: int = 1
+    both_epochs: int = 3
     both_rate: float = 5e-5
     hard_negatives: int = 1
     rehearsal: int = 16

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from honed.tune.fit import Checkpoint, Fit, Schedule, fit
 from honed.tune.negatives import mine
 from honed.tune.objective import MASKED
 from honed.tune.query_tower import Limits, checkpoint_key, details, learn_queries
+from honed.tune.rehearsal import Rehearsal
 from honed.tune.tower import LearningTower, save_tower
 
 Embed = Callable[[Path], DenseIndex]
@@ -59,7 +60,9 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, passages: list[st
     dense = embed(documents)
     tower = LearningTower.query_of(documents, max_tokens=recipe.query_tokens, threads=recipe.threads, bf16=recipe.bf16)
     general = tower.encode([passage for _, passage in general_pairs()])  # the document tower still has these weights
-    trained, best = learn_queries(tower, bench, dense, general, limits.query)
+    # Keeping nothing of the query steps is a variant too: where test asks about what train never did, they only harm.
+    wider = replace(bench, recipe=replace(recipe, shares=(0.0, *recipe.shares)))
+    trained, best = learn_queries(tower, wider, dense, general, limits.query)
     queries = bench.folder / "both-queries"
     save_tower(tower.tower, tower.weights(), queries)
     return Candidate(
@@ -68,7 +71,7 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, passages: list[st
         weight=best.choice.weight,
         dev=best.choice.scores,
         seconds=time.monotonic() - started,
-        tried=len(recipe.shares),
+        tried=len(recipe.shares) + 1,
         query_folder=queries,
         document_folder=documents,
         details=details(trained, best, limits.query),
@@ -88,17 +91,20 @@ def _train(tower: LearningTower, bench: Bench, limits: Limits, passages: list[st
         for rows in epoch_batches(lengths, recipe.batch, seed=recipe.seed, epoch=epoch)
     ]
 
+    rehearsal = Rehearsal(tower, size=recipe.rehearsal, seed=recipe.seed) if recipe.rehearsal else None
+
     def loss_of(step: int) -> torch.Tensor:
         epoch, rows = batches[step]
         columns, own = _columns(rows, examples.positives, hard, np.random.default_rng((recipe.seed, step, epoch)))
-        queries = tower([query_tokens[row][: recipe.query_tokens] for row in rows])
-        documents = tower([passage_tokens[column] for column in columns])
+        queries = tower.grouped([query_tokens[row][: recipe.query_tokens] for row in rows])
+        documents = tower.grouped([passage_tokens[column] for column in columns])
         logits = queries @ documents.T / recipe.temperature
         for at, row in enumerate(rows):
             known = np.isin(columns, np.concatenate([examples.positives[row], examples.ignored[row]]))
             known[own[at]] = False
             logits[at, torch.from_numpy(np.flatnonzero(known))] = MASKED
-        return torch.nn.functional.cross_entropy(logits, torch.from_numpy(own).to(logits.device))
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(own).to(logits.device))
+        return loss + recipe.rehearsal_weight * rehearsal.loss(step) if rehearsal else loss
 
     schedule = Schedule(len(batches), recipe.both_rate, limits.seconds)
     key = "both-" + checkpoint_key(bench.dense, examples, asdict(recipe), limits.epochs)

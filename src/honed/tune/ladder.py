@@ -60,7 +60,7 @@ def _run(bench: Bench, step: Step, corpus: Corpus, deadline: float) -> Candidate
 
 def _both(bench: Bench, step: Step, corpus: Corpus, left: float) -> Candidate:
     shrink = min(1.0, left / step.seconds)
-    joint = Limits(bench.recipe.both_epochs, shrink * step.joint_seconds)
+    joint = Limits(step.joint_epochs, shrink * step.joint_seconds)
     query = Limits(step.epochs, shrink * step.query_seconds)
     return tune_both_towers(bench, Both(joint, query), corpus.embed, corpus.passages())
 

@@ -53,6 +53,7 @@ class Step:
     seconds: float
     why: str
     epochs: int = 0
+    joint_epochs: int = 0
     joint_seconds: float = 0.0
     query_seconds: float = 0.0
 
@@ -111,21 +112,21 @@ def _both(left: float, epoch: float, speed: Speed, size: Size, recipe: Recipe) -
     """Joint training needs its own time, embedding the corpus, and at least one query epoch afterwards."""
     embed = SLACK * size.passages / speed.encode
     per_question = (1 + recipe.hard_negatives) * min(size.passage_tokens, recipe.passage_tokens)
-    joint = SLACK * recipe.both_epochs * (size.questions * per_question + size.question_tokens) / speed.train
+    joint = SLACK * (size.questions * per_question + size.question_tokens) / speed.train
     room = left - embed - epoch
-    share = min(1.0, room / joint)
-    if share < LEAST_JOINT:
+    if room < LEAST_JOINT * joint:
         need = embed + epoch + LEAST_JOINT * joint
         return Step(
             "both-towers",
             0.0,
             f"needs {need:.0f} s ({embed:.0f} s of it to embed the corpus), {max(0.0, left):.0f} s are left",
         )
-    after = left - embed - share * joint
-    epochs = max(1, min(recipe.query_epochs, int(after / epoch)))
-    total = embed + share * joint + epochs * epoch
-    why = f"joint {share * joint:.0f} s, embedding {embed:.0f} s, then {epochs} query epochs"
-    return Step("both-towers", total, why, epochs, share * joint, epochs * epoch)
+    joint_epochs = max(1, min(recipe.both_epochs, int(room / joint)))
+    joint_seconds = min(room, joint_epochs * joint)
+    epochs = max(1, min(recipe.query_epochs, int((left - embed - joint_seconds) / epoch)))
+    total = embed + joint_seconds + epochs * epoch
+    why = f"{joint_epochs} joint epochs {joint_seconds:.0f} s, embedding {embed:.0f} s, {epochs} query epochs"
+    return Step("both-towers", total, why, epochs, joint_epochs, joint_seconds, epochs * epoch)
 
 
 def table(plan: Plan) -> list[str]:
