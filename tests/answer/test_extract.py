@@ -41,7 +41,8 @@ def test_nothing_is_said_twice() -> None:
 
 def test_questions_headings_and_lead_ins_are_no_answers() -> None:
     passage = context(
-        "Pump oil\n\nHow often does the pump need oil?\n\nThe pump needs oil as follows:\n\nFill in oil every month."
+        "Pump oil\n\nHow often does the pump need oil?\n\nThe pump needs oil as follows:\n\nOils that the pump needs include\n\n"
+        "Fill in oil every month."
     )
     assert [pick.text for pick in extract("How often does the pump need oil?", [passage])] == [
         "Fill in oil every month."

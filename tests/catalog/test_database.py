@@ -18,13 +18,15 @@ def test_opening_what_is_not_there_or_no_catalog(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text(
         "this is not a database, and it is longer than a header of one hundred bytes\n" * 9
     )
-    with pytest.raises(IntegrityError, match="cannot be read"):
+    with pytest.raises(IntegrityError, match="cannot be read") as broken:
         Catalog(tmp_path / "text.db")
+    assert "backup" in broken.value.hint
     (tmp_path / "empty.db").touch()
     with pytest.raises(IntegrityError):
         Catalog(tmp_path / "empty.db")
-    with pytest.raises(IntegrityError, match="unable to open"):
+    with pytest.raises(IntegrityError, match="unable to open") as closed:
         Catalog(tmp_path / "no/such/folder.db", create=True)
+    assert "you may write" in closed.value.hint
     with Catalog(tmp_path / "empty.db", create=True) as mended:
         assert mended.passage_count() == 0
 

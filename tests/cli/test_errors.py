@@ -84,7 +84,7 @@ def test_usage_errors_of_the_command_line_itself(honed: Honed, imported: Path) -
 def test_folders_and_files_where_the_other_is_meant(honed: Honed, imported: Path) -> None:
     (imported / "file").write_text("a file")
     refused(honed("init", "file"), 2, "is a file")
-    refused(honed("init", "file/below"), 2, "file/below")
+    refused(honed("init", "file/below"), 2, "file: File exists", "hint:")
     refused(honed("label", "runs"), 2, "no file")
     refused(honed("export", "model", "file"), 2, "exists already")
     (imported / "folder").mkdir()
@@ -247,6 +247,7 @@ def test_debug_shows_the_traceback(imported: Path) -> None:
 
 
 def test_stdout_is_only_data(honed: Honed, workspace: Path, pack: Path) -> None:
+    pytest.importorskip("torch")
     for command in (["import", str(pack)], ["add", str(pack)], ["search", "flu"], ["status"], ["tune", "--dry-run"]):
         result = honed(*command, "--json")
         assert result.code == 0, result.err

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import HASHED, Honed
+from tests.tiny_model import make_tiny_bert
 
 
 def test_init_makes_a_workspace_and_leaves_one_alone(honed: Honed, tmp_path: Path) -> None:
@@ -23,6 +27,38 @@ def test_import_then_import_again(honed: Honed, workspace: Path, pack: Path) -> 
     assert {"new": 60, "changed": 0, "unchanged": 0, "removed": 0, "queries": 60, "qrels": 60}.items() <= first.items()
     again = honed("import", pack, "--json").json
     assert (again["new"], again["unchanged"], again["passages"]) == (0, 60, 60)
+
+
+def test_packs_without_some_splits(honed: Honed, workspace: Path, pack: Path) -> None:
+    (pack / "qrels/dev.tsv").unlink()
+    told = honed("import", pack, "--json").json
+    assert "no dev split" in told["notes"][0]
+    queries = honed("status", "--json").json["queries"]
+    assert queries["test"] == 18
+    assert queries["dev"] >= 1
+    assert queries["dev"] + queries["train"] == 30
+
+
+def test_a_pack_without_questions(honed: Honed, workspace: Path, pack: Path) -> None:
+    shutil.rmtree(pack / "qrels")
+    (pack / "queries.jsonl").unlink()
+    told = honed("import", pack, "--json").json
+    assert (told["new"], told["queries"], told["qrels"]) == (60, 0, 0)
+    assert honed("search", "flu", "--json").json["hits"]
+    assert honed("evaluate").code == 2
+
+
+def test_a_model_folder_is_named_from_the_workspace(
+    honed: Honed, workspace: Path, pack: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = " ".join((pack / "corpus.jsonl").read_text().split())
+    make_tiny_bert(workspace / "models/tiny", vocab_texts=[words])
+    (workspace / "honed.toml").write_text('embedder = "models/tiny"\nthreads = 1\n')
+    assert honed("import", pack).code == 0
+    monkeypatch.chdir("/")
+    moved = workspace.rename(workspace.with_name("moved"))
+    assert honed("-w", moved, "search", "treatment of cholera", "--json").json["hits"]
+    assert honed("-w", moved, "export", "model", moved / "out").code == 0
 
 
 def test_search(honed: Honed, imported: Path) -> None:
@@ -71,11 +107,13 @@ def test_evaluate(honed: Honed, imported: Path) -> None:
     assert "12 questions of dev" in honed("evaluate", "--split", "dev").out
 
 
-def test_every_look_at_the_test_set_is_counted(honed: Honed, imported: Path) -> None:
-    honed("evaluate", "--split", "test", "--system", "bm25")
-    honed("evaluate", "--split", "dev", "--system", "dense")
-    value = honed("compare", "bm25", "hybrid", "--json").json
-    assert value["comparison"]["test_reads"] == 2
+def test_every_comparison_on_the_test_set_is_counted(honed: Honed, imported: Path) -> None:
+    def reads(*systems: str, split: str = "test") -> int:
+        return honed("compare", *systems, "--split", split, "--json").json["comparison"]["test_reads"]
+
+    assert [reads("bm25", "hybrid"), reads("bm25", "hybrid"), reads("bm25", "dense")] == [1, 1, 2]
+    assert reads("bm25", "hybrid", split="dev") == 1
+    assert reads("dense", "hybrid") == 3
 
 
 def test_compare(honed: Honed, imported: Path) -> None:
@@ -145,6 +183,7 @@ def test_doctor_and_compact(honed: Honed, imported: Path) -> None:
 
 
 def test_tune_plan_only(honed: Honed, imported: Path) -> None:
+    pytest.importorskip("torch")
     value = honed("tune", "--budget", "60s", "--dry-run", "--json")
     assert value.code == 0
     assert value.json["plan"]
@@ -152,6 +191,7 @@ def test_tune_plan_only(honed: Honed, imported: Path) -> None:
 
 
 def test_tune_of_the_fusion_alone(honed: Honed, imported: Path) -> None:
+    pytest.importorskip("torch")
     value = honed("tune", "--budget", "60s", "--json").json
     assert set(value) >= {
         "run", "verdict", "role", "baseline", "candidate", "delta", "queries", "clusters",

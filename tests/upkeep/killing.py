@@ -12,7 +12,14 @@ from honed.catalog import history
 from honed.session import open_session
 from tests.upkeep import world
 from tests.upkeep.place import (
-    BUDGET, Place, cleanliness, either, exactly, note, release_by_hand, violations,
+    BUDGET,
+    Place,
+    cleanliness,
+    either,
+    exactly,
+    note,
+    release_by_hand,
+    violations,
 )  # fmt: skip
 
 Random = np.random.Generator
@@ -191,9 +198,7 @@ def _kill_intake(
     _note_end(tally, place, exactly(after))
 
 
-def _kill_switch(
-    place: Place, command: Sequence[object], target: str, kill: dict[str, Any], tally: Tally
-) -> None:
+def _kill_switch(place: Place, command: Sequence[object], target: str, kill: dict[str, Any], tally: Tally) -> None:
     """`promote` or `rollback`: the old release or the new one is live, with one row in the audit log."""
     same = exactly(place.documents)
     before = place.live

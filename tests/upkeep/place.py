@@ -88,7 +88,9 @@ def prepare(root: Path, nursery: Nursery, *, embedder: str = "") -> Place:
         place.write_note(f"note{number}.txt", note(number, 0))
     assert nursery.run("init", place.workspace.root).code == 0
     embedder = embedder or f"folder:{world.model(root / 'model')}"
-    place.workspace.settings_path.write_text(f'embedder = "{embedder}"\nthreads = 1\n')
+    # The tiny model knows nothing of the world, so it has nothing to forget.
+    settings = f'embedder = "{embedder}"\nthreads = 1\nmax_general_drop = 0.9\n'
+    place.workspace.settings_path.write_text(settings)
     assert place.run("import", place.beir).code == 0
     assert place.run("add", place.notes).value["new"] == 6
     place.documents = {f"d{at}": world.text(at) for at in range(len(world.PAIRS))}

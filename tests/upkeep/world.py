@@ -47,7 +47,7 @@ def write_beir(folder: Path, *, extra: dict[str, str] | None = None, seed: int =
     for place, at in enumerate(random.permutation(len(PAIRS)).tolist()):
         share = place / len(PAIRS)
         split = "train" if share < TRAIN else "dev" if share < DEV else "test"
-        for number in range(8 if split == "train" else 2):
+        for number in range(4 if split == "train" else 2):
             words = [JARGON[word] for word in PAIRS[at]] + random.choice(FILLER, number % 3).tolist()
             queries.append({"_id": f"q{at}-{number}", "text": " ".join(random.permutation(words))})
             qrels[split].append(f"q{at}-{number}\td{at}\t1\n")

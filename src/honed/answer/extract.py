@@ -22,7 +22,6 @@ SHORTLIST = 16
 ALIKE = 0.7
 """Two sentences that share this part of their words say the same."""
 DEFINITION_BONUS = 0.5
-PURPOSE_MALUS = 0.5
 
 _DEFINITION = re.compile(
     r"\s*(?:(?:what|who)(?:\s+is|\s+are|\s+was|\s+were|'s)(?:\s*\(are\))?"
@@ -30,13 +29,9 @@ _DEFINITION = re.compile(
     r"|define\s+(?P<define>.+?)|what\s+does\s+(?P<mean>.+?)\s+mean)\s*[?.!]*\s*\Z",
     re.IGNORECASE,
 )
-_PURPOSE = re.compile(
-    r"\A(?:to|in order to)\s+(?!date|our|the|my|a\b)\w+\b|\b(?:aims?|objectives?|purpose|goal)\b.{0,60}\b(?:was|were|is|are)\s+to\b"
-    r"|\bwe\s+(?:aim|aimed|sought|wanted|hypothesi[sz]ed?|investigated?|examined?)\b|\bwhether\b|\bis unknown\b",
-    re.IGNORECASE,
+_LEAD_IN = re.compile(
+    r"(?:\b(?:are|is|were|was|includes?|including|following|such as|as follows)|[:?])\W*\Z", re.IGNORECASE
 )
-"""A sentence that says what is asked and not what was found: the abstract's aim is what the question resembles most."""
-_LEAD_IN = re.compile(r"(?:\b(?:are|is|were|was|includes?|including|following|such as|as follows)|[:?])\W*\Z", re.IGNORECASE)
 _COPULA = frozenset({"is", "are", "was", "were", "refers", "means", "describes", "denotes"})
 
 
@@ -75,7 +70,6 @@ class Yardstick:
             coverage(self._wanted, f"{self._titles[context]} {sentence}")
             + self._fits[context]
             + DEFINITION_BONUS * _defines(sentence, self._subject)
-            - PURPOSE_MALUS * bool(_PURPOSE.search(sentence))
             for sentence, context in zip(sentences, contexts, strict=True)
         ]
 

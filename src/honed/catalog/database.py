@@ -57,10 +57,10 @@ class Catalog:
         except sqlite3.DatabaseError as error:
             if "locked" in str(error):
                 raise _busy(path) from error
-            raise IntegrityError(
-                f"{path} cannot be read as a catalog: {error}",
-                hint="restore it from a backup, or add the documents again",
-            ) from error
+            hint = "restore it from a backup, or add the documents again"
+            if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):  # the machine's no
+                hint = f"check that {path.parent} is there and that you may write to it"
+            raise IntegrityError(f"{path} cannot be read as a catalog: {error}", hint=hint) from error
 
     def _prepare(self, create: bool) -> None:
         run = self.connection.execute

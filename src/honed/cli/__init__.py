@@ -45,9 +45,13 @@ def main() -> None:
 
 
 def _explained(error: Exception) -> HonedError:
-    """What the machine says (disk, permissions, database) as a sentence; anything else is a defect of this program."""
-    from honed.errors import HonedError, IntegrityError, UsageError
+    """What the machine says (packages, disk, permissions, database) as a sentence; anything else is a defect of ours."""
+    from honed.errors import HonedError, IntegrityError, UsageError, missing_extra
+    from honed.models.registry import EXTRAS
 
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package in EXTRAS:
+        return missing_extra(package, EXTRAS[package])
     if isinstance(error, OSError) and error.strerror:
         name = error.filename2 or error.filename
         where = f"{os.fsdecode(name)}: " if isinstance(name, str | bytes) else ""

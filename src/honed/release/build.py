@@ -13,7 +13,7 @@ from honed.catalog import Catalog, history
 from honed.errors import IntegrityError, MissingError, UsageError
 from honed.models.towers import save_towers
 from honed.release.manifest import NAME, Manifest, faults, read_manifest
-from honed.workspace import Workspace, fsync_folder, fsync_tree, sha256_file, tree_hashes, write_json
+from honed.workspace import Workspace, fsync_folder, fsync_tree, make_folder, sha256_file, tree_hashes, write_json
 
 MODEL_FOLDER = "model"
 ADAPTER_FILE = "adapter.safetensors"
@@ -62,7 +62,7 @@ def build(
     _sweep(workspace, catalog)
     number = history.next_release_number(catalog)
     name = f"r{number}"
-    workspace.releases.mkdir(parents=True, exist_ok=True)
+    make_folder(workspace.releases)
     half = Path(tempfile.mkdtemp(dir=workspace.releases, prefix=".building-"))
     half.chmod(0o755)
     try:

@@ -11,6 +11,7 @@ from honed.models.registry import parse
 from honed.models.towers import open_towers, save_towers
 from honed.release.build import manifest_of, row_of
 from honed.release.manifest import Manifest
+from honed.release.open import anchored
 from honed.workspace import Workspace, write_atomic
 
 
@@ -19,15 +20,20 @@ def export_embedder(workspace: Workspace, catalog: Catalog, name: str, out: Path
 
     Raises:
         UsageError: The release's embedder is a service, or has a query-side matrix, which the format cannot hold.
-        InputError: The folder exists and is not empty.
+        InputError: The folder exists.
     """
     row = row_of(catalog, name)
     manifest = manifest_of(workspace, row)
     if out.exists():
         raise InputError(f"{out} exists already.", hint="name a folder that does not exist yet")
+    if manifest.adapter:
+        raise UsageError(
+            f"Release {row.name} moves its queries by a query-side matrix, which the format cannot hold.",
+            hint="export a release with a tuned tower, or search through honed",
+        )
     inside = workspace.releases / row.name / manifest.embedder
     if not inside.is_dir():
-        parsed = parse("embedder", manifest.embedder)
+        parsed = parse("embedder", anchored(workspace, manifest.embedder))
         if parsed.backend not in ("package", "folder", "hub"):
             raise UsageError(f"The embedder '{manifest.embedder}' of {row.name} is not a model folder.")
         inside = locate(parsed)

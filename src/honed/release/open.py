@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from honed.answer.retrieve import Retriever
 from honed.catalog import Catalog, history
 from honed.config import Settings
@@ -15,8 +17,17 @@ from honed.release.manifest import Manifest
 from honed.workspace import Workspace
 
 
+def anchored(workspace: Workspace, spec: str) -> str:
+    """A spec whose model folder lies in the workspace, by its full path: commands run from anywhere, and workspaces move."""
+    path = spec.removeprefix("folder:")
+    inside = workspace.root / path
+    relative = (path != spec or "/" in spec) and not Path(path).is_absolute()
+    return f"folder:{inside}" if relative and inside.is_dir() else spec
+
+
 def load_embedder(workspace: Workspace, spec: str, settings: Settings) -> Embedder:
     """The embedder that a spec names, with the workspace's cache."""
+    spec = anchored(workspace, spec)
     embedder: Embedder = registry.load("embedder", spec, cache_dir=workspace.cache, threads=settings.threads)
     return embedder
 

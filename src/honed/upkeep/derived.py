@@ -29,11 +29,11 @@ _AT_ONCE = 4096
 def damaged_vectors(catalog: Catalog) -> list[tuple[str, bytes]]:
     """(space, text hash) of every kept vector that has another dimension than its space, or is not of unit length."""
     sizes = catalog.connection.execute(
-        "SELECT space, length(vector), count(*) FROM vectors GROUP BY space, length(vector) ORDER BY 3"
+        "SELECT space, length(CAST(vector AS BLOB)) AS size, count(*) FROM vectors GROUP BY space, size ORDER BY 3"
     )
     usual = {space: length for space, length, _ in sizes}  # the commonest comes last
     bad = []
-    cursor = catalog.connection.execute("SELECT space, text_hash, vector FROM vectors")
+    cursor = catalog.connection.execute("SELECT space, text_hash, CAST(vector AS BLOB) FROM vectors")
     while rows := cursor.fetchmany(_AT_ONCE):
         for space in {row[0] for row in rows}:
             own = [row for row in rows if row[0] == space]
@@ -62,7 +62,9 @@ def vectors(session: Session, space: str) -> Iterator[Finding]:
 
 
 def encoded_anew(session: Session, embedder: Embedder) -> Iterator[Finding]:
-    """Whether the kept vectors are those that the live model gives, by a sample. Loads the model."""
+    """Whether the kept vectors, if sound, are those that the live model gives, by a sample. Loads the model."""
+    if damaged_vectors(session.catalog):
+        return
     rowids, kept = session.catalog.vectors(embedder.space)
     rows = np.linspace(0, len(rowids) - 1, min(ENCODED_ANEW, len(rowids))).astype(np.int64)
     passages = documents.by_rowid(session.catalog, rowids[rows].tolist())

@@ -52,7 +52,7 @@ def _leftovers(session: Session) -> list[str]:
 def _orphans(session: Session) -> list[str]:
     with session.catalog.transaction():
         count = documents.drop_orphans(session.catalog)
-    return [f"removed {plural(count, 'document')} without a source"]
+    return [f"removed {plural(count, 'document')} without a source", *_catch_up(session)]
 
 
 def _cache(session: Session) -> list[str]:

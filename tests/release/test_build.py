@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from honed.catalog import history
+from honed.errors import IntegrityError, MissingError, UsageError
+from honed.loop import make_live
+from honed.models.towers import open_towers
+from honed.release.build import Parts, build, live_manifest, manifest_of, previous, promote, row_of
+from honed.release.manifest import faults
+from honed.release.open import embedder_of, open_release
+from honed.session import Session
+from honed.workspace import tree_hashes
+from tests.release.conftest import parts
+from tests.tiny_model import make_tiny_bert
+
+
+def release(session: Session, made: Parts | None = None) -> str:
+    return build(session.workspace, session.catalog, made or parts(), run=None, reason="why")
+
+
+def test_the_first_documents_make_the_first_release(session: Session) -> None:
+    manifest = live_manifest(session.workspace, session.catalog)
+    assert (manifest.release, manifest.what, manifest.space) == ("r1", "untuned hybrid", "hash-1-64")
+    assert history.audit(session.catalog)[0]["reason"] == "first documents"
+
+
+def test_a_release_is_a_folder_with_a_manifest_that_names_every_file(session: Session, tmp_path: Path) -> None:
+    model = make_tiny_bert(tmp_path / "model")
+    (tmp_path / "adapter").write_bytes(b"a matrix")
+    made = parts(query_folder=model, document_folder=model, adapter=tmp_path / "adapter", lineage={"run": "x", "ü": 1})
+    name = release(session, made)
+    folder = session.workspace.releases / name
+    manifest = manifest_of(session.workspace, row_of(session.catalog, name))
+    hashes = tree_hashes(folder)
+    hashes.pop("manifest.json")
+    assert manifest.files == hashes
+    assert manifest.embedder == "model"
+    assert manifest.lineage == {"run": "x", "ü": 1}
+    assert faults(folder, manifest) == []
+    assert open_towers(folder / "model") == (folder / "model", folder / "model")
+
+
+def test_the_newest_release_is_live_and_the_one_before_is_where_a_rollback_goes(session: Session) -> None:
+    assert release(session) == "r2"
+    assert row_of(session.catalog, "live").name == "r2"
+    assert previous(session.catalog).name == "r1"
+    assert make_live(session, None, reason="worse") == "r1"
+    assert row_of(session.catalog, "live").name == "r1"
+    last = history.audit(session.catalog)[-1]
+    assert (last["action"], last["before"], last["after"], last["reason"]) == ("rollback", 2, 1, "worse")
+    assert promote(session.workspace, session.catalog, "r1", reason="again") == "r1"
+    assert history.audit(session.catalog)[-1] == last, "what is live already is not switched"
+
+
+def test_what_a_killed_build_left_is_swept_and_its_number_is_used(session: Session) -> None:
+    releases = session.workspace.releases
+    for name in (".building-xyz", "r2", "r17"):
+        (releases / name).mkdir()
+        (releases / name / "half").write_text("x")
+    assert release(session) == "r2"
+    assert sorted(path.name for path in releases.iterdir()) == ["r1", "r2"]
+
+
+def test_a_build_that_fails_leaves_nothing(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        release(session, parts(adapter=tmp_path / "not there"))
+    assert [path.name for path in session.workspace.releases.iterdir()] == ["r1"]
+    assert row_of(session.catalog, "live").name == "r1"
+
+    def fail() -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        build(session.workspace, session.catalog, parts(), run=None, reason="x", also=fail)
+    assert [row.name for row in history.releases(session.catalog)] == ["r1"]
+    assert release(session) == "r2"
+
+
+def test_a_release_that_is_not_what_was_released_is_refused(session: Session, tmp_path: Path) -> None:
+    model = make_tiny_bert(tmp_path / "model")
+    release(session, parts(query_folder=model, document_folder=model))
+    make_live(session, "r1", reason="back")
+    weights = session.workspace.releases / "r2/model/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    with pytest.raises(IntegrityError, match="does not match its hash") as error:
+        promote(session.workspace, session.catalog, "r2", reason="x")
+    assert error.value.hint
+    weights.unlink()
+    with pytest.raises(IntegrityError, match="is missing"):
+        promote(session.workspace, session.catalog, "r2", reason="x")
+    assert row_of(session.catalog, "live").name == "r1"
+
+    manifest = session.workspace.releases / "r2/manifest.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"weight": 1.0}))
+    with pytest.raises(IntegrityError, match="not what was released"):
+        manifest_of(session.workspace, row_of(session.catalog, "r2"))
+    shutil.rmtree(manifest.parent)
+    with pytest.raises(MissingError, match="is missing"):
+        manifest_of(session.workspace, row_of(session.catalog, "r2"))
+
+
+def test_an_embedder_of_another_space_is_refused(session: Session) -> None:
+    manifest = live_manifest(session.workspace, session.catalog)
+    with pytest.raises(IntegrityError, match="not the one that release r1 was built with"):
+        embedder_of(session.workspace, replace(manifest, embedder="hash:128"), session.settings)
+
+
+def test_unknown_releases(session: Session) -> None:
+    for name in ("r9", "", "R1", "r1/../r1"):
+        with pytest.raises(UsageError, match="no release") as error:
+            row_of(session.catalog, name)
+        assert "r1" in error.value.hint
+    with pytest.raises(UsageError, match="no earlier release"):
+        previous(session.catalog)
+
+
+def test_another_space_is_embedded_and_indexed_before_it_goes_live(session: Session) -> None:
+    release(session, parts(embedder="hash:128", space="hash-1-128"))
+    make_live(session, "r1", reason="back")
+    make_live(session, "r2", reason="forward")
+    retriever = open_release(session.workspace, session.catalog, session.settings)
+    assert retriever.release == "r2"
+    assert retriever.search("fever and cough")[0].external_id == "flu"
+
+
+def test_a_reader_answers_from_one_release_while_another_goes_live(session: Session) -> None:
+    retriever = open_release(session.workspace, session.catalog, session.settings)
+    release(session, parts(embedder="hash:128", space="hash-1-128", weight=1.0))
+    make_live(session, "r2", reason="x")
+    assert retriever.release == "r1"
+    assert retriever.search("fever and cough")[0].external_id == "flu"
+
+
+def test_a_moved_workspace_searches_as_before(session: Session, tmp_path: Path) -> None:
+    from honed.session import open_session
+    from honed.workspace import Workspace
+
+    model = make_tiny_bert(tmp_path / "model", vocab_texts=["the flu brings fever and cough gout hurts in big toe"])
+    from honed.models.embedder import LocalEmbedder
+
+    space = LocalEmbedder(model, cache_dir=session.workspace.cache, threads=1).space
+    release(session, parts(query_folder=model, document_folder=model, space=space))
+    make_live(session, "r2", reason="x")
+    session.catalog.close()
+    session.workspace.root.rename(tmp_path / "elsewhere ü")
+    shutil.rmtree(model)
+    with open_session(Workspace(tmp_path / "elsewhere ü")) as moved:
+        retriever = open_release(moved.workspace, moved.catalog, moved.settings)
+        assert retriever.search("fever and cough")[0].external_id == "flu"
