@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test test-all lint types format clean
+.PHONY: help demo install test test-all lint imports types format clean
 MAKEFLAGS += --no-print-directory
 
 # Another Python gets an environment of its own: make demo PYTHON=python3.12 works in .venv-python3.12.
@@ -50,9 +50,11 @@ test-all: $(VENV)/.dev  ## Run all tests, also the slow ones and those on the da
 	  echo "NO DATA PACKS at $${HONED_PACKS:-../shared/packs}: the tests on them are skipped. Set HONED_PACKS." >&2; fi
 	HONED_PACKS="$${HONED_PACKS:-../shared/packs}" $(BIN)/python -m pytest -m "not gpu" -rs
 
-lint: $(VENV)/.dev  ## Check style, formatting and the import contract.
-	$(BIN)/ruff format --check .
+lint: $(VENV)/.dev  ## Check formatting and style.
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+imports: $(VENV)/.dev  ## Check that imports go up the list of rooms only.
 	$(BIN)/lint-imports
 
 types: $(VENV)/.dev  ## Check types: mypy --strict on src.

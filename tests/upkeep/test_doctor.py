@@ -77,10 +77,10 @@ def half_done(workspace: Workspace) -> None:
 
 
 def strange_graph(workspace: Workspace) -> None:
-    folder = workspace.cache / "encoders" / "0a1b"
+    folder = workspace.cache / "encoders" / "0a1b" / "fp32"
     folder.mkdir(parents=True)
-    (folder / "fp32.onnx").write_text("x")
-    (folder / "fp32.onnx.sha256").write_text("y")
+    (folder / "graph.onnx").write_text("x")
+    (folder / "hashes.json").write_text('{"graph.onnx": "y"}')
 
 
 def model_gone(workspace: Workspace) -> None:

@@ -11,7 +11,7 @@ from honed.answer.sentences import split_sentences, strip_mark
 from honed.answer.support import THRESHOLD, Support, judge
 from honed.answer.terms import content, numbers, stem
 from honed.answer.vocabulary import GENERIC
-from honed.types import Citation, Context
+from honed.types import Citation, Context, Passage
 
 REFUSAL = "The documents do not answer this question."
 
@@ -65,7 +65,8 @@ class Draft:
             return False
         index, support = found
         self._said.append(said)
-        self.write(claim.text, self.contexts[index].passage.id, support.quote)
+        passage = self.contexts[index].passage
+        self.write(_without_title(claim.text, passage), passage.id, support.quote)
         return True
 
     def write(self, sentence: str, passage: str, quote: str) -> None:
@@ -130,6 +131,14 @@ def best_support(claim: Claim, contexts: Sequence[Context], threshold: float) ->
         if good:
             return max(good, key=lambda verdict: verdict[1].score)
     return None
+
+
+def _without_title(sentence: str, passage: Passage) -> str:
+    """A sentence without the "Title: " in front of it, which small models copy from the prompt."""
+    for title in (passage.context, passage.title):
+        if title and sentence.casefold().startswith(f"{title.casefold()}: "):
+            return sentence[len(title) + 2 :].lstrip() or sentence
+    return sentence
 
 
 def _says_something(sentence: str) -> bool:

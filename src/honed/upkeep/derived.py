@@ -10,12 +10,13 @@ import numpy as np
 from honed.catalog import Catalog, documents
 from honed.errors import HonedError
 from honed.index.generation import CURRENT, MANIFEST, Generation, Manifest, faults, open_current, space_folder
+from honed.models.artefacts import HASHES
 from honed.models.probe import MIN_COSINE
 from honed.protocols import Embedder
 from honed.session import Session
 from honed.upkeep.finding import Finding, plural
 from honed.upkeep.needs import trimmed_to
-from honed.workspace import read_json, sha256_file
+from honed.workspace import read_json, tree_hashes
 
 LENGTH_TOLERANCE = 1e-3
 """A unit vector may differ from length 1 by this; encoders in bfloat16 stay below 1e-5 because they normalise last."""
@@ -119,13 +120,9 @@ def other_indexes(session: Session, spaces: set[str]) -> Iterator[Finding]:
 
 
 def damaged_graphs(cache: Path) -> list[Path]:
-    """Cached graphs that do not match the hash beside them, or have none."""
-    return [
-        path
-        for path in sorted(cache.glob("encoders/*/*.onnx"))
-        if not (record := path.with_name(f"{path.name}.sha256")).is_file()
-        or record.read_text(errors="replace").strip() != sha256_file(path)
-    ]
+    """Folders of cached graphs whose files do not match the hashes beside them, or have none."""
+    folders = [path for path in sorted(cache.glob("encoders/*/*")) if path.is_dir() and not path.name.startswith(".")]
+    return [folder for folder in folders if not _intact(folder)]
 
 
 def cache(session: Session) -> Iterator[Finding]:
@@ -136,6 +133,16 @@ def cache(session: Session) -> Iterator[Finding]:
         yield Finding("cache", "unfinished", message, "honed doctor --repair", "cache")
     if not bad:
         yield Finding("cache", "ok", "Every cached graph matches its hash.")
+
+
+def _intact(folder: Path) -> bool:
+    try:
+        expected = read_json(folder / HASHES)
+    except (OSError, HonedError):
+        return False
+    found = tree_hashes(folder)
+    found.pop(HASHES, None)
+    return bool(found == expected)
 
 
 def _contradiction(catalog: Catalog, generation: Generation) -> str:

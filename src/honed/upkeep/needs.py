@@ -10,6 +10,7 @@ from honed.models.folder import open_folder
 from honed.models.locate import locate
 from honed.models.registry import parse
 from honed.release.build import manifests
+from honed.release.open import anchored
 from honed.session import Session
 
 TRIMMED = "changes_trimmed"
@@ -66,7 +67,7 @@ def needed_towers(session: Session) -> set[str]:
         specs.add(f"folder:{inside}" if manifest.files and inside.is_dir() else manifest.embedder)
     names = set()
     for spec in specs:
-        parsed = parse("embedder", spec)
+        parsed = parse("embedder", anchored(session.workspace, spec))
         if parsed.backend not in ("package", "folder", "hub"):
             continue
         try:

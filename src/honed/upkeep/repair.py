@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,9 +58,8 @@ def _orphans(session: Session) -> list[str]:
 
 def _cache(session: Session) -> list[str]:
     bad = damaged_graphs(session.workspace.cache)
-    for path in bad:
-        path.unlink(missing_ok=True)
-        path.with_name(f"{path.name}.sha256").unlink(missing_ok=True)
+    for folder in bad:
+        shutil.rmtree(folder, ignore_errors=True)
     return [f"removed {plural(len(bad), 'cached graph')}; they are built again when they are needed"]
 
 

@@ -44,7 +44,7 @@ class _Known:
         for (text,) in catalog.connection.execute("SELECT text FROM passages"):
             flat = " ".join(text.split())
             self._passages.setdefault(flat[:_KEY], []).append(flat)
-        self._questions = {_flat(text) for (text,) in catalog.connection.execute("SELECT text FROM queries")}
+        self._questions = {" ".join(text.split()) for (text,) in catalog.connection.execute("SELECT text FROM queries")}
 
     def passage(self, quoted: str) -> bool:
         """Whether an item of a list of hits ends with the beginning of a live passage."""
