@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${BIN:-$PWD/.venv/bin}
 PATH="$bin:$PATH"
+export HONED_PROGRESS=1 # show progress also where the output goes into a file
 budget=${1:-5m}
 data=demo/icd10cm-data
 space=demo/icd10cm
@@ -45,5 +46,5 @@ Open the report in a browser; it is one file and works offline. Then your own do
   honed init ~/mine && cd ~/mine
   honed add ~/documents                   # PDF, Word, HTML, Markdown, tables, e-mail, scans
   honed ask "..."
-  honed label questions.csv && honed tune # columns question,source: from some 100 labels on, it learns
+  honed label questions.csv && honed tune # columns: question, source (the document that answers it)
 EOF

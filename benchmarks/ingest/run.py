@@ -43,11 +43,13 @@ def stages(session: Any, read: Callable[[], None]) -> dict[str, float]:
         return result
 
     timed("read", read)
-    timed("clusters", lambda: prepare.note_clusters(session.catalog, lambda texts: near_duplicates(texts, threshold=0.8)))
+    timed(
+        "clusters", lambda: prepare.note_clusters(session.catalog, lambda texts: near_duplicates(texts, threshold=0.8))
+    )
     embedder = session.live_embedder()
     timed("embed", lambda: embed_missing(session.catalog, embedder))
     generation = timed("index", lambda: session.catch_up(embedder, tell=lambda _: None))
-    timed("release", lambda: ensure_release(session, embedder, generation))
+    timed("release", lambda: ensure_release(session.workspace, session.catalog, session.settings, embedder, generation))
     times["passages"] = session.catalog.passage_count()
     return times
 
@@ -106,13 +108,22 @@ def table(real: dict[str, float] | None, sizes: Sequence[int], grown: list[dict[
             f"{real['documents'] / total:.1f} documents/s, {real['passages'] / total:.0f} passages/s. Shares: {shares}.",
             "",
         ]
-    lines += ["| passages | " + " | ".join(f"{stage} s" for stage in STAGES) + " | all s | growth |", "|" + "---|" * (len(STAGES) + 3)]
+    lines += [
+        "| passages | " + " | ".join(f"{stage} s" for stage in STAGES) + " | all s | growth |",
+        "|" + "---|" * (len(STAGES) + 3),
+    ]
     for at, (size, row) in enumerate(zip(sizes, grown, strict=True)):
         total = sum(row[stage] for stage in STAGES)
         growth = "" if not at else f"{total / sum(grown[at - 1][s] for s in STAGES) / (size / sizes[at - 1]):.2f}"
-        lines.append(f"| {size:,} | " + " | ".join(f"{row[stage]:.2f}" for stage in STAGES) + f" | {total:.1f} | {growth} |")
-    lines += ["", "Growth is the factor of time divided by the factor of size: 1.0 is linear, less is better than linear.", "",
-              "`python benchmarks/ingest/run.py --documents FOLDER`"]
+        lines.append(
+            f"| {size:,} | " + " | ".join(f"{row[stage]:.2f}" for stage in STAGES) + f" | {total:.1f} | {growth} |"
+        )
+    lines += [
+        "",
+        "Growth is the factor of time divided by the factor of size: 1.0 is linear, less is better than linear.",
+        "",
+        "`python benchmarks/ingest/run.py --documents FOLDER`",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -54,9 +54,18 @@ def train(model: Any, pairs: list[tuple[str, str]], out: Path) -> None:
 
     data = Dataset.from_dict({"anchor": [one for one, _ in pairs], "positive": [two for _, two in pairs]})
     arguments = SentenceTransformerTrainingArguments(
-        output_dir=str(out), num_train_epochs=1, per_device_train_batch_size=16, learning_rate=2e-5, warmup_ratio=0.1,
-        batch_sampler=BatchSamplers.NO_DUPLICATES, use_cpu=True, save_strategy="no", report_to="none", seed=13,
-        logging_steps=50, disable_tqdm=True,
+        output_dir=str(out),
+        num_train_epochs=1,
+        per_device_train_batch_size=16,
+        learning_rate=2e-5,
+        warmup_ratio=0.1,
+        batch_sampler=BatchSamplers.NO_DUPLICATES,
+        use_cpu=True,
+        save_strategy="no",
+        report_to="none",
+        seed=13,
+        logging_steps=50,
+        disable_tqdm=True,
     )
     SentenceTransformerTrainer(
         model=model, args=arguments, train_dataset=data, loss=MultipleNegativesRankingLoss(model)

@@ -26,7 +26,7 @@ UNTUNED = ("bm25", "dense", "hybrid")
 def honed(folder: Path, *arguments: str) -> dict[str, Any]:
     """Run a command in a workspace and return its JSON; progress goes to this program's stderr."""
     command = [sys.executable, "-m", "honed", "-w", str(folder), *arguments, "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | {"HONED_PROGRESS": "1"}).stdout)
 
 
 def measure(pack: Path, folder: Path, budget: str) -> dict[str, Any]:
@@ -83,7 +83,9 @@ def table() -> str:
         )
     lines += ["", "Rungs (dev nDCG@10, seconds):", ""]
     for row in rows:
-        rungs = ", ".join(f"{rung['rung']} {rung['dev']:.3f} ({rung['seconds']:.0f} s)" for rung in row["turn"]["ladder"])
+        rungs = ", ".join(
+            f"{rung['rung']} {rung['dev']:.3f} ({rung['seconds']:.0f} s)" for rung in row["turn"]["ladder"]
+        )
         lines.append(f"- {row['pack']}: {rungs}")
     machines = sorted({row["machine"] for row in rows})
     return "\n".join([*lines, "", f"Machine: {'; '.join(machines)}."]) + "\n"

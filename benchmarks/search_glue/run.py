@@ -95,15 +95,24 @@ def main() -> None:
         for question in questions:
             for name, search in systems.items():
                 times[name].append(timed(search, question))
-    lines = ["# Search against parts glued by hand", "", f"{options.pack.resolve().name}, {len(questions)} dev questions one at a time, k = 10,"]
-    lines += [f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}. `python benchmarks/search_glue/run.py WORKSPACE PACK`", ""]
+    lines = [
+        "# Search against parts glued by hand",
+        "",
+        f"{options.pack.resolve().name}, {len(questions)} dev questions one at a time, k = 10,",
+    ]
+    lines += [
+        f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}. `python benchmarks/search_glue/run.py WORKSPACE PACK`",
+        "",
+    ]
     lines += ["| system | p50 ms | p99 ms | questions/s (wall) | questions / CPU s |", "|---|---|---|---|---|"]
     rates = {}
     for name, spent in times.items():
         walls = sorted(1000 * wall for wall, _ in spent)
         wall, cpu = len(walls) / sum(w for w, _ in spent), len(walls) / sum(c for _, c in spent)
         rates[name] = (wall, cpu)
-        lines.append(f"| {name} | {statistics.median(walls):.1f} | {walls[int(0.99 * len(walls))]:.1f} | {wall:.0f} | {cpu:.0f} |")
+        lines.append(
+            f"| {name} | {statistics.median(walls):.1f} | {walls[int(0.99 * len(walls))]:.1f} | {wall:.0f} | {cpu:.0f} |"
+        )
     ratio = tuple(rates["honed"][at] / rates["glue"][at] for at in (0, 1))
     lines += ["", f"Honed / glue: {ratio[0]:.2f} by wall, {ratio[1]:.2f} by CPU."]
     (HERE / "RESULTS.md").write_text("\n".join(lines) + "\n")

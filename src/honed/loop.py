@@ -9,30 +9,27 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from honed.catalog import documents, history, judgements
 from honed.dataset import prepare
-from honed.dataset.task import Task, load_task
+from honed.dataset.task import load_task
 from honed.errors import HonedError, UsageError
-from honed.evaluate.board import Board
-from honed.evaluate.comparison import Comparison, General
+from honed.evaluate.comparison import General
 from honed.evaluate.exam import Entrant, Exam, sit
-from honed.evaluate.gate import GateSettings, Verdict, decide
+from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.probe import general_probe
 from honed.evaluate.report import write_report
 from honed.evaluate.untuned import strongest
-from honed.index.generation import Generation
 from honed.ingest.neardup import near_duplicates
-from honed.protocols import Embedder
 from honed.release.build import Parts, build, live_manifest, manifest_of, manifests, previous, promote, row_of
 from honed.release.first import ensure_release
 from honed.release.open import embedder_of
-from honed.runs import Run, open_run
+from honed.runs import open_run
 from honed.session import Session
+from honed.turn import Baseline, Ground, Tell, Turn
 from honed.types import Split
 from honed.workspace import write_atomic, write_json
 
@@ -41,52 +38,8 @@ if TYPE_CHECKING:  # torch is loaded by `tune` alone
     from honed.tune.candidate import Candidate
     from honed.workbench import Workbench
 
-Tell = Callable[[str], None]
-
 LEAST_TEST = 10
 """Test queries below which no verdict is attempted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Baseline:
-    """The strongest system that needs no tuning, chosen on dev: what a candidate has to beat."""
-
-    name: str
-    weight: float
-    dev: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Ground:
-    """Where a turn starts from: the data, the live system, the baseline."""
-
-    task: Task
-    embedder: Embedder
-    generation: Generation
-    baseline: Baseline
-    notes: tuple[str, ...]
-
-    def board(self, split: Split, pool: int) -> Board:
-        """A split as a scoreboard over the live index's keyword side."""
-        labelled = self.task.splits[split]
-        return Board(self.task, labelled, self.generation.lexical.search_many(labelled.texts, pool), pool=pool)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Turn:
-    """What a finished turn leaves: for the report, for JSON, for the next turn."""
-
-    run: Run
-    ground: Ground
-    candidates: tuple[Candidate, ...]
-    chosen: Candidate
-    exam: Exam
-    comparison: Comparison
-    verdict: Verdict
-    gate: GateSettings
-    release: str
-    seconds: float
-    budget: float
 
 
 def settle(
@@ -108,7 +61,7 @@ def settle(
     embedder = session.live_embedder()
     if session.catalog.passage_count():
         generation = session.catch_up(embedder, tell=tell, progress=progress)
-        ensure_release(session, embedder, generation)
+        ensure_release(session.workspace, session.catalog, session.settings, embedder, generation)
     return notes
 
 

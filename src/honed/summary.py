@@ -12,8 +12,8 @@ import numpy as np
 from honed.catalog import documents
 from honed.evaluate.metrics import METRICS
 from honed.evaluate.report import Cost, ReportData, Rung, report_text
-from honed.loop import Turn
 from honed.session import Session
+from honed.turn import Turn
 
 
 def result(turn: Turn) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from honed.dataset.examples import build_examples, no_examples
 from honed.evaluate.probe import general_pairs
 from honed.index.dense import DenseIndex
 from honed.ingest.embed import embed_missing
-from honed.loop import Ground, Tell
 from honed.models.adapter import AdaptedEmbedder, read_adapter
 from honed.models.embedder import LocalEmbedder
 from honed.models.folder import open_folder
@@ -30,6 +29,7 @@ from honed.tune.candidate import Candidate
 from honed.tune.ladder import Corpus
 from honed.tune.plan import Plan, Size, Speed, make_plan
 from honed.tune.speed import measure
+from honed.turn import Ground, Tell
 
 _SAMPLE = 64
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from honed.cli.app import Json, app, session, workspace
-from honed.cli.output import Progress, columns, emit, tell
+from honed.cli.output import Progress, columns, emit, note, tell
 
 
 @app.command()
@@ -49,9 +49,9 @@ def add(
         notes = settle(opened, tell, progress=Progress("embedding"))
         count = opened.catalog.passage_count()
     for path, (code, reason) in report.rejected.items():
-        tell(f"skipped {path}: {reason} [{code}]")
-    for note in notes:
-        tell(note)
+        note(f"skipped {path}: {reason} [{code}]")
+    for line in notes:
+        note(line)
     value = {
         "new": report.new,
         "changed": report.changed,
@@ -96,8 +96,8 @@ def import_(
         given = {query.id: query.split for query in beir.queries}
         notes = settle(opened, tell, given=dict(given), progress=Progress("embedding"))
         count = opened.catalog.passage_count()
-    for note in notes:
-        tell(note)
+    for line in notes:
+        note(line)
     value = asdict(report) | {"notes": list(notes), "passages": count, "seconds": round(time.monotonic() - started, 2)}
     text = (
         f"{report.new:,} new, {report.changed:,} changed, {report.removed:,} removed documents; {count:,} passages; "
@@ -120,8 +120,8 @@ def label(
         raise InputError(f"There is no file {table}.", hint="a CSV with the columns question and source")
     with session(write=True) as opened:
         count, notes = add_labels(opened.catalog, read_labels(table), seed=opened.settings.seed)
-    for note in notes:
-        tell(note)
+    for line in notes:
+        note(line)
     emit({"questions": count, "notes": list(notes)}, f"{count:,} questions. Next: honed tune", as_json=as_json)
 
 

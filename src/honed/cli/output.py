@@ -27,10 +27,21 @@ def write(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def tell(line: str) -> None:
-    """One line of progress on stderr."""
+def note(line: str) -> None:
+    """One line on stderr that a user should read: what was skipped, what was assumed."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+def tell(line: str) -> None:
+    """One line of progress on stderr, where somebody watches (see `watched`)."""
+    if watched():
+        note(line)
+
+
+def watched() -> bool:
+    """Whether progress is shown: on a terminal, or where HONED_PROGRESS is set (for logs of long runs)."""
+    return sys.stderr.isatty() or bool(os.environ.get("HONED_PROGRESS"))
 
 
 def report_error(error: HonedError) -> int:
@@ -42,7 +53,7 @@ def report_error(error: HonedError) -> int:
 
 
 class Progress:
-    """A counter with the time left: one line that is rewritten on a terminal, a line every ten seconds elsewhere."""
+    """A counter with the time left: one line that is rewritten on a terminal, a line every ten seconds in a watched log."""
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -50,6 +61,8 @@ class Progress:
 
     def __call__(self, done: int, total: int, _: str = "") -> None:
         """Show that `done` of `total` are done."""
+        if not watched():
+            return
         now = time.monotonic()
         live = sys.stderr.isatty()
         if now - self.last < (0.1 if live else 10.0) and done < total:

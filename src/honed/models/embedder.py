@@ -146,12 +146,10 @@ class LocalEmbedder:
         """The probe's choice. A handful of texts is not worth a probe: they run as the reference does."""
         with self._lock:
             if not self._runtime:
-                choice = probe(
-                    self._document.tower, self._cache_dir, threads=self._threads, only_cached=count < PROBE_FROM
-                )
-                if choice is None:
+                if count < PROBE_FROM:
                     return self._small_runtime
-                self._runtime = choice.runtime
+                choice = probe(self._document.tower, self._cache_dir, threads=self._threads)
+                self._runtime = choice.runtime if choice else REFERENCE
             return self._chosen_runtime
 
     @cached_property

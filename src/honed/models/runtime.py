@@ -80,6 +80,10 @@ class OpenVinoRuntime:
         self.workers = workers
         self._model = openvino.Core().compile_model(str(graph), "CPU", options)
         self._local = threading.local()
+        # OpenVINO's binding sets itself up in its first inference, and two threads that make their first one together can
+        # wait for each other for ever (seen once in a few hundred starts): make it here, alone.
+        one = np.ones((1, 2), np.int64)
+        self.run(one, one, np.zeros_like(one))
 
     def run(self, input_ids: Tokens, attention_mask: Tokens, token_type_ids: Tokens) -> Vectors:
         """Encode one padded batch, each input [n, length]; returns [n, dimension], unit length."""

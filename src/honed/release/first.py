@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 from honed.answer.fusion import DEFAULT_WEIGHT
-from honed.catalog import history
+from honed.catalog import Catalog, history
+from honed.config import Settings
 from honed.dataset.task import load_task
 from honed.evaluate.board import Board
 from honed.evaluate.untuned import strongest
 from honed.index.generation import Generation
 from honed.protocols import Embedder
 from honed.release.build import Parts, build
-from honed.session import Session
+from honed.workspace import Workspace
 
 
-def ensure_release(session: Session, embedder: Embedder, generation: Generation) -> str | None:
+def ensure_release(
+    workspace: Workspace, catalog: Catalog, settings: Settings, embedder: Embedder, generation: Generation
+) -> str | None:
     """Make r1 if nothing is live yet: the strongest of BM25, dense and hybrid on dev, or hybrid where dev is empty.
 
     Returns:
         The new release's name, or None if there was one already.
     """
-    if history.live_release(session.catalog) is not None:
+    if history.live_release(catalog) is not None:
         return None
     name, weight, lineage = "hybrid", DEFAULT_WEIGHT, {}
-    task = load_task(session.catalog)
+    task = load_task(catalog)
     dev = task.splits["dev"]
     if dev.queries and task.origin == "labels":
-        lexical = generation.lexical.search_many(dev.texts, session.settings.pool)
-        board = Board(task, dev, lexical, pool=session.settings.pool)
+        lexical = generation.lexical.search_many(dev.texts, settings.pool)
+        board = Board(task, dev, lexical, pool=settings.pool)
         untuned = strongest(board, embedder.encode_query(dev.texts), generation.dense)
         name, weight, lineage = untuned.name, untuned.weight, {"dev": untuned.dev}
     parts = Parts(
         what=f"untuned {name}",
-        embedder=session.settings.embedder,
+        embedder=settings.embedder,
         space=embedder.space,
         weight=weight,
-        pool=session.settings.pool,
-        language=session.settings.language,
+        pool=settings.pool,
+        language=settings.language,
         lineage=lineage,
     )
-    return build(session.workspace, session.catalog, parts, run=None, reason="first documents")
+    return build(workspace, catalog, parts, run=None, reason="first documents")
