@@ -9,7 +9,7 @@ export HONED_PROGRESS=1 # show progress also where the output goes into a file
 budget=${1:-5m}
 data=demo/icd10cm-data
 space=demo/icd10cm
-question="What is Pott's disease?" # an inclusion term of A18.01, whose category is in test: no word of it was trained on
+question="Which code is tuberculosis of the spine?"
 
 run() {
   local word shown=
@@ -24,27 +24,30 @@ run python examples/icd10cm.py $data
 run honed init $space
 run honed -w $space import $data
 if compgen -G "$space/runs/*-tune/report.html" >/dev/null; then
-  printf '\nTuned already; to tune again: rm -r demo && make demo\n'
+  printf '\nTuned already (to begin anew: rm -r demo). The result:\n'
+  run honed -w $space report
 else
   run honed -w $space tune --budget "$budget"
 fi
-run honed -w $space report
 run honed -w $space ask "$question"
 
 cat <<EOF
 
-The demo took $((SECONDS / 60)) min $((SECONDS % 60)) s. Next, in this folder:
+That took $((SECONDS / 60)) min $((SECONDS % 60)) s. Next, in this folder:
 
   source ${bin#"$PWD"/}/activate
   cd $space
-  honed search "broken heart syndrome"    # what clinicians say, found under its official name
-  honed compare r1 live --split dev       # before and after, query by query
-  honed releases                          # and: honed rollback
+  words="alcohol use disorder, moderate"        # what clinicians write for F10.20, "Alcohol dependence, uncomplicated"
+  honed search "\$words" -k 3 --release r1      # before
+  honed search "\$words" -k 3                   # after
+  honed compare r1 live --split dev             # before and after on all of dev, with interval and p
+  honed ask "Who won the world cup in 1998?"    # what the documents do not say is refused
+  honed releases                                # and: honed rollback
 
 Open the report in a browser; it is one file and works offline. Then your own documents:
 
   honed init ~/mine && cd ~/mine
-  honed add ~/documents                   # PDF, Word, HTML, Markdown, tables, e-mail, scans
+  honed add ~/documents                         # PDF, Word, HTML, Markdown, tables, e-mail, scans
   honed ask "..."
-  honed label questions.csv && honed tune # columns: question, source (the document that answers it)
+  honed label questions.csv && honed tune       # columns: question, source (the document that answers it)
 EOF

@@ -153,7 +153,7 @@ class Workbench:
 
     def dense(self, candidate: Candidate) -> DenseIndex:
         """The passages in a candidate's space."""
-        return self._dense[self.embedder(candidate).space]
+        return self._indexed(self.embedder(candidate))
 
     def _opened(self, candidate: Candidate) -> Embedder:
         if candidate.adapter:
@@ -185,7 +185,10 @@ class Workbench:
         return [found[rowid] for rowid in rowids.tolist()]
 
     def _embedded(self, folder: Path) -> DenseIndex:
-        embedder = self._local(folder)
+        return self._indexed(self._local(folder))
+
+    def _indexed(self, embedder: Embedder) -> DenseIndex:
+        """All passages in an embedder's space; a run that goes on finds the vectors of its finished rung in the catalog."""
         if embedder.space not in self._dense:
             embed_missing(self.session.catalog, embedder, on_progress=_every_tenth(self.tell))
             self._dense[embedder.space] = DenseIndex.build(*self.session.catalog.vectors(embedder.space))

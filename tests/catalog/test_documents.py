@@ -155,7 +155,8 @@ def test_filters_do_not_widen(catalog: Catalog, meta: dict[str, Any], key: str, 
 
 
 scalars = st.text(max_size=5) | st.integers(-(2**53), 2**53) | st.booleans() | st.none()
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=5)
+# Without NUL: SQLite ends a JSON path at one, and no command line can carry one, so such a key cannot be asked for.
+texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=5)
 trees = st.recursive(
     scalars.filter(lambda x: not isinstance(x, str)) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),

@@ -40,6 +40,8 @@ Honed = Callable[..., Result]
 def honed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Honed:
     """Runs the entry point in this process."""
 
+    monkeypatch.setenv("HONED_PROGRESS", "1")
+
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["honed", *map(str, arguments)])
         capfd.readouterr()

@@ -25,7 +25,6 @@ from honed.models.registry import BACKENDS, DEFAULTS, Spec, load, parse
         ("embedder", "./mine", Spec("folder", "./mine")),
         ("embedder", "folder:/a/b", Spec("folder", "/a/b")),
         ("embedder", "openai:bge@http://localhost:8000/v1", Spec("openai", "bge", "http://localhost:8000/v1")),
-        ("generator", "extractive", Spec("extractive", "")),
         ("generator", "models/x.gguf", Spec("gguf", "models/x.gguf")),
     ],
 )
@@ -51,10 +50,9 @@ def test_an_unknown_kind_is_a_usage_error() -> None:
         load("poet", "x")
 
 
-@pytest.mark.parametrize("spec", [Spec("hash", "64"), Spec("hub", "a/b", "v1"), Spec("extractive", "")])
+@pytest.mark.parametrize("spec", [Spec("hash", "64"), Spec("hub", "a/b", "v1")])
 def test_a_spec_prints_as_it_is_typed(spec: Spec) -> None:
-    kind = "generator" if spec.backend == "extractive" else "embedder"
-    assert parse(kind, str(spec)) == spec
+    assert parse("embedder", str(spec)) == spec
 
 
 def test_load_gives_the_object() -> None:

@@ -32,7 +32,6 @@ BACKENDS: dict[str, dict[str, str]] = {
         "package": "honed.models.generators.llamacpp:LlamaCpp",
         "gguf": "honed.models.generators.llamacpp:LlamaCpp",
         "openai": "honed.models.generators.openai:OpenAICompatible",
-        "extractive": "honed.models.generators.extractive:Extractive",
     },
 }
 
