@@ -22,7 +22,7 @@ from honed.evaluate.exam import Entrant, Exam, sit
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.probe import general_probe
 from honed.evaluate.report import write_report
-from honed.evaluate.untuned import strongest
+from honed.evaluate.untuned import questions, strongest, untuned_means
 from honed.ingest.neardup import near_duplicates
 from honed.release.build import Parts, build, live_manifest, manifest_of, manifests, previous, promote, row_of
 from honed.release.first import ensure_release
@@ -87,11 +87,14 @@ def survey(session: Session, tell: Tell) -> Ground:
     embedder = session.live_embedder()
     generation = session.catch_up(embedder, tell=tell)
     ground = Ground(task, embedder, generation, Baseline("", 0.0, {}), notes)
-    dev = ground.board("dev", session.settings.pool)
+    pool = session.settings.pool
+    asked = questions(task)
+    board = Board(task, asked, generation.lexical.search_many(asked.texts, pool), pool=pool)
+    untuned = strongest(board, embedder.encode_query(asked.texts), generation.dense)
+    dev = ground.board("dev", pool)
     queries = embedder.encode_query(dev.labelled.texts)
-    untuned = strongest(dev, queries, generation.dense)
     manifest = live_manifest(session.workspace, session.catalog)
-    scores, weights = dict(untuned.dev), {untuned.name: untuned.weight}
+    scores, weights = untuned_means(dev, queries, generation.dense), {untuned.name: untuned.weight}
     if manifest.lineage.get("run"):  # a tuned release: as it is first, so that it wins a tie against its own parts
         live = float(np.nanmean(dev.primary(dev.pools(queries, generation.dense), manifest.weight)))
         scores = {manifest.release: live, **{f"{name} of {manifest.release}": dev_ for name, dev_ in scores.items()}}

@@ -7,7 +7,7 @@ from honed.catalog import Catalog, history
 from honed.config import Settings
 from honed.dataset.task import load_task
 from honed.evaluate.board import Board
-from honed.evaluate.untuned import strongest
+from honed.evaluate.untuned import questions, strongest
 from honed.index.generation import Generation
 from honed.protocols import Embedder
 from honed.release.build import Parts, build
@@ -17,7 +17,7 @@ from honed.workspace import Workspace
 def ensure_release(
     workspace: Workspace, catalog: Catalog, settings: Settings, embedder: Embedder, generation: Generation
 ) -> str | None:
-    """Make r1 if nothing is live yet: the strongest of BM25, dense and hybrid on dev, or hybrid where dev is empty.
+    """Make r1 if nothing is live yet: the strongest of BM25, dense and hybrid on dev and train, or hybrid without labels.
 
     Returns:
         The new release's name, or None if there was one already.
@@ -26,12 +26,12 @@ def ensure_release(
         return None
     name, weight, lineage = "hybrid", DEFAULT_WEIGHT, {}
     task = load_task(catalog)
-    dev = task.splits["dev"]
-    if dev.queries and task.origin == "labels":
-        lexical = generation.lexical.search_many(dev.texts, settings.pool)
-        board = Board(task, dev, lexical, pool=settings.pool)
-        untuned = strongest(board, embedder.encode_query(dev.texts), generation.dense)
-        name, weight, lineage = untuned.name, untuned.weight, {"dev": untuned.dev}
+    asked = questions(task)
+    if asked.queries and task.origin == "labels":
+        lexical = generation.lexical.search_many(asked.texts, settings.pool)
+        board = Board(task, asked, lexical, pool=settings.pool)
+        untuned = strongest(board, embedder.encode_query(asked.texts), generation.dense)
+        name, weight, lineage = untuned.name, untuned.weight, {"untuned": untuned.means}
     parts = Parts(
         what=f"untuned {name}",
         embedder=settings.embedder,
