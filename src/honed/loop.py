@@ -17,6 +17,7 @@ from honed.catalog import documents, history, judgements
 from honed.dataset import prepare
 from honed.dataset.task import load_task
 from honed.errors import HonedError, UsageError
+from honed.evaluate.board import Board
 from honed.evaluate.comparison import General
 from honed.evaluate.exam import Entrant, Exam, sit
 from honed.evaluate.gate import GateSettings, decide

@@ -72,9 +72,9 @@ def kill_import(place: Place, kill: dict[str, Any], random: Random, tally: Tally
     _kill_intake(place, ("import", place.beir), notes | rows, kill, tally)
 
 
-def kill_tune(place: Place, kill: dict[str, Any], random: Random, tally: Tally) -> None:
-    """A whole turn that ends with a proven release."""
-    place.restore("fresh")
+def kill_tune(place: Place, kill: dict[str, Any], random: Random, tally: Tally, *, start: str = "fresh") -> None:
+    """A whole turn that ends with a proven release, or the end of one."""
+    place.restore(start)
     child = place.run("tune", "--budget", BUDGET, **kill)
     same = exactly(place.documents)
     _note(tally, child, violations(place, same, {"r1", "r2"}))

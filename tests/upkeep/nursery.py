@@ -82,9 +82,7 @@ class Nursery:
             cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
-    def run(
-        self, *arguments: object, kill_after: float | None = None, failpoint: int = 0, at: Path | None = None
-    ) -> Child:
+    def run(self, *arguments: object, kill_after: float | None = None, failpoint: int = 0, since: str = "") -> Child:
         """Run one command.
 
         Args:
@@ -92,10 +90,10 @@ class Nursery:
             kill_after: Seconds until SIGKILL.
             failpoint: Number of the call of fsync, replace, rename or COMMIT that kills the process, counted once before
                 and once after each.
-            at: Folder to run in.
+            since: "module:function" whose call starts the count; from the beginning without it.
         """
-        request = {"arguments": [str(word) for word in arguments], "at": str(at or "/")}
-        request |= {"kill_after": kill_after, "failpoint": failpoint}
+        request = {"arguments": [str(word) for word in arguments], "kill_after": kill_after}
+        request |= {"failpoint": failpoint, "since": since}
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -166,9 +164,9 @@ def _live(request: dict[str, Any], outputs: list[int]) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(outputs[0], 1)
         os.dup2(outputs[1], 2)
-        os.chdir(request["at"])
+        os.chdir("/")
         if request["failpoint"]:
-            arm(request["failpoint"])
+            arm(request["failpoint"], request["since"])
         sys.argv = ["honed", *request["arguments"]]
         importlib.import_module("honed.cli").main()
         code = 0
@@ -182,13 +180,25 @@ def _live(request: dict[str, Any], outputs: list[int]) -> None:
         os._exit(code)
 
 
-def arm(number: int) -> None:
+def arm(number: int, since: str = "") -> None:
     """Make the n-th moment before or after an fsync, a rename or a COMMIT the last one of this process."""
     moments = itertools.count(1)
+    counting = [not since]
 
     def moment() -> None:
-        if next(moments) == number:
+        if counting[0] and next(moments) == number:
             os.kill(os.getpid(), signal.SIGKILL)
+
+    if since:
+        module, _, function = since.partition(":")
+        place = importlib.import_module(module)
+        called = getattr(place, function)
+
+        def starting(*arguments: Any, **options: Any) -> Any:
+            counting[0] = True
+            return called(*arguments, **options)
+
+        setattr(place, function, starting)
 
     @contextlib.contextmanager
     def between() -> Iterator[None]:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from honed.catalog import documents, history
 from honed.release.build import Parts, build
@@ -50,10 +51,9 @@ class Place:
     def beir(self) -> Path:
         return self.root / "beir"
 
-    def run(self, *arguments: object, kill_after: float | None = None, failpoint: int = 0) -> Child:
-        """`honed -w ws ... --json`."""
-        words = ("-w", self.workspace.root, *arguments, "--json")
-        return self.nursery.run(*words, kill_after=kill_after, failpoint=failpoint)
+    def run(self, *arguments: object, **kill: Any) -> Child:
+        """`honed -w ws ... --json`, killed as `Nursery.run` says."""
+        return self.nursery.run("-w", self.workspace.root, *arguments, "--json", **kill)
 
     def save(self, name: str) -> None:
         """Keep workspace, inputs and what was acknowledged under a name."""

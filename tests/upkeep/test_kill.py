@@ -7,15 +7,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.upkeep.killing import COMMANDS, Tally, saved_states
+from tests.upkeep.killing import COMMANDS, Tally, kill_tune, saved_states
 from tests.upkeep.nursery import HEAVY, Nursery
-from tests.upkeep.place import prepare
+from tests.upkeep.place import BUDGET, prepare
+
+pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
+def test_a_turn_may_die_at_any_moment_of_its_end(tmp_path: Path) -> None:
+    """Every moment from the sealed test on, until the turn gets through: the release and the end of the run are one commit."""
+    last = {"since": "honed.loop:sealed_test"}
+    with Nursery(HEAVY) as nursery:
+        place = prepare(tmp_path, nursery)
+        assert place.run("tune", "--budget", BUDGET, failpoint=1, **last).killed
+        place.save("tested")
+        tally = Tally()
+        while tally.kills == tally.hit:
+            kill_tune(place, {"failpoint": tally.kills + 1, **last}, np.random.default_rng(1), tally, start="tested")
+    assert not tally.violations
+    assert tally.hit > 40
+    assert tally.finished > 4
+
+
 def test_twelve_kills_cost_nothing(tmp_path: Path) -> None:
-    pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
     random = np.random.default_rng(12)
     with Nursery(HEAVY) as nursery:
         place = prepare(tmp_path, nursery)
