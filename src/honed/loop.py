@@ -214,7 +214,7 @@ def _parts(session: Session, work: Workbench, turn: Turn) -> Parts:
     """What the proven candidate's release consists of; its space is indexed already."""
     chosen, comparison = turn.chosen, turn.comparison
     return Parts(
-        what=f"{chosen.name}: {chosen.what}",
+        what=chosen.what,
         embedder=work.spec,
         space=work.embedder(chosen).space,
         weight=chosen.weight,

@@ -180,6 +180,19 @@ def _live(request: dict[str, Any], outputs: list[int]) -> None:
         os._exit(code)
 
 
+def _when_called(name: str, act: Callable[[], None]) -> None:
+    """Do something each time that "module:function" is called."""
+    module, _, function = name.partition(":")
+    place = importlib.import_module(module)
+    call = getattr(place, function)
+
+    def called(*arguments: Any, **options: Any) -> Any:
+        act()
+        return call(*arguments, **options)
+
+    setattr(place, function, called)
+
+
 def arm(number: int, since: str = "") -> None:
     """Make the n-th moment before or after an fsync, a rename or a COMMIT the last one of this process."""
     moments = itertools.count(1)
@@ -190,15 +203,7 @@ def arm(number: int, since: str = "") -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     if since:
-        module, _, function = since.partition(":")
-        place = importlib.import_module(module)
-        called = getattr(place, function)
-
-        def starting(*arguments: Any, **options: Any) -> Any:
-            counting[0] = True
-            return called(*arguments, **options)
-
-        setattr(place, function, starting)
+        _when_called(since, lambda: counting.__setitem__(0, True))
 
     @contextlib.contextmanager
     def between() -> Iterator[None]:
