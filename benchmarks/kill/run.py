@@ -38,6 +38,10 @@ an interrupted `tune` goes on with the same run and ends proven, with r2 live, o
 
 "Done, not said": the kill came after the command's last commit, before it printed its result. A `rollback` of that kind is
 not typed again, because it would go forward: look at `honed releases` first. "Resumed": typed again, it ended so.
+
+Without a clock: `tests/upkeep/test_failpoints.py` kills `add` and `promote` before and after every fsync, rename and COMMIT,
+`tests/upkeep/test_kill.py` does so with the end of a turn, from the sealed test on, and one test plants a fault (a document
+that is committed before its passages) to show that the harness sees one.
 """
 
 
