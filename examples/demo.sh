@@ -38,8 +38,8 @@ That took $((SECONDS / 60)) min $((SECONDS % 60)) s. Next, in this folder:
   source ${bin#"$PWD"/}/activate
   cd $space
   words="alcohol use disorder, moderate"         # what clinicians write for F10.20, "Alcohol dependence, uncomplicated"
-  honed search "\$words" -k 3 --release r1       # before
-  honed search "\$words" -k 3                    # after
+  honed search "\$words" -k 3 --release r1        # before
+  honed search "\$words" -k 3                     # after
   honed compare r1 live --split dev              # before and after on all of dev, with interval and p
   honed ask "Who won the world cup in 1998?"     # what the documents do not say is refused
   honed releases                                 # and: honed rollback
