@@ -18,7 +18,9 @@ def test_the_readme_tree_is_up_to_date() -> None:
 def test_every_benchmark_that_the_readme_names_is_there_with_its_result() -> None:
     named = set(re.findall(r"python (benchmarks/[\w/]+\.py)", (ROOT / "README.md").read_text()))
     assert len(named) >= 5
-    missing = [name for name in named if not (ROOT / name).is_file() or not (ROOT / name).with_name("RESULTS.md").is_file()]
+    missing = [
+        name for name in named if not (ROOT / name).is_file() or not (ROOT / name).with_name("RESULTS.md").is_file()
+    ]
     assert not missing
 
 

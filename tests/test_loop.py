@@ -47,7 +47,7 @@ def opened(root: Path):
     return open_session(Workspace(root))
 
 
-def turned(session: Session, budget: float = 30.0) -> Turn:
+def turned(session: Session, budget: float = 120.0) -> Turn:
     turn = tune(session, budget=budget, tell=lambda _: None, recipe=RECIPE)
     assert turn is not None
     return turn
@@ -138,7 +138,7 @@ def test_nothing_is_shipped_when_the_labels_are_noise(tmp_path: Path, beir: Path
         rows = [f"{row.split(chr(9))[0]}\t{name}\t1" for row, name in zip(rows, shuffled, strict=True)]
         path.write_text("\n".join([head, *rows]) + "\n")
     with opened(prepared(tmp_path, noisy)) as session:
-        turn = turned(session, budget=20.0)
+        turn = turned(session, budget=60.0)
         assert not turn.verdict.proven
         assert turn.release == ""
         assert history.live_release(session.catalog) == 1
@@ -152,10 +152,10 @@ def test_an_interrupted_turn_goes_on_and_looks_at_the_test_once(tmp_path: Path, 
             raise KeyboardInterrupt
 
     with opened(root) as session, pytest.raises(KeyboardInterrupt):
-        tune(session, budget=30.0, tell=interrupts, recipe=RECIPE)
+        tune(session, budget=120.0, tell=interrupts, recipe=RECIPE)
     said: list[str] = []
     with opened(root) as session:
-        turn = tune(session, budget=30.0, tell=said.append, recipe=RECIPE)
+        turn = tune(session, budget=120.0, tell=said.append, recipe=RECIPE)
         assert turn is not None
         assert turn.run.resumed
         assert any(line.startswith("going on with") for line in said)
@@ -171,7 +171,7 @@ def test_a_plan_that_is_only_shown_leaves_nothing(tmp_path: Path, beir: Path) ->
         return False
 
     with opened(prepared(tmp_path, beir)) as session:
-        assert tune(session, budget=30.0, tell=lambda _: None, show_plan=only_show, recipe=RECIPE) is None
+        assert tune(session, budget=120.0, tell=lambda _: None, show_plan=only_show, recipe=RECIPE) is None
         assert any("query-tower" in line for line in lines)
         assert not session.workspace.runs.exists()
         assert history.live_release(session.catalog) == 1
@@ -186,7 +186,7 @@ def test_without_labels_titles_stand_in_and_the_verdict_says_so(tmp_path: Path) 
     ]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with opened(prepared(tmp_path, folder)) as session:
-        turn = turned(session, budget=20.0)
+        turn = turned(session, budget=60.0)
         assert turn.ground.task.origin == "proxy"
         assert [one.name for one in turn.candidates] == ["fusion"]
         assert any("titles and headings" in note for note in turn.ground.notes)

@@ -26,7 +26,9 @@ UNTUNED = ("bm25", "dense", "hybrid")
 def honed(folder: Path, *arguments: str) -> dict[str, Any]:
     """Run a command in a workspace and return its JSON; progress goes to this program's stderr."""
     command = [sys.executable, "-m", "honed", "-w", str(folder), *arguments, "--json"]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | {"HONED_PROGRESS": "1"}).stdout)
+    return json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, env=os.environ | {"HONED_PROGRESS": "1"}).stdout
+    )
 
 
 def measure(pack: Path, folder: Path, budget: str) -> dict[str, Any]:

@@ -188,9 +188,10 @@ def close(session: Session, work: Workbench, turn: Turn) -> None:
     """
     from honed.summary import report_data, result
 
+    outcome = result(turn)
     write_atomic(turn.run.folder / "comparison.json", turn.comparison.to_json().encode())
     write_report(report_data(session, turn), turn.run.folder / "report.html")
-    outcome = result(turn)
+    write_json(turn.run.folder / "result.json", outcome)  # last: its existence means that the report is there
 
     def end() -> None:
         history.end_run(session.catalog, turn.run.id, "done", outcome)
@@ -203,7 +204,6 @@ def close(session: Session, work: Workbench, turn: Turn) -> None:
     else:
         with session.catalog.transaction():
             end()
-    write_json(turn.run.folder / "result.json", outcome)
     for path in turn.run.folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

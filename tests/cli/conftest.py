@@ -39,7 +39,6 @@ Honed = Callable[..., Result]
 @pytest.fixture
 def honed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Honed:
     """Runs the entry point in this process."""
-
     monkeypatch.setenv("HONED_PROGRESS", "1")
 
     def run(*arguments: object) -> Result:

@@ -103,6 +103,7 @@ def report(
 
 
 def test_one_small_file_that_needs_nothing_else(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the drawings need the extra: pip install 'honed[tune]'")
     write_report(report(), tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     page = Page(html)
@@ -138,6 +139,7 @@ def test_it_says_everything_once_asked() -> None:
 
 
 def test_everything_from_data_is_escaped() -> None:
+    pytest.importorskip("matplotlib", reason="the drawings need the extra: pip install 'honed[tune]'")
     html = render(report(name=ATTACK))
     page = Page(html)
     assert "script" not in page.tags
@@ -149,6 +151,7 @@ def test_everything_from_data_is_escaped() -> None:
 
 
 def test_drawings_take_their_colours_and_type_from_the_page() -> None:
+    pytest.importorskip("matplotlib", reason="the drawings need the extra: pip install 'honed[tune]'")
     html = render(report())
     drawings = html[html.index("<svg") :]
     assert "var(--gain)" in drawings and "var(--loss)" in drawings

@@ -25,5 +25,7 @@ def test_is_a_pure_function_of_seed_and_epoch() -> None:
 
 def test_like_lengths_share_a_batch() -> None:
     lengths = np.random.default_rng(0).integers(1, 128, 512)
-    padded = sum(int(lengths[batch].max()) * len(batch) for batch in epoch_batches(lengths.tolist(), 16, seed=0, epoch=0))
+    padded = sum(
+        int(lengths[batch].max()) * len(batch) for batch in epoch_batches(lengths.tolist(), 16, seed=0, epoch=0)
+    )
     assert padded < 1.2 * lengths.sum()

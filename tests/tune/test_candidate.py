@@ -31,7 +31,14 @@ def test_unjudged_queries_do_not_count() -> None:
 
 def test_survives_its_file(tmp_path: Path) -> None:
     saved = Candidate(
-        "query-tower", "a tower", 0.75, np.array([0.5, np.nan]), 2.0, 3, query_folder=tmp_path / "query-tower", notes=("n",)
+        "query-tower",
+        "a tower",
+        0.75,
+        np.array([0.5, np.nan]),
+        2.0,
+        3,
+        query_folder=tmp_path / "query-tower",
+        notes=("n",),
     )
     saved.save(tmp_path)
     loaded = Candidate.load(tmp_path, "query-tower")

@@ -98,7 +98,9 @@ def test_rehearsal_pulls_a_tower_back_to_where_it_was(bench: Bench) -> None:
     assert float(rehearsal.loss(0).detach()) == pytest.approx(0.0, abs=1e-5)
     weights = tower.weights()
     rng = np.random.default_rng(0)
-    tower.load({name: value + 0.3 * rng.standard_normal(value.shape).astype(np.float32) for name, value in weights.items()})
+    tower.load(
+        {name: value + 0.3 * rng.standard_normal(value.shape).astype(np.float32) for name, value in weights.items()}
+    )
     assert float(rehearsal.loss(0).detach()) > 0.05
     assert float(rehearsal.loss(3).detach()) == float(rehearsal.loss(3).detach())
 

@@ -91,7 +91,7 @@ def import_(
             opened.catalog,
             beir,
             passage_words=opened.settings.passage_words,
-            on_progress=lambda done: tell(f"read {done:,} rows"),
+            on_progress=lambda done: tell(f"read {done:,} rows") if done % 10_000 == 0 else None,
         )
         given = {query.id: query.split for query in beir.queries}
         notes = settle(opened, tell, given=dict(given), progress=Progress("embedding"))
