@@ -7,12 +7,14 @@ arXiv:2210.11934).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.types import Ranking
+from honed.types import Ranking, Vectors
 
 WEIGHTS: NDArray[np.float64] = np.round(np.linspace(0.0, 1.0, 21), 2)
 """The grid that tuning picks from: 0 is BM25 alone, 1 is dense alone."""
@@ -68,6 +70,36 @@ def pooled(dense: Ranking, lexical: Ranking, missing: tuple[NDArray[np.int64], N
     cosine[np.searchsorted(rowids, missing[0])] = np.where(np.isfinite(missing[1]), missing[1], 0.0)
     bm25[np.searchsorted(rowids, lexical[0])] = lexical[1]
     return Pool(rowids, cosine, bm25)
+
+
+class VectorSide(Protocol):
+    """Anything that knows the cosine of a query and a passage: a dense index, or a view of one."""
+
+    def scores_for(self, queries: Vectors, rowids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Cosines [n, m] of queries [n, d] and given rows [n, m]."""
+
+
+def hybrid_pools(
+    queries: Vectors,
+    hits: tuple[NDArray[np.float32], NDArray[np.int64]],
+    lexical: Sequence[Ranking],
+    side: VectorSide,
+) -> list[Pool]:
+    """The candidates of many queries; live search and evaluation both collect them here.
+
+    Args:
+        queries: [n, d] query vectors.
+        hits: Scores and row ids [n, k] of the vector side; row -1 is no hit.
+        lexical: What the keyword side found for each query.
+        side: Gives the cosine of what only the keyword side found.
+    """
+    result = []
+    for position, (scores, rowids, words) in enumerate(zip(*hits, lexical, strict=True)):
+        near = rowids[rowids >= 0]
+        rest = np.setdiff1d(words[0], near)
+        cosine = side.scores_for(queries[position : position + 1], rest[None, :])[0]
+        result.append(pooled((near, scores[rowids >= 0]), words, (rest, cosine)))
+    return result
 
 
 def _by_best(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from honed.answer.fusion import Pool, pooled
+from honed.answer.fusion import hybrid_pools, pooled
 from honed.catalog import Catalog, documents
 from honed.errors import UsageError
-from honed.index.reader import IndexReader, IndexView
+from honed.index.reader import IndexReader
 from honed.protocols import Embedder
-from honed.types import Context, Ranking, Vectors
+from honed.types import Context, Ranking
+
+NOTHING: Ranking = (np.empty(0, np.int64), np.empty(0, np.float32))
 
 Filters = Sequence[tuple[str, str]]
 """Pairs of metadata key and value; a passage must have all of them."""
@@ -53,29 +54,11 @@ class Retriever:
         view = self.reader.view()
         allowed = documents.filtered_rowids(self.catalog, filters) if filters else None
         size = max(self.pool, depth + 20)
-        queries = self.embedder.encode_query(texts) if self.weight > 0 else None
-        return [pool.ranked(self.weight) for pool in self._pools(view, texts, queries, size, allowed)]
-
-    def _pools(
-        self,
-        view: IndexView,
-        texts: Sequence[str],
-        queries: Vectors | None,
-        size: int,
-        allowed: NDArray[np.int64] | None,
-    ) -> list[Pool]:
-        nothing = np.empty(0, np.int64), np.empty(0, np.float32)
-        if queries is not None:
-            scores, rowids = view.dense(queries, size, allowed=allowed)
-        result = []
-        for position, text in enumerate(texts):
-            lexical = view.lexical(text, size, allowed=allowed) if self.weight < 1 else nothing
-            if queries is None:
-                result.append(pooled(nothing, lexical, (lexical[0], np.zeros(len(lexical[0]), np.float32))))
-                continue
-            found = rowids[position] >= 0
-            near = rowids[position][found]
-            rest = np.setdiff1d(lexical[0], near)
-            cosine = view.scores_for(queries[position : position + 1], rest[None, :])[0]
-            result.append(pooled((near, scores[position][found]), lexical, (rest, cosine)))
-        return result
+        if self.weight > 0:
+            queries = self.embedder.encode_query(texts)
+            lexical = [view.lexical(text, size, allowed=allowed) if self.weight < 1 else NOTHING for text in texts]
+            pools = hybrid_pools(queries, view.dense(queries, size, allowed=allowed), lexical, view)
+        else:
+            found = [view.lexical(text, size, allowed=allowed) for text in texts]
+            pools = [pooled(NOTHING, words, (words[0], np.zeros_like(words[1]))) for words in found]
+        return [pool.ranked(self.weight) for pool in pools]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import DEFAULT_WEIGHT, WEIGHTS, Pool, pooled
+from honed.answer.fusion import DEFAULT_WEIGHT, WEIGHTS, Pool, hybrid_pools
 from honed.dataset.task import Labelled, Task
 from honed.evaluate.metrics import METRICS, Scores, per_query
 from honed.index.dense import DenseIndex
@@ -46,15 +46,7 @@ class Board:
 
     def pools(self, queries: Vectors, dense: DenseIndex) -> list[Pool]:
         """Candidates of every query with both scores, as the live search collects them."""
-        scores, rowids = dense.search(queries, self.pool)
-        result = []
-        for position, lexical in enumerate(self._lexical):
-            found = rowids[position] >= 0
-            near = rowids[position][found]
-            rest = np.setdiff1d(lexical[0], near)
-            cosine = dense.scores_for(queries[position : position + 1], rest[None, :])[0]
-            result.append(pooled((near, scores[position][found]), lexical, (rest, cosine)))
-        return result
+        return hybrid_pools(queries, dense.search(queries, self.pool), self._lexical, dense)
 
     def rankings(self, pools: Sequence[Pool], weight: float) -> Rankings:
         """Documents of every query under a fusion weight."""
