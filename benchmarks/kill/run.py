@@ -22,7 +22,7 @@ from tests.upkeep.place import Place, prepare
 RESULTS = Path(__file__).with_name("RESULTS.md")
 KILLS = {"add": 90, "import": 70, "tune": 24, "promote": 46, "rollback": 28, "compact": 42}
 NOTE = """\
-One workspace: 66 documents and 212 questions imported, files added, three releases in three embedding spaces. Each row: the
+One workspace: 66 documents and 212 questions imported, files added, three releases in two or three embedding spaces. Each row: the
 workspace is put back, the command is started, SIGKILL comes after a random share (uniform, 0 to 1) of the time that the
 command last took unhurt. It runs as `honed.cli.main()` in a child forked from a process that has loaded the libraries, so
 that kills fall on work and not on imports, with a durable commit after each file, every 16 rows and every 16 vectors, and a

@@ -20,6 +20,9 @@ from typing import Any
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+NOTES = HERE / "NOTES.md"
+"""What a person has to say about the runs; it is kept when the table is written anew."""
+
 UNTUNED = ("bm25", "dense", "hybrid")
 
 
@@ -89,6 +92,7 @@ def table() -> str:
             f"{rung['rung']} {rung['dev']:.3f} ({rung['seconds']:.0f} s)" for rung in row["turn"]["ladder"]
         )
         lines.append(f"- {row['pack']}: {rungs}")
+    lines += ["", *(NOTES.read_text().splitlines() if NOTES.is_file() else [])]
     machines = sorted({row["machine"] for row in rows})
     return "\n".join([*lines, "", f"Machine: {'; '.join(machines)}."]) + "\n"
 

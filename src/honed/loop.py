@@ -191,7 +191,6 @@ def close(session: Session, work: Workbench, turn: Turn) -> None:
     outcome = result(turn)
     write_atomic(turn.run.folder / "comparison.json", turn.comparison.to_json().encode())
     write_report(report_data(session, turn), turn.run.folder / "report.html")
-    write_json(turn.run.folder / "result.json", outcome)  # last: its existence means that the report is there
 
     def end() -> None:
         history.end_run(session.catalog, turn.run.id, "done", outcome)
@@ -204,6 +203,9 @@ def close(session: Session, work: Workbench, turn: Turn) -> None:
     else:
         with session.catalog.transaction():
             end()
+    # After the commit: before it, a kill would leave a file that calls a release live which is not. `doctor --repair`
+    # writes it from the catalog if the kill comes here.
+    write_json(turn.run.folder / "result.json", outcome)
     for path in turn.run.folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

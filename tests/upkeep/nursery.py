@@ -98,7 +98,10 @@ class Nursery:
         assert self._process.stdout
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return Child(**json.loads(self._process.stdout.readline()))
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the nursery itself ended with {self._process.wait()}")
+        return Child(**json.loads(answer))
 
     def __enter__(self) -> Nursery:
         return self

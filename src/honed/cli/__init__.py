@@ -20,7 +20,7 @@ def main() -> None:
     from honed.cli.output import report_error
     from honed.errors import HonedError
 
-    # Threads that wait for each other sleep instead of spinning: on a busy machine spinning made training 10 times slower.
+    # Threads that wait for each other sleep instead of spinning, which starves them on a busy machine (cause not isolated).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     debug = "--debug" in sys.argv or bool(os.environ.get("HONED_DEBUG"))
     try:

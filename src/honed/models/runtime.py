@@ -81,7 +81,7 @@ class OpenVinoRuntime:
         self._model = openvino.Core().compile_model(str(graph), "CPU", options)
         self._local = threading.local()
         # OpenVINO's binding sets itself up in its first inference, and two threads that make their first one together can
-        # wait for each other for ever (seen once in a few hundred starts): make it here, alone.
+        # wait for each other for ever (seen once, with the stacks in docs/log.md): make it here, alone.
         one = np.ones((1, 2), np.int64)
         self.run(one, one, np.zeros_like(one))
 
