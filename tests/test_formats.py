@@ -137,6 +137,12 @@ def test_quoted_fields_with_commas_and_line_ends(tmp_path: Path) -> None:
 scores = st.floats(-2, 2, allow_nan=False, width=32)
 
 
+def test_trec_ids_that_only_white_space_tells_apart_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot tell the ids"):
+        write_trec(tmp_path / "run.trec", {"q": [("a b", 1.0), ("a_b", 0.5)]}, "tag")
+    assert not (tmp_path / "run.trec").exists()
+
+
 @settings(max_examples=100, deadline=None)
 @given(rankings=st.dictionaries(names, st.dictionaries(names, scores, max_size=30), max_size=4))
 def test_trec_scores_fall_and_ids_come_back(

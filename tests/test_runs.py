@@ -7,7 +7,7 @@ import pytest
 
 from honed import runs
 from honed.catalog import Catalog, history
-from honed.runs import Run, open_run
+from honed.runs import Run, look_at, open_run
 from honed.workspace import Workspace, create
 
 
@@ -67,3 +67,12 @@ def test_runs_of_one_second_do_not_share_a_folder(
         names.append(run.id)
         end(catalog, run)
     assert names == ["2026-01-02-030405-tune", "2026-01-02-030405-tune-2", "2026-01-02-030405-tune-3"]
+
+
+def test_a_new_workspace_does_not_make_a_test_set_fresh(catalog: Catalog, tmp_path: Path) -> None:
+    assert look_at(catalog, "t", "run 1", {"budget": 1}) == 1
+    assert look_at(catalog, "t", "run 1", {"budget": 1}) == 1, "resumed after its look"
+    assert look_at(catalog, "t", "run 2", {"budget": 2}) == 2
+    with Catalog(tmp_path / "another.db", create=True) as other:
+        assert look_at(other, "t", "run 1", {"budget": 1}) == 2, "its own, and the one experiment that differs"
+        assert look_at(other, "t", "run 2", {"budget": 3}) == 4

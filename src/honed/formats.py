@@ -128,10 +128,11 @@ def write_trec(path: Path, rankings: Mapping[str, Sequence[tuple[str, float]]], 
     Tools sort by score and break ties by document id, so a score that is not below the one before it is lowered.
 
     Raises:
-        InputError: The path is a folder.
+        InputError: The path is a folder, or two ids differ in nothing but their white space, which the format cannot hold.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder.", hint="give the name of a file")
+    _tell_apart(rankings)
     lines = []
     for query, ranking in rankings.items():
         last = math.inf
@@ -143,6 +144,19 @@ def write_trec(path: Path, rankings: Mapping[str, Sequence[tuple[str, float]]], 
         path.write_bytes(data)
     else:
         write_atomic(path.resolve(), data)
+
+
+def _tell_apart(rankings: Mapping[str, Sequence[tuple[str, float]]]) -> None:
+    """Raise if two queries, or two documents, would be written as one."""
+    for names in (set(rankings), {document for ranking in rankings.values() for document, _ in ranking}):
+        written: dict[str, str] = {}
+        for name in names:
+            other = written.setdefault(_token(name), name)
+            if other != name:
+                raise InputError(
+                    f"A TREC file cannot tell the ids '{other}' and '{name}' apart.",
+                    hint="ids there have no white space: rename one and import again",
+                )
 
 
 def _token(name: str) -> str:

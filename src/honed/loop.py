@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from honed.ingest.neardup import near_duplicates
 from honed.release.build import Parts, build, live_manifest, manifest_of, manifests, previous, promote, row_of
 from honed.release.first import ensure_release
 from honed.release.open import embedder_of
-from honed.runs import open_run
+from honed.runs import look_at, open_run
 from honed.session import Session
 from honed.turn import Baseline, Ground, Tell, Turn
 from honed.types import Split
@@ -144,7 +144,7 @@ def tune(
     bench = work.bench(run.folder, plan.speed)
     candidates = climb(bench, plan, work.corpus(), deadline=started + budget * (1.0 - RESERVE))
     chosen = choose(candidates)
-    exam = sealed_test(session, ground, work, chosen, run.id)
+    exam = sealed_test(session, ground, work, chosen, looking=(run.id, work.experiment(budget)))
     comparison = exam.compared(sum(one.tried for one in candidates), session.settings.seed)
     gate = GateSettings(
         session.settings.min_gain, session.settings.max_slice_drop, max_general_drop=session.settings.max_general_drop
@@ -160,15 +160,21 @@ def tune(
     return turn
 
 
-def sealed_test(session: Session, ground: Ground, work: Workbench, chosen: Candidate, run: str) -> Exam:
-    """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
+def sealed_test(
+    session: Session, ground: Ground, work: Workbench, chosen: Candidate, *, looking: tuple[str, dict[str, Any]]
+) -> Exam:
+    """Let baseline and candidate sit the test, once; the look is counted before it is taken.
+
+    Args:
+        looking: Which run looks, and all that it depends on.
+    """
     board = ground.board("test", session.settings.pool)
     labelled, documents_ = board.labelled, ground.task.documents
     named = {
         query.id: {documents_[document]: grade for document, grade in relevant.items()}
         for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
     }
-    reads = history.read_test_set(session.catalog, judgements.fingerprint(labelled.queries, named), run)
+    reads = look_at(session.catalog, judgements.fingerprint(labelled.queries, named), *looking)
     queries = ground.embedder.encode_query(labelled.texts)
     base = sit(board, Entrant(ground.baseline.name, queries, ground.generation.dense, ground.baseline.weight))
     tuned = work.embedder(chosen)

@@ -17,6 +17,7 @@ from honed.evaluate.slices import build_slices
 from honed.evaluate.untuned import UNTUNED
 from honed.release.build import manifest_of, row_of
 from honed.release.open import embedder_of, open_release
+from honed.runs import look_at
 from honed.session import Session
 from honed.types import Split
 
@@ -136,7 +137,8 @@ def _count_look(session: Session, task: Task, split: Split, what: str) -> int:
         return 1
     labelled = task.splits[split]
     qrels = {q.id: _named(task, relevant) for q, relevant in zip(labelled.queries, labelled.relevant, strict=True)}
-    return history.read_test_set(session.catalog, judgements.fingerprint(labelled.queries, qrels), what)
+    experiment = {"workspace": history.identity(session.catalog), "what": what}
+    return look_at(session.catalog, judgements.fingerprint(labelled.queries, qrels), what, experiment)
 
 
 def _scores(session: Session, system: str, task: Task, split: Split) -> dict[str, Scores]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.catalog import Catalog, history
+from honed.evaluate.ledger import Look, looks_elsewhere
 from honed.workspace import Workspace, write_json
 
 
@@ -46,6 +49,19 @@ def open_run(workspace: Workspace, catalog: Catalog, kind: str, settings: dict[s
     write_json(folder / "run.json", {"run": name, "kind": kind, "settings": settings})
     history.start_run(catalog, name, kind, settings)
     return Run(name, folder, resumed=False)
+
+
+def look_at(catalog: Catalog, test_set: str, run: str, experiment: dict[str, Any]) -> int:
+    """Count a look at a test set before it is taken; returns how many there have been, those of other workspaces included.
+
+    Args:
+        test_set: Fingerprint of its questions and judgements.
+        run: What looks; a run that is resumed is not counted twice.
+        experiment: All that the run depends on; the same experiment in another workspace is no other look.
+    """
+    digest = hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()
+    elsewhere = looks_elsewhere(Look(test_set, digest, history.identity(catalog)))
+    return elsewhere + history.read_test_set(catalog, test_set, run)
 
 
 def _unused(runs: Path, name: str) -> str:

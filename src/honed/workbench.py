@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ class Workbench:
         digest.update(self.ground.task.rowids.tobytes())
         live = live_manifest(self.session.workspace, self.session.catalog).release
         return {"budget": budget, "data": digest.hexdigest(), "space": self.ground.embedder.space, "live": live}
+
+    def experiment(self, budget: float) -> dict[str, Any]:
+        """What the result depends on: a run of the same experiment elsewhere is no other look at the test."""
+        settings = asdict(self.session.settings) | asdict(self.recipe)
+        for machine in ("threads", "bf16"):
+            settings.pop(machine)
+        return {**self.fingerprint(budget), "settings": repr(sorted(settings.items())), "version": version("honed")}
 
     def plan(self, budget: float, *, spent: float) -> Plan:
         """Measure the machine and fit the rungs into the budget; `spent` seconds of it are gone."""

@@ -184,6 +184,7 @@ class Workspace:
         digest = sha256_file(path)
         target = self.blobs / digest[:2] / digest
         if target.exists():
+            fsync_folder(target.parent)  # whoever wrote it may have been killed between its rename and this
             return digest
         make_folder(target.parent)
         half = target.with_suffix(f".{os.getpid()}.tmp")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -63,6 +64,14 @@ def read_test_set(catalog: Catalog, test_set: str, run: str) -> int:
     return test_reads(catalog, test_set)
 
 
+def identity(catalog: Catalog) -> str:
+    """A name of this workspace that no other has; made when first asked for, by a writer."""
+    key = "identity"
+    with catalog.transaction():
+        catalog.connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, uuid.uuid4().hex))
+    return str(catalog.connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+
 def test_reads(catalog: Catalog, test_set: str) -> int:
     """How often a test set has been looked at."""
     row = catalog.connection.execute("SELECT count(*) FROM ledger WHERE test_set = ?", (test_set,)).fetchone()
@@ -120,12 +129,14 @@ def live_release(catalog: Catalog) -> int | None:
 
 
 def previous_live(catalog: Catalog) -> int | None:
-    """The release that was live before the present one, as the audit log tells it."""
-    row = catalog.connection.execute(
-        "SELECT before FROM audit WHERE before IS NOT NULL AND before != ? ORDER BY seq DESC LIMIT 1",
-        (live_release(catalog),),
-    ).fetchone()
-    return int(row[0]) if row else None
+    """The release that was live before the present one: each rollback takes one step further back, as `undo` does."""
+    trail: list[int] = []
+    for action, after in catalog.connection.execute("SELECT action, after FROM audit ORDER BY seq"):
+        if action == "rollback" and len(trail) > 1:
+            trail.pop()
+        elif not trail or trail[-1] != after:
+            trail.append(int(after))
+    return trail[-2] if len(trail) > 1 else None
 
 
 def switch_live(catalog: Catalog, action: str, expected: int | None, target: int, reason: str) -> None:

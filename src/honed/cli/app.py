@@ -29,15 +29,26 @@ Filter = Annotated[
 ]
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"honed {version('honed')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     workspace: Annotated[
         Path | None, typer.Option("-w", "--workspace", help="Workspace; default: the nearest folder with honed.toml.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
 ) -> None:
     """Options of every command."""
-    del debug  # read by main()
+    del debug, version  # main() reads the one, its callback the other
     _chosen["workspace"] = workspace
 
 

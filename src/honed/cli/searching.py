@@ -34,7 +34,7 @@ def search(
         spent = 1000 * (time.monotonic() - started)
     hits = [hit(context) for context in found]
     lines = [
-        f"{context.rank:>2}. {context.passage.context or context.external_id}  ({context.score:.3f})\n"
+        f"{context.rank:>2}. {context.passage.context or context.external_id}  ({context.score:.3f})  {_origin(context)}\n"
         f"    {' '.join(context.passage.text.split())[:200]}"
         for context in found
     ]
@@ -56,7 +56,8 @@ def ask(
     from honed.release.open import open_release
 
     with session() as opened:
-        generator = load_generator(opened.settings.generator, threads=opened.settings.threads)
+        settings, root = opened.settings, opened.workspace.root
+        generator = load_generator(settings.generator, threads=settings.threads, root=root)
         retriever = open_release(opened.workspace, opened.catalog, opened.settings, release)
         started = time.monotonic()
         shown = 0
@@ -75,6 +76,11 @@ def ask(
         "ms": round(spent, 1),
     }
     emit(value, _sources(answer), as_json=as_json)
+
+
+def _origin(context: Context) -> str:
+    """The document's id, with the page where there is one."""
+    return f"[{context.external_id}{f', page {context.passage.page}' if context.passage.page else ''}]"
 
 
 def hit(context: Context) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from honed.tune.objective import MASKED
 from honed.tune.query_tower import Limits, checkpoint_key, details, learn_queries
 from honed.tune.rehearsal import Rehearsal
 from honed.tune.tower import LearningTower, save_tower
+from honed.workspace import fsync_folder
 
 Embed = Callable[[Path], DenseIndex]
 """Embeds every passage of the corpus with a model folder; what is done already is not done again."""
@@ -57,6 +58,7 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, passages: list[st
         half = documents.with_name("both-documents.tmp")
         save_tower(tower.tower, tower.weights(), half)
         half.rename(documents)
+        fsync_folder(documents.parent)
     dense = embed(documents)
     tower = LearningTower.query_of(documents, max_tokens=recipe.query_tokens, threads=recipe.threads, bf16=recipe.bf16)
     general = tower.encode([passage for _, passage in general_pairs()])  # the document tower still has these weights

@@ -14,6 +14,7 @@ from honed.errors import missing_extra
 from honed.models.folder import Tower, open_folder
 from honed.models.weights import write_weights
 from honed.types import Vectors
+from honed.workspace import fsync_folder, fsync_tree
 
 try:
     import torch
@@ -165,6 +166,8 @@ def save_tower(base: Tower, weights: Mapping[str, np.ndarray[Any, Any]], folder:
         name: np.asarray(weights[_stripped(name)] if _stripped(name) in weights else kept[name]) for name in kept
     }
     write_weights(folder / "model.safetensors", tensors, metadata={"format": "pt"})
+    fsync_tree(folder)  # the candidate's file, which calls the rung complete, is written after this
+    fsync_folder(folder.parent)
 
 
 def _stripped(name: str) -> str:
