@@ -11,8 +11,9 @@ from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.loop import drop_unused_vectors, settle, survey
 from honed.models.weights import write_weights
-from honed.release.build import Parts, build, live_manifest
+from honed.release.build import build, live_manifest
 from honed.release.open import open_release
+from honed.release.parts import Parts
 from honed.session import Session, open_session
 from honed.workspace import create
 from tests import toy

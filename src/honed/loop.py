@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,19 +17,21 @@ import numpy as np
 from honed.catalog import documents, history, judgements
 from honed.dataset import prepare
 from honed.dataset.task import load_task
+from honed.dataset.widen import widen_dev
 from honed.errors import HonedError, UsageError
 from honed.evaluate.board import Board
-from honed.evaluate.comparison import General
+from honed.evaluate.comparison import Comparison, General
 from honed.evaluate.exam import Entrant, Exam, sit
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.probe import general_probe
 from honed.evaluate.report import write_report
 from honed.evaluate.untuned import questions, strongest, untuned_means
 from honed.ingest.neardup import near_duplicates
-from honed.release.build import Parts, build, live_manifest, manifest_of, manifests, previous, promote, row_of
+from honed.release.build import build, live_manifest, manifest_of, manifests, previous, promote, row_of
 from honed.release.first import ensure_release
 from honed.release.open import embedder_of
-from honed.runs import look_at, open_run
+from honed.release.parts import Parts, parts_of
+from honed.runs import Run, look_at, open_run
 from honed.session import Session
 from honed.turn import Baseline, Ground, Tell, Turn
 from honed.types import Split
@@ -85,6 +88,8 @@ def survey(session: Session, tell: Tell) -> Ground:
                 f"There are {len(task.splits[split].queries)} questions in {split}; {LEAST_TEST} are needed.",
                 hint="honed label FILE.csv (columns question,source), or import a folder with qrels",
             )
+    task = widen_dev(task, seed=session.settings.seed)
+    notes += task.notes
     embedder = session.live_embedder()
     generation = session.catch_up(embedder, tell=tell)
     ground = Ground(task, embedder, generation, Baseline("", 0.0, {}), notes)
@@ -220,9 +225,10 @@ def close(session: Session, work: Workbench, turn: Turn) -> None:
 
 def _parts(session: Session, work: Workbench, turn: Turn) -> Parts:
     """What the proven candidate's release consists of; its space is indexed already."""
-    chosen, comparison = turn.chosen, turn.comparison
-    return Parts(
-        what=chosen.what,
+    chosen, live = turn.chosen, live_manifest(session.workspace, session.catalog)
+    lineage = lineage_of(turn.run, turn.comparison, live.release)
+    return replace(
+        parts_of(session.workspace, live, what=chosen.what, lineage=lineage),
         embedder=work.spec,
         space=work.embedder(chosen).space,
         weight=chosen.weight,
@@ -231,18 +237,14 @@ def _parts(session: Session, work: Workbench, turn: Turn) -> Parts:
         query_folder=work.query_folder(chosen),
         document_folder=work.document_folder(chosen),
         adapter=work.adapter(chosen, turn.run.folder),
-        lineage={
-            "run": turn.run.id,
-            "parent": live_manifest(session.workspace, session.catalog).release,
-            "test": {
-                "metric": comparison.metric,
-                "base": comparison.primary.base,
-                "candidate": comparison.primary.candidate,
-                "ci95": list(comparison.primary.ci95),
-                "p": comparison.primary.p,
-            },
-        },
     )
+
+
+def lineage_of(run: Run, comparison: Comparison, parent: str) -> dict[str, Any]:
+    """How a release came to be: its run, the release before it, and the proof."""
+    primary = comparison.primary
+    proof = {"base": primary.base, "candidate": primary.candidate, "ci95": list(primary.ci95), "p": primary.p}
+    return {"run": run.id, "parent": parent, "test": {"metric": comparison.metric, **proof}}
 
 
 def drop_unused_vectors(session: Session) -> int:

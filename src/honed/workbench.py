@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from honed.catalog import documents
@@ -120,7 +122,7 @@ class Workbench:
 
     def corpus(self) -> Corpus:
         """The passages for the rung that encodes them."""
-        return Corpus(self._passages, self._embedded)
+        return Corpus(self._texts, self._embedded)
 
     def query_folder(self, candidate: Candidate) -> Path | None:
         """Model folder of a candidate's query tower; None where the configured embedder is kept as it is."""
@@ -185,12 +187,10 @@ class Workbench:
         """Whether the live release holds a model of its own, which a release after it must copy."""
         return bool(self.model) and self.session.workspace.releases in (self.model or Path()).parents
 
-    def _passages(self) -> list[str]:
-        rowids = self.ground.task.rowids[self.examples.columns]
-        found: dict[int, str] = {}
-        for rowid, _, passage in documents.passages(self.session.catalog):
-            found[rowid] = passage.embedded_text
-        return [found[rowid] for rowid in rowids.tolist()]
+    def _texts(self, positions: NDArray[np.int64]) -> list[str]:
+        rowids = self.ground.task.rowids[positions]
+        found = documents.by_rowid(self.session.catalog, rowids.tolist())
+        return [found[rowid].embedded_text for rowid in rowids.tolist()]
 
     def _embedded(self, folder: Path) -> DenseIndex:
         return self._indexed(self._local(folder))

@@ -11,9 +11,10 @@ from honed.catalog import history
 from honed.errors import IntegrityError, MissingError, UsageError
 from honed.loop import make_live
 from honed.models.towers import open_towers
-from honed.release.build import Parts, build, live_manifest, manifest_of, previous, promote, row_of
+from honed.release.build import build, live_manifest, manifest_of, previous, promote, row_of
 from honed.release.manifest import faults
 from honed.release.open import embedder_of, open_release
+from honed.release.parts import Parts
 from honed.session import Session
 from honed.workspace import tree_hashes
 from tests.release.conftest import parts

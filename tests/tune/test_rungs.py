@@ -76,7 +76,7 @@ def test_the_query_tower_learns_and_the_passages_stay(work: Workbench, bench: Be
 
 def test_both_towers_learn_and_make_a_new_space(work: Workbench, bench: Bench) -> None:
     corpus = work.corpus()
-    tuned = tune_both_towers(bench, Both(Limits(10, LONG), Limits(5, LONG)), corpus.embed, corpus.passages())
+    tuned = tune_both_towers(bench, Both(Limits(10, LONG), Limits(5, LONG)), corpus.embed, corpus.texts)
     assert tuned.mean > tune_fusion(bench).mean + 0.2
     assert tuned.document_folder is not None
     own, base = Weights(tuned.document_folder / "model.safetensors"), Weights(bench.model / "model.safetensors")

@@ -14,7 +14,8 @@ from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
 from honed.loop import settle
-from honed.release.build import Parts, build
+from honed.release.build import build
+from honed.release.parts import Parts
 from honed.session import Session, open_session
 from honed.workspace import Workspace, create
 from tests.upkeep import world

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from honed.catalog import documents, history
-from honed.release.build import Parts, build
+from honed.release.build import build
 from honed.release.open import load_embedder, open_release
+from honed.release.parts import Parts
 from honed.session import Session, open_session
 from honed.upkeep.doctor import examine
 from honed.workspace import Workspace

@@ -5,42 +5,20 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from honed.catalog import Catalog, history
 from honed.errors import IntegrityError, MissingError, UsageError
 from honed.models.towers import save_towers
-from honed.release.manifest import NAME, Manifest, faults, read_manifest
+from honed.release.manifest import NAME, ImageSide, Manifest, faults, read_manifest
+from honed.release.parts import ImageParts, Parts
 from honed.workspace import Workspace, fsync_folder, fsync_tree, make_folder, sha256_file, tree_hashes, write_json
 
 MODEL_FOLDER = "model"
 ADAPTER_FILE = "adapter.safetensors"
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What goes into a release.
-
-    Attributes:
-        what: One line for a person.
-        embedder: Spec of an embedder that is used as it is; ignored where folders are given.
-        query_folder: Model folder of the query tower, to be copied.
-        document_folder: Model folder of the document tower, to be copied.
-        adapter: Query-side matrix, to be copied.
-    """
-
-    what: str
-    embedder: str
-    space: str
-    weight: float
-    pool: int
-    language: str
-    query_folder: Path | None = None
-    document_folder: Path | None = None
-    adapter: Path | None = None
-    lineage: dict[str, Any] | None = None
+ENCODER_FOLDER = "image-encoder"
+HEAD_FILE = "image-head.safetensors"
+PAINTER_FOLDER = "painter"
 
 
 def build(
@@ -91,6 +69,9 @@ def _fill(folder: Path, name: str, parts: Parts) -> Manifest:
         embedder = MODEL_FOLDER
     if parts.adapter:
         shutil.copyfile(parts.adapter, folder / ADAPTER_FILE)
+    images = _images(folder, parts.images) if parts.images else None
+    if parts.painter:
+        shutil.copytree(parts.painter, folder / PAINTER_FOLDER)
     return Manifest(
         release=name,
         created=history.now(),
@@ -101,8 +82,25 @@ def _fill(folder: Path, name: str, parts: Parts) -> Manifest:
         weight=parts.weight,
         pool=parts.pool,
         language=parts.language,
+        images=images,
+        painter=PAINTER_FOLDER if parts.painter else "",
         lineage=parts.lineage or {},
         files=tree_hashes(folder),
+    )
+
+
+def _images(folder: Path, parts: ImageParts) -> ImageSide:
+    if parts.folder:
+        shutil.copytree(parts.folder, folder / ENCODER_FOLDER)
+    if parts.head:
+        shutil.copyfile(parts.head, folder / HEAD_FILE)
+    return ImageSide(
+        encoder=ENCODER_FOLDER if parts.folder else parts.encoder,
+        space=parts.space,
+        text_space=parts.text_space,
+        head=HEAD_FILE if parts.head else "",
+        neighbours=parts.neighbours,
+        weight=parts.weight,
     )
 
 

@@ -10,7 +10,8 @@ from honed.evaluate.board import Board
 from honed.evaluate.untuned import questions, strongest
 from honed.index.generation import Generation
 from honed.protocols import Embedder
-from honed.release.build import Parts, build
+from honed.release.build import build
+from honed.release.parts import Parts
 from honed.workspace import Workspace
 
 

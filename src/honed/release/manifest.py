@@ -9,8 +9,32 @@ from typing import Any
 from honed.errors import IntegrityError, MissingError
 from honed.workspace import read_json, sha256_file
 
-FORMAT = 1
+FORMAT = 2
+"""1 had no image side; such a manifest is read as one whose image side is untuned."""
+
 NAME = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSide:
+    """How a release sees pictures.
+
+    Attributes:
+        encoder: Spec of the image encoder, or the name of a folder inside the release.
+        space: Fingerprint of the encoder; descriptors of another space are refused.
+        head: File inside the release that turns descriptors into vectors, or "" for the descriptors themselves.
+        text_space: Space of the document tower that the head's text matrix was tuned with: with another one, text finds
+            pictures by their captions alone.
+        neighbours: Nearest pictures that a query by image is expanded with; 0 for none.
+        weight: Share of what is seen, against captions, where text looks for pictures.
+    """
+
+    encoder: str
+    space: str
+    head: str = ""
+    text_space: str = ""
+    neighbours: int = 0
+    weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +51,8 @@ class Manifest:
         weight: Fusion weight of the vector side.
         pool: Candidates that each side gives.
         language: Analysis of the keyword side.
+        images: The image side; None where no picture had come when the release was made: then the configured encoder sees.
+        painter: Folder inside the release that holds the image generator, or "".
         lineage: Run, parent release, hashes of data and verdict: how this came to be.
         files: Relative path -> sha256 of everything else in the folder.
     """
@@ -40,6 +66,8 @@ class Manifest:
     weight: float
     pool: int
     language: str
+    images: ImageSide | None = None
+    painter: str = ""
     lineage: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -62,11 +90,12 @@ def read_manifest(folder: Path, expected_sha256: str) -> Manifest:
     if sha256_file(path) != expected_sha256:
         raise IntegrityError(f"{path} is not what was released.", hint="restore it, or `honed rollback`")
     value = read_json(path)
-    if value.get("format") != FORMAT:
+    if value.get("format") not in (1, FORMAT):
         raise IntegrityError(
             f"{path} has format {value.get('format')}, expected {FORMAT}.", hint="pip install -U honed"
         )
-    return Manifest(**value)
+    images = value.get("images")
+    return Manifest(**{**value, "images": ImageSide(**images) if images else None})
 
 
 def faults(folder: Path, manifest: Manifest) -> list[str]:

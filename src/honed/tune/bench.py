@@ -44,6 +44,10 @@ class Recipe:
     rehearsal_weight: float = 10.0
     shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     """Interpolations with the base that dev picks from (LM-Cocktail, Xiao et al. 2023, arXiv:2311.13534)."""
+    joint_shares: tuple[float, ...] = (0.5, 1.0)
+    """The same for both towers at once; few, since each costs an embedding of the contested passages."""
+    contested: int = 1000
+    """Passages on which a share of the joint change is picked."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

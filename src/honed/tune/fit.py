@@ -79,15 +79,27 @@ def fit(
     *,
     checkpoint: Checkpoint | None = None,
     on_step: Callable[[int, float], None] | None = None,
+    kept: Mapping[str, torch.Tensor] | None = None,
 ) -> Fit:
     """Run the schedule; `loss_of(step)` must be a pure function of the step and the weights.
+
+    Args:
+        parameters: What is trained, by name.
+        loss_of: The loss of a step, numbered from 0.
+        schedule: How long and how fast.
+        checkpoint: Where the state is kept; None keeps none.
+        on_step: Told the number of steps done and the loss, after each.
+        kept: Tensors that `on_step` changes in place, such as a running average of the weights: a resumed run has them
+            as they were.
 
     Raises:
         HonedError: The loss is not a number, or no weight moved: the candidate must not be used.
     """
     optimiser = torch.optim.AdamW(parameters.values(), lr=schedule.rate, weight_decay=schedule.weight_decay)
     before = {name: value.detach().clone() for name, value in parameters.items()}
-    step, spent = _resume(checkpoint, parameters, before, optimiser)
+    companions = {f"before/{name}": value for name, value in before.items()}
+    companions |= {f"kept/{name}": value for name, value in (kept or {}).items()}
+    step, spent = _resume(checkpoint, parameters, companions, optimiser)
     started = saved = time.monotonic()
     losses: list[float] = []
     while (rate := schedule.rate_at(step, spent + time.monotonic() - started)) > 0.0:
@@ -106,7 +118,7 @@ def fit(
         if on_step:
             on_step(step, value)
         if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            _save(checkpoint, step, spent + time.monotonic() - started, before, optimiser, parameters)
+            _save(checkpoint, step, spent + time.monotonic() - started, companions, optimiser, parameters)
             saved = time.monotonic()
     moved = _moved(before, parameters)
     if step and moved == 0.0:
@@ -130,15 +142,14 @@ def _save(
     checkpoint: Checkpoint,
     step: int,
     seconds: float,
-    before: Mapping[str, torch.Tensor],
+    companions: Mapping[str, torch.Tensor],
     optimiser: torch.optim.Optimizer,
     parameters: Mapping[str, torch.nn.Parameter],
 ) -> None:
-    tensors: dict[str, np.ndarray[Any, Any]] = {}
+    tensors: dict[str, np.ndarray[Any, Any]] = {name: value.cpu().numpy() for name, value in companions.items()}
     for name, parameter in parameters.items():
         state = optimiser.state[parameter]
         tensors[f"weight/{name}"] = parameter.detach().cpu().numpy()
-        tensors[f"before/{name}"] = before[name].cpu().numpy()
         for part in ("exp_avg", "exp_avg_sq"):
             tensors[f"{part}/{name}"] = state[part].cpu().numpy()
     tensors["progress"] = np.array([step, seconds], np.float64)
@@ -153,7 +164,7 @@ def _save(
 def _resume(
     checkpoint: Checkpoint | None,
     parameters: Mapping[str, torch.nn.Parameter],
-    before: dict[str, torch.Tensor],
+    companions: Mapping[str, torch.Tensor],
     optimiser: torch.optim.Optimizer,
 ) -> tuple[int, float]:
     """Take up a checkpoint that fits; returns the steps and seconds that are behind it, or zeros."""
@@ -162,9 +173,10 @@ def _resume(
     try:
         saved = Weights(checkpoint.path)
         step, seconds = int(saved["progress"][0]), float(saved["progress"][1])
+        for name, value in companions.items():
+            value.copy_(torch.from_numpy(np.array(saved[name])))
         for name, parameter in parameters.items():
             parameter.data.copy_(torch.from_numpy(np.array(saved[f"weight/{name}"])))
-            before[name].copy_(torch.from_numpy(np.array(saved[f"before/{name}"])))
             optimiser.state[parameter] = {
                 "step": torch.tensor(float(step)),
                 **{

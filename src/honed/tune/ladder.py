@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from honed.errors import HonedError
 from honed.tune.adapter import tune_adapter
 from honed.tune.bench import Bench
-from honed.tune.both_towers import Both, Embed, tune_both_towers
+from honed.tune.both_towers import Both, Embed, Texts, tune_both_towers
 from honed.tune.candidate import Candidate
 from honed.tune.fusion import tune_fusion
 from honed.tune.plan import Plan, Step
@@ -18,9 +18,9 @@ from honed.tune.query_tower import Limits, tune_query_tower
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The passages, for the one rung that encodes them: their texts (of `examples.columns`), and how all are embedded."""
+    """The passages, for the one rung that encodes them: their texts by position, and how all of them are embedded."""
 
-    passages: Callable[[], list[str]]
+    texts: Texts
     embed: Embed
 
 
@@ -62,7 +62,7 @@ def _both(bench: Bench, step: Step, corpus: Corpus, left: float) -> Candidate:
     shrink = min(1.0, left / step.seconds)
     joint = Limits(step.joint_epochs, shrink * step.joint_seconds)
     query = Limits(step.epochs, shrink * step.query_seconds)
-    return tune_both_towers(bench, Both(joint, query), corpus.embed, corpus.passages())
+    return tune_both_towers(bench, Both(joint, query), corpus.embed, corpus.texts)
 
 
 _RUNGS: dict[str, Callable[[Bench, Step, Corpus, float], Candidate]] = {
