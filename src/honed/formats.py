@@ -1,8 +1,9 @@
-"""Files that other tools read and write: BEIR folders, label tables, TREC run files."""
+"""Files that other tools read and write: BEIR folders, image packs, label tables, TREC run files."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -17,6 +18,8 @@ from honed.types import SPLITS, Qrel, Query, Split
 from honed.workspace import write_atomic
 
 _CORPUS_KEYS = {"_id", "id", "title", "text", "meta", "metadata"}
+_ITEM_KEYS = {"_id", "id", "path", "caption", "split"}
+_GROUPS_OF_TEN: tuple[Split, ...] = (*(("train",) * 7), "dev", *(("test",) * 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,90 @@ def read_beir(folder: Path) -> Beir:
             if str(row.get("query_id")) in known:
                 answers.append((str(row["query_id"]), _text(row, "answer")))
     return Beir(folder, tuple(queries), qrels, tuple(answers), tuple(s for s in SPLITS if by_split[s]))
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One picture of an image pack. `path` is as the pack states it, and need not be a picture, or there at all."""
+
+    id: str
+    path: str
+    caption: str
+    tags: tuple[str, ...]
+    group: str
+    variant: str
+    split: Split
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """An opened image pack: a folder with pictures and a table that says what each shows."""
+
+    folder: Path
+    items: tuple[Item, ...]
+
+
+def is_pack(folder: Path) -> bool:
+    """Whether a folder is an image pack and no corpus of text."""
+    return (folder / "items.jsonl").is_file() and not (folder / "corpus.jsonl").is_file()
+
+
+def read_pack(folder: Path) -> Pack:
+    """Open an image pack: items.jsonl {id, path, caption, tags, group, variant, split, ...} and splits/*.txt, if there are any.
+
+    Pictures of one group show the same thing, so a group is in one split: the strictest (test before dev before train) that
+    a list in `splits/` or one of its items names. A group without any gets one of seven, one, two tenths by its name.
+
+    Raises:
+        InputError: The table is missing or a line is broken; the message names file and line.
+    """
+    path = folder / "items.jsonl"
+    if not path.is_file():
+        raise InputError(f"{folder} has no items.jsonl.", hint="an image pack holds items.jsonl and images/")
+    rows: list[tuple[str, dict[str, Any]]] = []
+    for number, row in _json_lines(path):
+        if not _text(row, "path"):
+            raise InputError(f"{path}, line {number}: there is no 'path'.", hint="give each picture's path in the pack")
+        rows.append((_id(row, path, number), row))
+    splits = _group_splits(folder, [(str(row.get("group") or ""), row.get("split")) for _, row in rows])
+    return Pack(folder, tuple(_item(name, row, splits) for name, row in rows))
+
+
+def _item(name: str, row: Mapping[str, Any], splits: Mapping[str, Split]) -> Item:
+    tags = row.get("tags") or ()
+    words = tags.split(",") if isinstance(tags, str) else tags if isinstance(tags, list) else ()
+    group = str(row.get("group") or "")
+    return Item(
+        id=name,
+        path=_text(row, "path"),
+        caption=" ".join(_text(row, "caption").split()),
+        tags=tuple(" ".join(str(word).split()) for word in words if str(word).strip()),
+        group=group,
+        variant=str(row.get("variant") or ""),
+        split=splits.get(group, "train"),
+        meta={key: value for key, value in row.items() if key not in _ITEM_KEYS},
+    )
+
+
+def _group_splits(folder: Path, named: Sequence[tuple[str, Any]]) -> dict[str, Split]:
+    found: dict[str, set[str]] = {group: set() for group, _ in named if group}
+    for group, split in named:
+        if group:
+            found[group].add(str(split))
+    for split in SPLITS:
+        listed = folder / "splits" / f"{split}.txt"
+        for _, line in _lines(listed) if listed.is_file() else ():
+            if line.strip() in found:
+                found[line.strip()].add(split)
+    return {
+        group: next((split for split in reversed(SPLITS) if split in names), _GROUPS_OF_TEN[_digit(group)])
+        for group, names in found.items()
+    }
+
+
+def _digit(name: str) -> int:
+    return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10
 
 
 def read_labels(path: Path) -> list[tuple[str, str, int]]:

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from honed.catalog import documents, history, judgements
+from honed.catalog import documents, history, images, judgements
 from honed.dataset import prepare
 from honed.dataset.task import load_task
 from honed.dataset.widen import widen_dev
-from honed.errors import HonedError, UsageError
+from honed.errors import HonedError, MissingError, UsageError
 from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison, General
 from honed.evaluate.exam import Entrant, Exam, sit
@@ -29,7 +29,7 @@ from honed.evaluate.untuned import questions, strongest, untuned_means
 from honed.ingest.neardup import near_duplicates
 from honed.release.build import build, live_manifest, manifest_of, manifests, previous, promote, row_of
 from honed.release.first import ensure_release
-from honed.release.open import embedder_of
+from honed.release.open import embedder_of, image_encoder_of, image_head_of
 from honed.release.parts import Parts, parts_of
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
@@ -66,7 +66,22 @@ def settle(
     if session.catalog.passage_count():
         generation = session.catch_up(embedder, tell=tell, progress=progress)
         ensure_release(session.workspace, session.catalog, session.settings, embedder, generation)
+        settle_images(session, tell, progress=progress)
     return notes
+
+
+def settle_images(session: Session, tell: Tell, *, progress: Callable[[int, int], None] | None = None) -> None:
+    """After pictures came or went: descriptors and the image index of the live release."""
+    if not images.seq(session.catalog):
+        return
+    manifest = live_manifest(session.workspace, session.catalog)
+    try:
+        encoder = image_encoder_of(session.workspace, manifest, session.settings)
+    except MissingError as error:  # documents are not lost for want of an eye
+        tell(f"pictures are found by their captions only: {error.message} {error.hint}")
+        return
+    head = image_head_of(session.workspace, manifest, encoder)
+    session.catch_up_images(encoder, head, tell=tell, progress=progress)
 
 
 def survey(session: Session, tell: Tell) -> Ground:
@@ -250,7 +265,10 @@ def lineage_of(run: Run, comparison: Comparison, parent: str) -> dict[str, Any]:
 def drop_unused_vectors(session: Session) -> int:
     """Delete vectors of spaces that no release uses; returns how many: none while a release cannot be read."""
     try:
-        spaces = {manifest.space for manifest in manifests(session.workspace, session.catalog)}
+        every = manifests(session.workspace, session.catalog)
+        spaces = {manifest.space for manifest in every}
+        if images.seq(session.catalog):
+            spaces |= {image_encoder_of(session.workspace, one, session.settings).space for one in every}
     except HonedError:  # nobody knows what it needs; `honed doctor` names it
         return 0
     if not spaces:

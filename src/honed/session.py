@@ -9,13 +9,17 @@ from pathlib import Path
 
 from honed import config
 from honed.catalog import Catalog, history
+from honed.catalog.images import CatalogImages
 from honed.config import Settings
 from honed.index.generation import Generation, IndexSettings
+from honed.index.images import ImageGeneration, ImageSpace, refresh_images
 from honed.index.refresh import refresh
+from honed.ingest.describe import describe_missing
 from honed.ingest.embed import Progress, embed_missing
 from honed.models.locate import locate
 from honed.models.registry import parse
-from honed.protocols import Embedder
+from honed.models.vision.head import ImageHead
+from honed.protocols import Embedder, ImageEncoder
 from honed.release.build import live_manifest
 from honed.release.open import anchored, embedder_of, load_embedder
 from honed.workspace import Workspace
@@ -43,6 +47,15 @@ class Session:
         if count:
             tell(f"embedded {count:,} passages")
         return refresh(self.catalog, self.workspace.index, embedder.space, settings=self.index_settings)
+
+    def catch_up_images(
+        self, encoder: ImageEncoder, head: ImageHead, *, tell: Callable[[str], None], progress: Progress | None = None
+    ) -> ImageGeneration:
+        """Describe what the encoder has not seen and bring the image index of a head up to the catalog."""
+        count = describe_missing(self.workspace, self.catalog, encoder, on_progress=progress)
+        if count:
+            tell(f"described {count:,} pictures")
+        return refresh_images(CatalogImages(self.catalog), self.workspace.index, ImageSpace(encoder.space, head))
 
     @property
     def index_settings(self) -> IndexSettings:

@@ -36,6 +36,38 @@ class Block:
     page: int | None = None
 
 
+ImageKind = Literal["file", "figure", "page"]
+"""A picture that is a document of its own, one inside a document, or the picture of a whole scanned page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture as a parser saw it: plain pixels, which no decoder has to be trusted with again.
+
+    Attributes:
+        pixels: RGB on white, row by row, one byte a channel.
+        size: Width and height of `pixels`; the longest side is at most 512.
+        width: Of the original, in pixels.
+        height: Of the original, in pixels.
+        caption: What it shows, if the document says so.
+        near: Text beside it, by which its passage is found.
+    """
+
+    pixels: bytes = field(repr=False)
+    size: tuple[int, int]
+    width: int
+    height: int
+    kind: ImageKind = "file"
+    page: int | None = None
+    caption: str = ""
+    near: str = ""
+
+    @property
+    def array(self) -> NDArray[np.uint8]:
+        """The pixels as [height, width, 3]."""
+        return np.frombuffer(self.pixels, np.uint8).reshape(self.size[1], self.size[0], 3)
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """What a parser read from one source: no ids yet, nothing removed yet."""
@@ -45,6 +77,7 @@ class Parsed:
     media_type: str
     meta: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    media: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +132,38 @@ class Passage:
     def embedded_text(self) -> str:
         """What is embedded and matched: the context line, then the text."""
         return f"{self.context}\n{self.text}" if self.context else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image of a document: a picture that was added, or a figure or page of a PDF, an office file, a page of HTML.
+
+    Attributes:
+        id: Of document, ordinal and content.
+        document: Id of its document.
+        ordinal: Place among the images of its document, from 0.
+        media: sha256 of its rendering, a blob of the workspace that is safe to decode.
+        width: Of the original, in pixels; the rendering may be smaller.
+        height: Of the original, in pixels.
+        phash: 64 bits; two images that differ in few of them are near-copies, equal media are the same picture.
+        passage: Id of the passage that holds its caption or the text around it.
+        external_id: Of its document, as it was imported, or its path.
+        source: Path of a file that holds it.
+    """
+
+    id: str
+    document: str
+    ordinal: int
+    media: str
+    kind: ImageKind
+    width: int
+    height: int
+    caption: str
+    phash: int
+    page: int | None = None
+    passage: str | None = None
+    external_id: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from honed.errors import BusyError
-from honed.index import refresh as refresh_module
+from honed.index import folders
 from honed.index.generation import (
     CURRENT,
     Generation,
@@ -272,10 +272,10 @@ def test_rebuild_keeps_no_older_generation(catalog: LogCatalog, root: Path) -> N
 
 
 def test_waiting_for_another_builder_ends(catalog: LogCatalog, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refresh_module, "_LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(folders, "LOCK_SECONDS", 0.1)
     folder = space_folder(root, SPACE)
     folder.mkdir(parents=True)
-    with refresh_module._building(folder), pytest.raises(BusyError, match="building"):
+    with folders._building(folder), pytest.raises(BusyError, match="building"):
         refresh(catalog, root, SPACE)
 
 

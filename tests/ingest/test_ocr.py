@@ -43,11 +43,16 @@ def photo(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("make", [scan, photo])
-def test_without_recognition_a_scan_is_refused_by_name(make: object, sandbox: Sandbox, tmp_path: Path) -> None:
-    outcome = sandbox.parse(make(tmp_path))  # type: ignore[operator]
+def test_without_recognition_a_scan_is_refused_by_name(sandbox: Sandbox, tmp_path: Path) -> None:
+    outcome = sandbox.parse(scan(tmp_path))
     assert isinstance(outcome, Rejection)
     assert (outcome.code, outcome.hint) == ("ocr-missing", "pip install 'honed[ocr]'")
+
+
+def test_without_recognition_a_picture_is_still_a_picture(sandbox: Sandbox, tmp_path: Path) -> None:
+    outcome = sandbox.parse(photo(tmp_path))
+    assert isinstance(outcome, Parsed)
+    assert (outcome.title, outcome.blocks, len(outcome.media)) == ("photo", (), 1)
 
 
 @needs_ocr

@@ -191,7 +191,7 @@ def test_an_abandoned_parse_is_ended_at_once(tmp_path: Path) -> None:
     try:
         watcher.start()
         with pytest.raises(Abandoned):
-            server.run(document, Job("slow.md", "text/markdown"), Limits(cpu_seconds=60, wall_seconds=60))
+            server.run([document], [Job("slow.md", "text/markdown")], Limits(cpu_seconds=60, wall_seconds=60))
         wait_until(lambda: not children(pid))
         assert server.pid == pid
     finally:

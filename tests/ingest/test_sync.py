@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -155,15 +157,19 @@ def test_a_rejected_file_that_was_mended_is_taken(intake: Intake, docs: Path) ->
 def test_a_scan_is_read_again_once_text_recognition_is_there(
     intake: Intake, docs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from PIL import Image
+    from tests.ingest.test_ocr import photo, scan
 
-    Image.new("RGB", (40, 40), "white").save(docs / "scan.png")
-    assert sync(intake, [docs]).rejected[str(docs / "scan.png")][0] == "ocr-missing"
-    assert counts(sync(intake, [docs])) == (0, 0, 0, 0, 1, 0)
+    scan(docs)
+    photo(docs)
+    shutil.copy(docs / "photo.png", docs / "twin.png")
+    assert sync(intake, [docs]).rejected == {str(docs / "scan.pdf"): ("ocr-missing", ANY)}
+    assert texts(intake.catalog) == {"photo.png": "photo"}
+    assert counts(sync(intake, [docs])) == (0, 0, 0, 0, 3, 0)
     monkeypatch.setattr(intake.sandbox, "ocr", True)
     monkeypatch.setattr(intake.sandbox, "parse_many", lambda paths: iter([(path, _parsed()) for path in paths]))
-    sync(intake, [docs])
-    assert texts(intake.catalog) == {"scan.png": "recognised"}
+    assert counts(sync(intake, [docs])) == (0, 3, 0, 0, 0, 0)
+    assert texts(intake.catalog) == {"scan.pdf": "recognised", "photo.png": "recognised"}
+    assert counts(sync(intake, [docs])) == (0, 0, 0, 0, 3, 0)
 
 
 def _parsed() -> object:

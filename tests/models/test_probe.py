@@ -13,7 +13,7 @@ from honed.models.probe_texts import probe_texts
 from honed.models.runtime import RUNTIMES, cores, open_runtime
 from honed.models.tokens import batches, open_tokenizer
 
-UNHASHABLE = b'{"runtime": [], "texts_per_second": {}, "mean_cosine": {}, "min_cosine": {}, "left_out": {}}'
+UNHASHABLE = b'{"runtime": [], "per_second": {}, "mean_cosine": {}, "min_cosine": {}, "left_out": {}}'
 
 
 @pytest.fixture(autouse=True)
@@ -43,8 +43,8 @@ def test_a_choice_is_remembered(tiny: Path, tmp_path: Path, monkeypatch: pytest.
     assert probe(tower, tmp_path, only_cached=True) is None
     choice = probe(tower, tmp_path)
     assert choice is not None
-    assert choice.runtime in choice.texts_per_second
-    assert set(choice.texts_per_second) | set(choice.left_out) == set(RUNTIMES)
+    assert choice.runtime in choice.per_second
+    assert set(choice.per_second) | set(choice.left_out) == set(RUNTIMES)
     monkeypatch.setattr(module, "measure", None)
     assert probe(tower, tmp_path) == choice
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from honed.answer.fusion import hybrid_pools, pooled
 from honed.catalog import Catalog, documents
@@ -49,10 +50,25 @@ class Retriever:
         # A passage that was deleted since is left out by the fetch: ask for a few more than needed.
         return documents.contexts(self.catalog, rowids[: k + 20].tolist(), scores[: k + 20].tolist())[:k]
 
-    def rank(self, texts: Sequence[str], *, depth: int = 100, filters: Filters = ()) -> list[Ranking]:
-        """Row ids and fused scores for many questions, best first, at least `depth` of each where there are as many."""
+    def rank(
+        self,
+        texts: Sequence[str],
+        *,
+        depth: int = 100,
+        filters: Filters = (),
+        allowed: NDArray[np.int64] | None = None,
+    ) -> list[Ranking]:
+        """Row ids and fused scores for many questions, best first, at least `depth` of each where there are as many.
+
+        Args:
+            texts: The questions.
+            depth: How many passages of each.
+            filters: Metadata that a passage must have.
+            allowed: Row ids that alone may be found, instead of `filters`.
+        """
         view = self.reader.view()
-        allowed = documents.filtered_rowids(self.catalog, filters) if filters else None
+        if filters:
+            allowed = documents.filtered_rowids(self.catalog, filters)
         size = max(self.pool, depth + 20)
         if self.weight > 0:
             queries = self.embedder.encode_query(texts)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog.schema import FORMAT, TABLES
+from honed.catalog.schema import FORMAT, MIGRATIONS, TABLES
 from honed.errors import BusyError, IntegrityError, MissingError, UsageError
 from honed.types import Vectors
 
@@ -74,9 +74,27 @@ class Catalog:
                     for statement in _statements(TABLES):
                         run(statement)
                     run("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        row = run("SELECT value FROM meta WHERE key = 'format'").fetchone()
-        if row is None or int(row[0]) > FORMAT:
+        found = self._format()
+        if found > FORMAT:
             raise UsageError(f"{self.path} was written by a newer version of Honed.", hint="pip install -U honed")
+        if found < FORMAT:
+            self._migrate()
+
+    def _format(self) -> int:
+        row = self.connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        return int(row[0]) if row else FORMAT + 1
+
+    def _migrate(self) -> None:
+        """Bring an older file up, in one transaction: who opens it next, or after a kill, sees the old form or the new one.
+
+        Reading commands do it too, so that none has to know two forms. A reader of the older version that has the file
+        open goes on undisturbed: tables are added, none is changed.
+        """
+        with self.transaction():
+            for number in range(self._format(), FORMAT):  # another process may have done it meanwhile
+                for statement in _statements(MIGRATIONS[number]):
+                    self.connection.execute(statement)
+            self.connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
 
     def close(self) -> None:
         """Close the connection; safe to call twice."""

@@ -32,10 +32,13 @@ class SourceState:
 ROW = "/corpus.jsonl#"
 """Between folder and row id in the path of a source that is a row of an imported corpus."""
 
+ITEM = "/items.jsonl#"
+"""The same for a picture of an imported image pack."""
+
 
 def is_imported(path: str, state: SourceState) -> bool:
-    """Whether a source is a row of an imported corpus and no file of its own: rows have no time."""
-    return ROW in path and state.mtime_ns == 0
+    """Whether a source is a row of an imported corpus or pack and no file of its own: rows have no time."""
+    return (ROW in path or ITEM in path) and state.mtime_ns == 0
 
 
 def text_hash(passage: Passage) -> bytes:
@@ -89,6 +92,24 @@ def set_source(catalog: Catalog, source: Source, outcome: str | Rejection) -> No
         "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)",
         (source.path, source.sha256, source.size, source.mtime_ns, document, code, reason),
     )
+
+
+def forget(catalog: Catalog, document: str) -> None:
+    """Delete a document that is added anew in the same transaction, the caller's; its sources and judgements stay."""
+    run = catalog.connection.execute
+    run("PRAGMA defer_foreign_keys = ON")  # sources name it until it is there again
+    run("DELETE FROM passages WHERE document = (SELECT rowid FROM documents WHERE id = ?)", (document,))
+    run("DELETE FROM documents WHERE id = ?", (document,))
+
+
+def unread(catalog: Catalog) -> set[str]:
+    """Ids of the documents that hold pictures of text which nobody could read when they were added."""
+    return {
+        row[0]
+        for row in catalog.connection.execute(
+            "SELECT id FROM documents WHERE json_extract(meta, '$.scanned_pages') IS NOT NULL"
+        )
+    }
 
 
 def remove_sources(catalog: Catalog, paths: Iterable[str]) -> None:
@@ -252,6 +273,9 @@ def counts(catalog: Catalog) -> dict[str, Any]:
         "sources": one("sources"),
         "documents": one("documents"),
         "passages": one("passages"),
+        "images": dict(
+            catalog.connection.execute("SELECT kind, count(*) FROM images GROUP BY kind ORDER BY kind").fetchall()
+        ),
         "skipped": dict(rejected),
         "removed": dict(removed),
         "queries": dict(catalog.connection.execute("SELECT split, count(*) FROM queries GROUP BY split").fetchall()),

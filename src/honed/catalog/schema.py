@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-FORMAT = 1
+FORMAT = 2
+"""Number of the form that is written. A file of an older one is brought up when it is opened (`MIGRATIONS`)."""
 
-TABLES = """
+_TEXT = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 -- A document is known by the hash of its content and by the id it came with (a path, or the id in an imported corpus).
@@ -104,3 +105,41 @@ CREATE TABLE audit (
   before INTEGER, after INTEGER NOT NULL, reason TEXT NOT NULL
 );
 """
+
+_IMAGES = """
+-- A picture that was added or imported, or a figure or page of a document. `media` names its rendering, a blob: the pixels
+-- that the sandbox saw, at most 512 a side, encoded anew by us. The bytes that came stay the source's blob and are never
+-- decoded outside of the sandbox. Equal media: the same picture, whatever file format it came in.
+CREATE TABLE images (
+  rowid INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  document INTEGER NOT NULL REFERENCES documents (rowid) ON DELETE CASCADE,
+  media TEXT NOT NULL,       -- sha256 of the rendering; its first 16 bytes are the key of its descriptors in `vectors`
+  kind TEXT NOT NULL,        -- 'file', 'figure', 'page'
+  ordinal INTEGER NOT NULL,
+  page INTEGER,
+  width INTEGER NOT NULL,    -- of the original, in pixels
+  height INTEGER NOT NULL,
+  caption TEXT NOT NULL,
+  passage INTEGER REFERENCES passages (rowid) ON DELETE SET NULL,  -- holds the caption, or the text around the picture
+  phash BLOB NOT NULL        -- 8 bytes, perceptual: few differing bits mean a near-copy
+);
+CREATE INDEX images_document ON images (document);
+CREATE INDEX images_passage ON images (passage);
+CREATE INDEX images_key ON images (substr(media, 1, 32));
+
+-- The order in which images came and went, as `changes` for passages.
+CREATE TABLE image_changes (seq INTEGER PRIMARY KEY AUTOINCREMENT, image INTEGER NOT NULL, op TEXT NOT NULL);
+CREATE TRIGGER image_added AFTER INSERT ON images
+  BEGIN INSERT INTO image_changes (image, op) VALUES (new.rowid, 'add'); END;
+CREATE TRIGGER image_removed AFTER DELETE ON images
+  BEGIN INSERT INTO image_changes (image, op) VALUES (old.rowid, 'remove'); END;
+
+-- Pictures of one group show the same thing. By external id, like judgements: it outlives a changed file.
+CREATE TABLE image_groups (document TEXT PRIMARY KEY, name TEXT NOT NULL, variant TEXT NOT NULL, split TEXT NOT NULL);
+"""
+
+TABLES = _TEXT + _IMAGES
+
+MIGRATIONS: dict[int, str] = {1: _IMAGES}
+"""What makes a file of a format one of the next. What is there is never touched."""

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from honed.cli.app import Json, app, session, workspace
 from honed.cli.output import Progress, columns, emit, note, tell
+
+if TYPE_CHECKING:
+    from honed.ingest.importing import ImportReport
+    from honed.session import Session
+    from honed.types import Split
 
 
 @app.command()
@@ -34,10 +39,12 @@ def add(
 ) -> None:
     """Add files and folders, or bring them up to date.
 
-    PDF, DOCX, PPTX, XLSX, CSV, JSON Lines, HTML, Markdown, reStructuredText, text, e-mail, images (with the extra `ocr`).
+    PDF, DOCX, PPTX, XLSX, CSV, JSON Lines, HTML, Markdown, reStructuredText, text, e-mail; PNG, JPEG, WebP, GIF, TIFF, BMP,
+    AVIF and SVG pictures, and the figures of documents. The extra `ocr` also reads the text in pictures and scans.
     """
     import time
 
+    from honed.catalog import images
     from honed.ingest.sandbox import Sandbox
     from honed.ingest.sync import Intake, sync
     from honed.loop import settle
@@ -48,6 +55,7 @@ def add(
         report = sync(intake, paths, on_progress=Progress("reading"))
         notes = settle(opened, tell, progress=Progress("embedding"))
         count = opened.catalog.passage_count()
+        pictures = images.counts(opened.catalog)
     for path, (code, reason) in report.rejected.items():
         note(f"skipped {path}: {reason} [{code}]")
     for line in notes:
@@ -60,11 +68,13 @@ def add(
         "removed": report.removed,
         "rejected": {path: code for path, (code, _) in report.rejected.items()},
         "passages": count,
+        "images": sum(pictures.values()),
         "seconds": round(time.monotonic() - started, 2),
     }
     text = (
         f"{report.new} new, {report.changed} changed, {report.renamed} renamed, {report.removed} removed, "
-        f"{report.unchanged} unchanged, {len(report.rejected)} skipped; {count:,} passages."
+        f"{report.unchanged} unchanged, {len(report.rejected)} skipped; {count:,} passages"
+        f"{f', {sum(pictures.values()):,} images' if pictures else ''}."
     )
     emit(value, text, as_json=as_json)
 
@@ -72,38 +82,67 @@ def add(
 @app.command("import")
 def import_(
     folder: Annotated[
-        Path, typer.Argument(help="BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv, answers.jsonl.")
+        Path,
+        typer.Argument(
+            help="BEIR folder: corpus.jsonl, queries.jsonl, qrels/*.tsv, answers.jsonl; or image pack: items.jsonl, images/."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Import a BEIR folder with its questions, judgements and splits; again = sync."""
+    """Import a BEIR folder with its questions, judgements and splits, or an image pack with its groups; again = sync."""
     import time
     from dataclasses import asdict
 
-    from honed.formats import read_beir
-    from honed.ingest.importing import import_beir
+    from honed.formats import is_pack
     from honed.loop import settle
 
     started = time.monotonic()
-    beir = read_beir(folder)
     with session(write=True, create=True) as opened:
-        report = import_beir(
-            opened.catalog,
-            beir,
-            passage_words=opened.settings.passage_words,
-            on_progress=lambda done: tell(f"read {done:,} rows") if done % 10_000 == 0 else None,
-        )
-        given = {query.id: query.split for query in beir.queries}
-        notes = settle(opened, tell, given=dict(given), progress=Progress("embedding"))
+        report, given = (_import_pack if is_pack(folder) else _import_beir)(opened, folder)
+        notes = settle(opened, tell, given=given, progress=Progress("embedding"))
         count = opened.catalog.passage_count()
     for line in notes:
         note(line)
+    for name, code in report.rejected.items():
+        note(f"skipped {name} [{code}]")
     value = asdict(report) | {"notes": list(notes), "passages": count, "seconds": round(time.monotonic() - started, 2)}
+    came = (
+        f"{report.images:,} images in {report.groups:,} groups"
+        if report.images
+        else f"{report.queries:,} questions with {report.qrels:,} judgements"
+    )
     text = (
         f"{report.new:,} new, {report.changed:,} changed, {report.removed:,} removed documents; {count:,} passages; "
-        f"{report.queries:,} questions with {report.qrels:,} judgements. Next: honed tune --budget 10m"
+        f"{came}. Next: honed tune --budget 10m"
     )
     emit(value, text, as_json=as_json)
+
+
+def _import_beir(opened: Session, folder: Path) -> tuple[ImportReport, dict[str, Split | None]]:
+    from honed.formats import read_beir
+    from honed.ingest.importing import import_beir
+
+    beir = read_beir(folder)
+    report = import_beir(
+        opened.catalog,
+        beir,
+        passage_words=opened.settings.passage_words,
+        on_progress=lambda done: tell(f"read {done:,} rows") if done % 10_000 == 0 else None,
+    )
+    return report, {query.id: query.split for query in beir.queries}
+
+
+def _import_pack(opened: Session, folder: Path) -> tuple[ImportReport, dict[str, Split | None]]:
+    from honed.formats import read_pack
+    from honed.ingest.importing_images import import_pack
+    from honed.ingest.sandbox import Sandbox
+    from honed.ingest.sync import Intake
+
+    pack = read_pack(folder)
+    with Sandbox() as sandbox:
+        intake = Intake(opened.workspace, opened.catalog, sandbox, opened.settings.passage_words)
+        progress = Progress("reading")
+        return import_pack(intake, pack, on_progress=lambda done: progress(done, len(pack.items))), {}
 
 
 @app.command()
@@ -149,6 +188,7 @@ def status(
         ["sources", f"{counts['sources']:,}"],
         ["documents", f"{counts['documents']:,}"],
         ["passages", f"{counts['passages']:,}"],
+        *([["images", _kinds(counts["images"])]] if counts["images"] else []),
         ["questions", ", ".join(f"{count:,} {split}" for split, count in counts["queries"].items()) or "none"],
         ["on disk", f"{size / 1e6:.1f} MB"],
         *([f"skipped {code}", f"{count:,}: {CODES.get(code, '')}"] for code, count in counts["skipped"].items()),
@@ -156,6 +196,12 @@ def status(
         *([state.code or "ok", path] for path, state in states.items()),
     ]
     emit(value, columns(rows), as_json=as_json)
+
+
+def _kinds(counts: dict[str, int]) -> str:
+    """Images by kind, in words."""
+    names = {"file": "picture files", "figure": "figures", "page": "pages"}
+    return ", ".join(f"{count:,} {names[kind]}" for kind, count in counts.items())
 
 
 def _bytes(folder: Path) -> int:

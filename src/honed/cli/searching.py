@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,20 +13,34 @@ from honed.cli.app import Filter, Json, app, filters, session
 from honed.cli.output import emit, write
 
 if TYPE_CHECKING:
-    from honed.types import Answer, Context
+    from honed.answer.pictures import ImageHit
+    from honed.types import Answer, Context, ImageRecord
+
+
+class Kind(StrEnum):
+    """What a search finds."""
+
+    TEXT = "text"
+    IMAGE = "image"
+
 
 Release = Annotated[str, typer.Option("--release", help="Release to use.")]
 
 
 @app.command()
 def search(
-    text: Annotated[str, typer.Argument(help="What to look for.")],
-    k: Annotated[int, typer.Option("-k", help="How many passages.")] = 10,
+    text: Annotated[str, typer.Argument(help="What to look for.")] = "",
+    k: Annotated[int, typer.Option("-k", help="How many passages or pictures.")] = 10,
+    image: Annotated[Path | None, typer.Option(help="Find pictures like this one.")] = None,
+    kind: Annotated[Kind, typer.Option(help="What to find by words.")] = Kind.TEXT,
     release: Release = "live",
     only: Filter = None,
     as_json: Json = False,
 ) -> None:
-    """Find passages."""
+    """Find passages, or pictures: by words with --kind image, by a picture with --image FILE."""
+    if image is not None or kind is Kind.IMAGE:
+        _search_pictures(text, k, image, release, only, as_json=as_json)
+        return
     from honed.release.open import open_release
 
     with session() as opened:
@@ -76,6 +92,63 @@ def ask(
         "ms": round(spent, 1),
     }
     emit(value, _sources(answer), as_json=as_json)
+
+
+def _search_pictures(
+    text: str, k: int, file: Path | None, release: str, only: list[str] | None, *, as_json: bool
+) -> None:
+    from honed.errors import UsageError
+    from honed.release.open import open_image_release
+
+    if file is not None and text:
+        raise UsageError("A text and a picture cannot be searched with at once.", hint="leave one of them out")
+    if only:
+        raise UsageError("Filters do not work on pictures yet.", hint="leave --filter out")
+    with session() as opened:
+        if file is not None:
+            from honed.ingest.describe import look_at_file, picture_of
+
+            look = look_at_file(file)
+        retriever = open_image_release(
+            opened.workspace, opened.catalog, opened.settings, release, by_image=file is not None
+        )
+        started = time.monotonic()
+        if file is not None:
+            found = retriever.by_image(picture_of(look.picture), look.media, look.phash, k)
+        else:
+            found = retriever.by_text(text, k)
+        spent = 1000 * (time.monotonic() - started)
+    lines = [
+        f"{one.rank:>2}. {one.image.caption or one.image.external_id}  ({one.score:.3f}, {one.match})  {_place(one.image)}"
+        for one in found
+    ]
+    value = {"release": retriever.release, "hits": [image_hit(one) for one in found], "ms": round(spent, 1)}
+    emit(value, "\n".join(lines) or "Nothing was found.", as_json=as_json)
+
+
+def image_hit(found: ImageHit) -> dict[str, Any]:
+    """A retrieved picture as the JSON that scripts rely on."""
+    image = found.image
+    return {
+        "rank": found.rank,
+        "image": image.id,
+        "passage": image.passage,
+        "document": image.external_id,
+        "score": round(found.score, 4),
+        "match": found.match,
+        "title": image.caption,
+        "kind": image.kind,
+        "page": image.page,
+        "width": image.width,
+        "height": image.height,
+        "media": image.media,
+        "source": image.source,
+    }
+
+
+def _place(image: ImageRecord) -> str:
+    """The document's id, with the page where there is one."""
+    return f"[{image.external_id}{f', page {image.page}' if image.page else ''}]"
 
 
 def _origin(context: Context) -> str:

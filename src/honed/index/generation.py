@@ -1,48 +1,54 @@
 """A generation: one immutable folder that holds both indexes as they were at one change number of the catalog.
 
-    ROOT/SPACE12/
-      CURRENT            name of the generation that is searched, replaced atomically
-      lock               held while the next generation is built
-      SEQ-N/             SEQ: the catalog's change number, N: rises with every build
-        rowids.npy       the passages that were there
-        dense.*          see dense.py
-        lexical/         see lexical.py
-        manifest.json    written last: format, space, seq, counts, sha256 and size of each file
-
-Whoever opens a generation holds a shared lock on its manifest, so that pruning leaves it alone.
+ROOT/SPACE12/SEQ-N/    see folders.py
+  rowids.npy           the passages that were there
+  dense.*              see dense.py
+  lexical/             see lexical.py
+  manifest.json        written last: format, space, seq, counts, sha256 and size of each file
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import logging
 import os
-import re
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from honed.errors import InputError
 from honed.index.dense import EXACT_UP_TO, DenseIndex
+from honed.index.folders import (
+    CURRENT,
+    MANIFEST,
+    FileRecord,
+    Verify,
+    faults,
+    generation_folders,
+    leased_current,
+    place,
+    refuse,
+)
 from honed.index.lexical import LANGUAGES, Language, LexicalIndex
 from honed.index.rows import RowIds
-from honed.workspace import read_json, sha256_file
+from honed.workspace import read_json
+
+__all__ = [
+    "CURRENT",
+    "MANIFEST",
+    "Generation",
+    "IndexSettings",
+    "Manifest",
+    "faults",
+    "generation_folders",
+    "open_current",
+    "space_folder",
+]
 
 FORMAT = 1
 """Raised when the layout or the meaning of the files changes; another number means rebuild."""
-
-CURRENT = "CURRENT"
-MANIFEST = "manifest.json"
-
-Verify = Literal["sizes", "hashes"]
-
-_log = logging.getLogger(__name__)
-_NAME = re.compile(r"\d+-\d+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +57,6 @@ class IndexSettings:
 
     language: Language = "english"
     exact_up_to: int = EXACT_UP_TO
-
-
-@dataclass(frozen=True, slots=True)
-class FileRecord:
-    """Size and hash of one file."""
-
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +131,7 @@ class Generation:
 
 def space_folder(root: Path, space: str) -> Path:
     """Folder of a space: 12 characters of its fingerprint, or of the name's hash when it is not a fingerprint."""
-    digest = space if re.fullmatch(r"[0-9a-f]{12,}", space) else hashlib.sha256(space.encode()).hexdigest()
-    return root / digest[:12]
+    return place(root, space)
 
 
 def open_current(root: Path, space: str, *, verify: Verify = "sizes") -> Generation | None:
@@ -145,46 +142,8 @@ def open_current(root: Path, space: str, *, verify: Verify = "sizes") -> Generat
         space: Fingerprint of the embedding space; an index of another space is refused.
         verify: "sizes" compares the size of each file with the manifest (well under a millisecond), "hashes" its bytes.
     """
-    folder = space_folder(root, space)
-    for _ in range(10):  # The pointer may move and the old generation be pruned between two lines of this loop.
-        try:
-            name = (folder / CURRENT).read_text(encoding="ascii").strip()
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            _refuse(folder / CURRENT, str(error))
-            return None
-        if not _NAME.fullmatch(name):
-            _refuse(folder / CURRENT, f"names {name!r}")
-            return None
-        lease = _lease(folder / name)
-        if lease is not None:
-            return _opened(folder / name, space, verify, lease)
-    _refuse(folder / name, "its manifest is missing")
-    return None
-
-
-def generation_folders(folder: Path) -> list[Path]:
-    """The generations of a space, oldest build first."""
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
-
-
-def faults(folder: Path, manifest: Manifest, verify: Verify) -> list[str]:
-    """What is wrong with the files of a generation, in words; empty when nothing is."""
-    wrong = []
-    for name, record in manifest.files.items():
-        path = folder / name
-        try:
-            size = path.stat().st_size
-        except OSError:
-            wrong.append(f"{name} is missing")
-            continue
-        if size != record.size:
-            wrong.append(f"{name} has {size} bytes, not {record.size}")
-        elif verify == "hashes" and sha256_file(path) != record.sha256:
-            wrong.append(f"{name} does not match its hash")
-    return wrong
+    found = leased_current(space_folder(root, space))
+    return _opened(found[0], space, verify, found[1]) if found else None
 
 
 def _opened(folder: Path, space: str, verify: Verify, lease: int) -> Generation | None:
@@ -195,7 +154,7 @@ def _opened(folder: Path, space: str, verify: Verify, lease: int) -> Generation 
         if manifest.space != space:
             wrong.append(f"it belongs to the space {manifest.space!r}")
         if wrong:
-            _refuse(folder, "; ".join(wrong))
+            refuse(folder, "; ".join(wrong))
             return None
         generation = Generation(
             folder,
@@ -207,28 +166,8 @@ def _opened(folder: Path, space: str, verify: Verify, lease: int) -> Generation 
         weakref.finalize(generation, os.close, lease)
         return generation
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, InputError) as error:
-        _refuse(folder, f"{type(error).__name__}: {error}")
+        refuse(folder, f"{type(error).__name__}: {error}")
         return None
     finally:
         if generation is None:
             os.close(lease)
-
-
-def _lease(folder: Path) -> int | None:
-    """A descriptor that holds a shared lock on a generation; None when it is gone or is being removed."""
-    try:
-        fd = os.open(folder / MANIFEST, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        if os.fstat(fd).st_ino == (folder / MANIFEST).stat().st_ino:
-            return fd
-    except OSError:
-        pass
-    os.close(fd)
-    return None
-
-
-def _refuse(path: Path, reason: str) -> None:
-    _log.warning("The index %s is not used and will be rebuilt: %s", path, reason)

@@ -1,55 +1,35 @@
-"""Brings the index up to the catalog: nothing, a delta on a clone, or a full build; then moves the pointer.
-
-A kill at any moment leaves the old generation or the new one. Half-built folders carry the prefix `.building-` and are
-swept by the next refresh, which alone holds the lock.
-"""
+"""Brings the index up to the catalog: nothing, a delta on a clone, or a full build; then moves the pointer (folders.py)."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from honed.errors import BusyError, IntegrityError
 from honed.index.dense import DenseIndex
-from honed.index.generation import (
-    CURRENT,
+from honed.index.folders import (
     MANIFEST,
-    FileRecord,
-    Generation,
-    IndexSettings,
-    Manifest,
+    Builder,
+    Progress,
     faults,
-    generation_folders,
-    open_current,
-    space_folder,
+    records,
+    renewed,
 )
+from honed.index.generation import Generation, IndexSettings, Manifest, open_current, space_folder
 from honed.index.lexical import LexicalIndex
 from honed.index.rows import Catalog, IndexRow, RowIds, net_changes
 from honed.types import Vectors
-from honed.workspace import fsync_folder, fsync_tree, read_json, sha256_file, write_atomic, write_json
-
-Progress = Callable[[str], None]
-"""Told each step as it begins: one of `STEPS`."""
+from honed.workspace import write_json
 
 STEPS = ("read", "lexical", "dense", "sync", "rename", "publish", "prune")
+"""What `on_progress` is told."""
 
 DELTA_SHARE = 0.2
 """Changed rows since the last full build, as a share of all, from which on a full build is made."""
-
-KEEP = 2
-"""Generations that stay: the current one and the one before, for readers that are about to open it."""
-
-_BUILDING = ".building-"
-_LOCK_SECONDS = 600.0
 
 
 def refresh(
@@ -75,34 +55,15 @@ def refresh(
         BusyError: Another process has been building this index for ten minutes.
         IntegrityError: What was written cannot be read back.
     """
-    if not rebuild:
-        current = open_current(root, space)
-        if current is not None and _is_fresh(current, catalog, settings):
-            return current
-    folder = space_folder(root, space)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _building(folder):
-        current = open_current(root, space)  # Another process may have built it while this one waited.
-        if current is not None and not rebuild and _is_fresh(current, catalog, settings):
-            return current
-        _sweep(folder)
-        tell = on_progress or (lambda step: None)
-        tell("read")
-        scratch = Path(tempfile.mkdtemp(dir=folder, prefix=_BUILDING))
-        scratch.chmod(0o755)
-        try:
-            _build(_Job(catalog, space, catalog.seq, scratch, tell), current, settings, rebuild)
-            _publish(folder, scratch, tell)
-        except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        del current  # Its lock would keep it from being pruned.
-        fresh = open_current(root, space)
-        if fresh is None:
-            raise IntegrityError(f"The index in {folder} was written but cannot be opened.", hint="honed doctor")
-        tell("prune")
-        _prune(folder, fresh.folder, keep=1 if rebuild else KEEP)
-        return fresh
+    builder = Builder(
+        space_folder(root, space),
+        open=lambda: open_current(root, space),
+        is_fresh=lambda current: _is_fresh(current, catalog, settings),
+        write=lambda scratch, current, tell: _build(
+            _Job(catalog, space, catalog.seq, scratch, tell), current, settings, rebuild
+        ),
+    )
+    return renewed(builder, rebuild=rebuild, on_progress=on_progress)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -212,66 +173,9 @@ def _save(job: _Job, rowids: RowIds, dense: DenseIndex, manifest: Manifest, clon
     dense.save(job.scratch)
     for lock in (job.scratch / "lexical").glob("*.lock"):
         lock.unlink()
-    files = {}
-    for path in sorted(path for path in job.scratch.rglob("*") if path.is_file()):
-        name = str(path.relative_to(job.scratch))
-        known = cloned.manifest.files.get(name) if cloned else None
-        if known is None or cloned is None or not path.samefile(cloned.folder / name):
-            known = FileRecord(path.stat().st_size, sha256_file(path))
-        files[name] = known
+    shared = (cloned.folder, cloned.manifest.files) if cloned else None
+    files = records(job.scratch, shared)
     write_json(job.scratch / MANIFEST, replace(manifest, files=files).to_json())
-
-
-def _publish(folder: Path, scratch: Path, tell: Progress) -> None:
-    """Make a complete folder durable, give it its name, and point at it."""
-    tell("sync")
-    fsync_tree(scratch)
-    tell("rename")
-    built = generation_folders(folder)
-    number = int(built[-1].name.partition("-")[2]) + 1 if built else 1
-    name = f"{read_json(scratch / MANIFEST)['seq']}-{number}"
-    scratch.rename(folder / name)
-    fsync_folder(folder)
-    tell("publish")
-    write_atomic(folder / CURRENT, f"{name}\n".encode("ascii"))
-
-
-def _prune(folder: Path, current: Path, *, keep: int) -> None:
-    """Remove all but the newest generations, leaving those that a reader holds."""
-    others = [path for path in generation_folders(folder) if path.name != current.name]
-    for path in others[: max(0, len(others) - (keep - 1))]:
-        with _removable(path) as free:
-            if free:
-                trash = folder / f"{_BUILDING}{path.name}"
-                path.rename(trash)  # One step for a reader: there, or not there.
-                shutil.rmtree(trash)
-
-
-@contextmanager
-def _removable(folder: Path) -> Iterator[bool]:
-    """Whether no reader holds a generation; none can take it while the block runs."""
-    try:
-        fd = os.open(folder / MANIFEST, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        yield True  # Without a manifest nobody can open it.
-        return
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        free = True
-    except OSError:
-        free = False
-    try:
-        yield free
-    finally:
-        os.close(fd)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed refresh left."""
-    for path in folder.glob(f"{_BUILDING}*"):
-        shutil.rmtree(path)
-    for path in folder.glob(f".{CURRENT}.*.tmp"):
-        path.unlink()
 
 
 def _link_tree(source: Path, target: Path) -> None:
@@ -284,19 +188,3 @@ def _link_tree(source: Path, target: Path) -> None:
             os.link(path, target / path.name)
         except OSError:
             shutil.copyfile(path, target / path.name)
-
-
-@contextmanager
-def _building(folder: Path) -> Iterator[None]:
-    """Hold the lock of those who build; waits for another process that does."""
-    until = time.monotonic() + _LOCK_SECONDS
-    with (folder / "lock").open("a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise BusyError(f"Another process is building {folder}.", hint="wait until it ends") from None
-                time.sleep(0.05)
-        yield

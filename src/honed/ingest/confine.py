@@ -78,7 +78,7 @@ def confine(limits: Limits, *, server: int) -> None:
     _die_with(server)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_seconds, limits.cpu_seconds + 1))
     _limit_memory(limits.memory_bytes)
     # The kernel does not hold root to NPROC; there the seccomp filter refuses processes.

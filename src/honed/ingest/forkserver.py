@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from honed.errors import ServiceError
@@ -35,7 +36,7 @@ class Ended:
         peak_bytes: Largest resident memory, shared libraries included.
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     exit: int | None = None
     killed: str = ""
     cpu_seconds: float = 0.0
@@ -67,14 +68,14 @@ class ForkServer:
             assert self._protection
             return self._protection
 
-    def run(self, document: int, job: Job, limits: Limits, *, abandon: int = -1) -> Ended:
-        """Parse the open file `document` in a fork; the descriptor stays open. A dead server is replaced first.
+    def run(self, documents: Sequence[int], jobs: Sequence[Job], limits: Limits, *, abandon: int = -1) -> Ended:
+        """Parse open files in one fork; the descriptors stay open. A dead server is replaced first.
 
         If this raises, whatever it raises, the server sees the pipes close and kills the fork.
 
         Args:
-            document: Descriptor of the file.
-            job: What to do with it.
+            documents: Descriptors of the files.
+            jobs: What to do with each.
             limits: Bounds of the fork.
             abandon: Descriptor of a pipe; when its other end is closed, the parse is given up.
 
@@ -85,8 +86,9 @@ class ForkServer:
         result, result_end = os.pipe()
         status, status_end = os.pipe()
         try:
+            request = {"jobs": [asdict(job) for job in jobs], "limits": asdict(limits)}
             try:
-                self._send({"job": asdict(job), "limits": asdict(limits)}, [document, result_end, status_end])
+                self._send(request, [*documents, result_end, status_end])
             finally:
                 os.close(result_end)
                 os.close(status_end)

@@ -7,11 +7,10 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 from honed.catalog import Catalog, documents, judgements
-from honed.errors import InputError
 from honed.formats import Beir, Row
+from honed.ingest.imported import Imported, News
 from honed.ingest.language import language
 from honed.ingest.passages import split_passages
 from honed.types import Block, Document, Parsed, Passage, Source
@@ -35,25 +34,17 @@ class ImportReport:
     removed: int = 0
     queries: int = 0
     qrels: int = 0
+    images: int = 0
+    groups: int = 0
     notes: tuple[str, ...] = ()
+    rejected: dict[str, str] = field(default_factory=dict)
+    """Id of a picture that was not taken -> code."""
 
-
-@dataclass(slots=True)
-class _Import:
-    """An import under way."""
-
-    catalog: Catalog
-    prefix: str
-    known: dict[str, documents.SourceState]
-    passage_words: int
-    report: ImportReport
-    elsewhere: dict[str, list[tuple[str, str]]]
-    """Row id -> (folder, hash) in the corpora that were imported from other folders."""
-    seen: set[str] = field(default_factory=set)
-    replaced: set[str] = field(default_factory=set)
-    """Rows of a corpus that is not where it was, and has a row of this id here."""
-    moved: set[str] = field(default_factory=set)
-    """Folders that are gone and whose corpus is this one: a row with the same content is here."""
+    def count(self, news: News) -> None:
+        """Note one row."""
+        self.new += news == "new"
+        self.changed += news == "changed"
+        self.unchanged += news == "unchanged"
 
 
 def import_beir(
@@ -65,35 +56,27 @@ def import_beir(
         InputError: An id occurs twice, or a file has a broken line. What was taken until then stays; importing again
             after mending the file goes on from there.
     """
-    folder = str(beir.folder.resolve())
-    prefix = folder + documents.ROW
-    sources = {path: state for path, state in documents.sources(catalog).items() if documents.is_imported(path, state)}
-    known = {path: state for path, state in sources.items() if path.startswith(prefix)}
-    elsewhere: dict[str, list[tuple[str, str]]] = {}
-    for path in sources.keys() - known.keys():
-        other, _, name = path.partition(documents.ROW)
-        elsewhere.setdefault(name, []).append((other, sources[path].sha256))
-    job = _Import(catalog, prefix, known, passage_words, ImportReport(), elsewhere)
+    folder, report = str(beir.folder.resolve()), ImportReport()
+    imported = Imported.of(catalog, beir.folder, documents.ROW)
     rows = beir.corpus()
     while batch := list(islice(rows, COMMIT_ROWS)):
         with catalog.transaction():
             for row in batch:
-                _take(job, row)
+                _take(catalog, imported, row, passage_words, report)
         if on_progress:
-            on_progress(len(job.seen))
-    gone = [path for path in known if path not in job.seen]
-    left = job.replaced | {path for path in sources if path.partition(documents.ROW)[0] in job.moved}
+            on_progress(len(imported.seen))
+    gone = imported.gone()
     with catalog.transaction():
-        documents.remove_sources(catalog, [*gone, *left])
+        documents.remove_sources(catalog, [*gone, *imported.left()])
         documents.drop_orphans(catalog)
-        _forget_queries(catalog, {folder, *job.moved}, keep={query.id for query in beir.queries})
+        _forget_queries(catalog, {folder, *imported.moved}, keep={query.id for query in beir.queries})
         judgements.add(catalog, beir.queries, beir.qrels, origin="import")
         judgements.add_answers(catalog, beir.answers)
         names = json.dumps([query.id for query in beir.queries])
         catalog.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_ASKED + folder, names))
-    job.report.removed = len(gone)
-    job.report.queries, job.report.qrels = len(beir.queries), len(beir.qrels)
-    return job.report
+    report.removed = len(gone)
+    report.queries, report.qrels = len(beir.queries), len(beir.qrels)
+    return report
 
 
 _ASKED = "queries of "
@@ -110,17 +93,12 @@ def _forget_queries(catalog: Catalog, folders: set[str], *, keep: set[str]) -> N
         run("DELETE FROM meta WHERE key = ?", (_ASKED + folder,))
 
 
-def _take(job: _Import, row: Row) -> None:
+def _take(catalog: Catalog, imported: Imported, row: Row, words: int, report: ImportReport) -> None:
     """One row, inside the caller's transaction."""
-    path = job.prefix + row.id
-    if path in job.seen:
-        raise InputError(f"The id '{row.id}' occurs twice in corpus.jsonl.", hint="ids must be unique: rename one")
-    job.seen.add(path)
     digest = hashlib.sha256(f"{row.id}\0{row.title}\0{row.text}\0{sorted(row.meta.items())}".encode()).hexdigest()
-    _compare_elsewhere(job, row.id, digest)
-    before = job.known.get(path)
-    if before and before.sha256 == digest:
-        job.report.unchanged += 1
+    news = imported.meet(row.id, digest)
+    report.count(news)
+    if news == "unchanged":
         return
     document = Document(
         id=digest[:32],
@@ -129,27 +107,8 @@ def _take(job: _Import, row: Row) -> None:
         language=language(row.text),
         meta=row.meta,
     )
-    documents.add(job.catalog, document, _passages(row, document.id, job.passage_words))
-    documents.set_source(job.catalog, Source(path, digest, len(row.text)), document.id)
-    if before:
-        job.report.changed += 1
-    else:
-        job.report.new += 1
-
-
-def _compare_elsewhere(job: _Import, name: str, digest: str) -> None:
-    """Judgements name a document by its row id: two corpora may share one only if they mean the same row."""
-    for folder, other in job.elsewhere.get(name, ()):
-        there = Path(folder, "corpus.jsonl").exists()
-        if other == digest and not there:
-            job.moved.add(folder)
-        elif other != digest and there:
-            raise InputError(
-                f"The id '{name}' belongs to another document, of {folder}.",
-                hint="import into a workspace of its own, or rename the ids",
-            )
-        elif not there:
-            job.replaced.add(folder + documents.ROW + name)
+    documents.add(catalog, document, _passages(row, document.id, words))
+    documents.set_source(catalog, Source(imported.prefix + row.id, digest, len(row.text)), document.id)
 
 
 def _passages(row: Row, document: str, words: int) -> list[Passage]:

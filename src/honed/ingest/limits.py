@@ -17,7 +17,7 @@ class Limits:
         cpu_seconds: Processor time, whole seconds.
         memory_bytes: Memory beyond the warm server's libraries, which are shared and not counted twice.
         file_bytes: Size of the source.
-        output_bytes: Size of the result as JSON.
+        output_bytes: Size of the results: JSON, and the pixels of pictures.
         blocks: Paragraphs, lists and tables of one parse.
         pages: Pages of one document; long documents are read in several parses, each within these limits.
     """
@@ -30,6 +30,9 @@ class Limits:
     blocks: int = 250_000
     pages: int = 20_000
 
+
+MOST_DOCUMENTS = 32
+"""That one fork may be given; it may have 64 files open."""
 
 PARSE_LIMITS = Limits()
 OCR_LIMITS = Limits(wall_seconds=60.0, cpu_seconds=60, memory_bytes=2048 * MIB)

@@ -30,6 +30,11 @@ class Outline:
         """The present heading path."""
         return tuple(text for _, text in self._path)
 
+    @property
+    def count(self) -> int:
+        """How many blocks there are so far."""
+        return len(self._blocks)
+
     def heading(self, level: int, text: str, *, page: int | None = None) -> None:
         """Open a section; sections of the same or a deeper level end here.
 

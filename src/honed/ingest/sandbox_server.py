@@ -1,7 +1,7 @@
 """The warm fork server: parsers are imported once, every document gets a fork that gives up everything first.
 
 Started by `sandbox` as `python -m honed.ingest.sandbox_server FD`, never forked from a process that has threads. It
-reads requests from the socket FD (one packet each: JSON, with the document, a pipe for the result and a pipe for the
+reads requests from the socket FD (one packet each: JSON, with the documents, a pipe for the results and a pipe for the
 exit status), and ends, with all its children, when the other side of the socket is closed.
 """
 
@@ -16,20 +16,21 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from honed.ingest.codes import Refused, rejection
 from honed.ingest.confine import confine, leave_the_network, what_is_possible
-from honed.ingest.limits import Limits
+from honed.ingest.limits import MOST_DOCUMENTS, Limits
 from honed.ingest.parse import Job, read, reader
 from honed.ingest.wire import Outcome, encode
 from honed.types import Parsed
 
 _STARVED = 0.5
 _STRETCH = 20
+_FIRST = 3
 
 
 @dataclass(slots=True)
@@ -70,18 +71,21 @@ class _Server:
         return True
 
     def _take_request(self) -> bool:
-        message, fds, _, _ = socket.recv_fds(self.control, 1 << 16, 3)
-        if not message or len(fds) != 3:
+        message, fds, _, _ = socket.recv_fds(self.control, 1 << 16, MOST_DOCUMENTS + 2)
+        if not message or len(fds) < 3:
             return False
         request = json.loads(message)
-        limits, job = Limits(**request["limits"]), Job(**request["job"])
-        _warm(job)
-        document, result, status = fds
+        limits, jobs = Limits(**request["limits"]), [Job(**job) for job in request["jobs"]]
+        *documents, result, status = fds
+        if len(documents) != len(jobs):
+            return False
+        for job in jobs:
+            _warm(job)
         pid = os.fork()
         if not pid:
-            _child(lambda source: read(source, job), limits, document=document, result=result)
-        os.close(document)
-        os.close(result)
+            _child(jobs, limits, documents=documents, result=result)
+        for fd in (*documents, result):
+            os.close(fd)
         self.children[pid] = _Child(pid, status, limits, time.monotonic())
         return True
 
@@ -142,14 +146,17 @@ def _warm(job: Job) -> None:
         gc.freeze()
 
 
-def _child(parse: Callable[[io.BufferedReader], Outcome], limits: Limits, *, document: int, result: int) -> None:
-    """Confine this process, parse, write the result, exit; never returns."""
+def _child(jobs: Sequence[Job], limits: Limits, *, documents: Sequence[int], result: int) -> None:
+    """Confine this process, parse, write one result after the other, exit; never returns."""
     try:
         signal.set_wakeup_fd(-1)
-        document, result = _keep_only(document, result)
+        *documents, result = _keep_only([*documents, result])
         confine(limits, server=os.getppid())
-        with open(document, "rb") as source, open(result, "wb") as sink:  # noqa: PTH123
-            sink.write(_outcome(parse, source, limits))
+        with open(result, "wb") as sink:  # noqa: PTH123
+            for document, job in zip(documents, jobs, strict=True):
+                with open(document, "rb") as source:  # noqa: PTH123
+                    sink.write(_outcome(job, source, limits))
+                sink.flush()
     except MemoryError:
         os._exit(_EXIT_MEMORY)
     except BaseException:
@@ -160,10 +167,10 @@ def _child(parse: Callable[[io.BufferedReader], Outcome], limits: Limits, *, doc
 _EXIT_MEMORY = 12
 
 
-def _outcome(parse: Callable[[io.BufferedReader], Outcome], source: io.BufferedReader, limits: Limits) -> bytes:
+def _outcome(job: Job, source: io.BufferedReader, limits: Limits) -> bytes:
     outcome: Outcome
     try:
-        outcome = parse(source)
+        outcome = read(source, job)
         if isinstance(outcome, Parsed) and len(outcome.blocks) > limits.blocks:
             outcome = rejection("output", f"{len(outcome.blocks)} blocks")
     except Refused as refused:
@@ -178,15 +185,14 @@ def _outcome(parse: Callable[[io.BufferedReader], Outcome], source: io.BufferedR
     return data if len(data) <= limits.output_bytes else encode(rejection("output"))
 
 
-def _keep_only(document: int, result: int) -> tuple[int, int]:
-    """Close every descriptor but these two: the others lead to the server and to other documents."""
+def _keep_only(fds: Sequence[int]) -> list[int]:
+    """Close every descriptor but these: the others lead to the server and to other documents."""
     import fcntl
 
-    document, result = fcntl.fcntl(document, fcntl.F_DUPFD, 200), fcntl.fcntl(result, fcntl.F_DUPFD, 200)
-    os.dup2(document, 3, inheritable=False)
-    os.dup2(result, 4, inheritable=False)
-    os.closerange(5, os.sysconf("SC_OPEN_MAX"))
-    return 3, 4
+    for place, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for fd in fds], _FIRST):
+        os.dup2(fd, place, inheritable=False)
+    os.closerange(_FIRST + len(fds), os.sysconf("SC_OPEN_MAX"))
+    return list(range(_FIRST, _FIRST + len(fds)))
 
 
 def _wake_on_child_exit() -> int:

@@ -21,13 +21,23 @@ _PACKAGES = (
     (b"ppt/presentation.xml", _OOXML + "presentationml.presentation"),
     (b"xl/workbook.xml", _OOXML + "spreadsheetml.sheet"),
 )
-_MAGIC = (
+_PICTURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
     (b"BM", "image/bmp"),
     (b"II*\0", "image/tiff"),
     (b"MM\0*", "image/tiff"),
+)
+_BRANDS = {
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"hevc": "image/heic",
+    b"mif1": "image/heic",
+}
+_MAGIC = (
     (b"\x1f\x8b", "application/gzip"),
     (b"BZh", "application/x-bzip2"),
     (b"\xfd7zXZ\0", "application/x-xz"),
@@ -150,9 +160,16 @@ def _package_type(content: bytes) -> str:
 def _binary_type(head: bytes) -> str:
     if b"%PDF-" in head[:1024]:
         return "application/pdf"
+    return picture_type(head) or next((kind for magic, kind in _MAGIC if head.startswith(magic)), "")
+
+
+def picture_type(head: bytes) -> str:
+    """The media type of a picture by its first bytes, empty for anything else."""
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "image/webp"
-    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), "")
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "")
+    kind = next((kind for magic, kind in _PICTURES if head.startswith(magic)), "")
     # "BM" also begins English text; a bitmap has zeros in its reserved words.
     return "" if kind == "image/bmp" and head[6:10] != b"\0\0\0\0" else kind
 

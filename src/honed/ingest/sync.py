@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from honed.catalog import Catalog, documents
+from honed.catalog import Catalog, documents, images
 from honed.errors import InputError
 from honed.ingest.clean import clean
 from honed.ingest.codes import rejection
 from honed.ingest.language import language
+from honed.ingest.linked import with_linked_pictures
 from honed.ingest.passages import split_passages
+from honed.ingest.placing import distinct, records
+from honed.ingest.renderings import keep
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sources import find_sources, sha256_of
-from honed.types import Document, Parsed, Passage, Rejection, Removal, Source
+from honed.types import Block, Document, ImageRecord, Parsed, Passage, Picture, Rejection, Removal, Source
 from honed.workspace import Workspace
 
 COMMIT_FILES = 16
@@ -74,7 +77,7 @@ def sync(intake: Intake, paths: Sequence[Path], *, on_progress: Progress | None 
     todo = _compared(intake, files, known, report)
     missing = {path: known[path] for path in known.keys() - {str(path) for path in files}}
     moved = _moved(todo, missing)
-    outcomes = _read(intake, todo, report, on_progress)
+    outcomes = _read(intake, todo, roots, report, on_progress)
     gone = set(moved.values()) | _gone(missing, roots, report)
     with catalog.transaction():
         documents.remove_sources(catalog, gone)
@@ -113,9 +116,10 @@ def _compared(intake: Intake, files: Sequence[Path], known: Known, report: SyncR
     """Files whose content is not the known one; a file that was only touched gets its new time."""
     todo: list[Source] = []
     touched: list[tuple[Source, str | Rejection]] = []
+    unread = _unread(intake)
     for path in files:
         before = known.get(str(path))
-        if before and _worth_a_retry(before, intake.sandbox):
+        if before and (before.document in unread or _worth_a_retry(before, intake.sandbox)):
             before = None
         try:
             info = path.stat()
@@ -140,6 +144,11 @@ def _compared(intake: Intake, files: Sequence[Path], known: Known, report: SyncR
     return todo
 
 
+def _unread(intake: Intake) -> set[str]:
+    """Documents that can be read now that text recognition is there."""
+    return documents.unread(intake.catalog) if intake.sandbox.ocr else set()
+
+
 def _worth_a_retry(state: documents.SourceState, sandbox: Sandbox) -> bool:
     """Whether a rejection may have been the machine's fault and not the file's."""
     return state.code == "unreadable" or (state.code == "ocr-missing" and sandbox.ocr)
@@ -161,15 +170,17 @@ def _moved(todo: Sequence[Source], missing: Known) -> dict[str, str]:
 
 
 def _read(
-    intake: Intake, todo: Sequence[Source], report: SyncReport, on_progress: Progress | None
+    intake: Intake, todo: Sequence[Source], roots: Sequence[str], report: SyncReport, on_progress: Progress | None
 ) -> dict[str, str | Rejection]:
     """Parse what is new and keep it in durable batches; returns what became of each content, by its sha256."""
     catalog = intake.catalog
     outcomes: dict[str, str | Rejection] = {}
     fresh: dict[str, Source] = {}
     twins: list[Source] = []
+    unread = _unread(intake)
     for source in todo:
         document = documents.document_by_hash(catalog, source.sha256)
+        document = None if document in unread else document
         if document:
             outcomes[source.sha256] = document
         if document or source.sha256 in fresh:
@@ -180,10 +191,11 @@ def _read(
     results = intake.sandbox.parse_many([Path(path) for path in by_path])
     done = 0
     for batch in _batches(results, COMMIT_FILES):
-        prepared = [_prepared(intake, by_path[str(path)], outcome) for path, outcome in batch]
+        prepared = [_prepared(intake, by_path[str(path)], roots, outcome) for path, outcome in batch]
+        _keep_pictures(intake.workspace, prepared)
         with catalog.transaction():
             for item in prepared:
-                _keep(catalog, item)
+                _keep(catalog, item, unread)
         for item in prepared:
             outcomes[item.source.sha256] = item.outcome if isinstance(item.outcome, Rejection) else item.outcome.id
             if item.warnings:
@@ -199,30 +211,38 @@ _CHANGED = rejection("unreadable", "it changed while it was read: add it again")
 """Not recorded: what the catalog knows of the file stays, and the next sync looks at it again."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Prepared:
     source: Source
     outcome: Document | Rejection
-    passages: list[Passage]
-    removals: tuple[Removal, ...]
-    warnings: tuple[str, ...]
+    passages: list[Passage] = field(default_factory=list)
+    removals: tuple[Removal, ...] = ()
+    warnings: tuple[str, ...] = ()
+    pictures: list[Picture] = field(default_factory=list)
+    images: list[ImageRecord] = field(default_factory=list)
 
 
-def _prepared(intake: Intake, source: Source, outcome: Parsed | Rejection) -> _Prepared:
-    """Clean and cut a parsed file; a file without any text left is a rejection."""
+def _prepared(intake: Intake, source: Source, roots: Sequence[str], outcome: Parsed | Rejection) -> _Prepared:
+    """Clean and cut a parsed file; one without any text or picture left is a rejection."""
     if isinstance(outcome, Rejection):
-        return _Prepared(source, outcome, [], (), ())
+        return _Prepared(source, outcome)
+    outcome = with_linked_pictures(outcome, Path(source.path), roots, intake.sandbox)
     cleaned, removals = clean(outcome)
     name = source.sha256[:32]
+    pictures = distinct(cleaned.media)
     passages = split_passages(cleaned, name, max_words=intake.passage_words)
+    if not passages and pictures:  # a picture without words is found by its caption, which is what can be cited of it
+        said = dict.fromkeys(picture.caption or cleaned.title for picture in pictures)
+        spoken = replace(cleaned, blocks=tuple(Block(caption) for caption in said))
+        passages = split_passages(spoken, name, max_words=intake.passage_words)
     if not passages:
-        return _Prepared(source, Rejection("empty", "there is no text in it"), [], (), outcome.warnings)
+        return _Prepared(source, Rejection("empty", "there is no text in it"), warnings=outcome.warnings)
     try:
         kept = intake.workspace.put_blob(Path(source.path))
     except (FileNotFoundError, InputError):
         kept = ""
     if kept != source.sha256:  # what was parsed is perhaps neither the old content nor the new
-        return _Prepared(source, _CHANGED, [], (), ())
+        return _Prepared(source, _CHANGED)
     document = Document(
         id=name,
         external_id=source.path,
@@ -231,17 +251,29 @@ def _prepared(intake: Intake, source: Source, outcome: Parsed | Rejection) -> _P
         language=language(" ".join(passage.text for passage in passages[:20])),
         meta=dict(cleaned.meta),
     )
-    return _Prepared(source, document, passages, removals, outcome.warnings)
+    return _Prepared(source, document, passages, removals, outcome.warnings, pictures)
 
 
-def _keep(catalog: Catalog, item: _Prepared) -> None:
+def _keep_pictures(workspace: Workspace, prepared: Sequence[_Prepared]) -> None:
+    """Keep the renderings of a batch together: each of them waits for the disk."""
+    kept = iter(keep(workspace, [picture for item in prepared for picture in item.pictures]))
+    for item in prepared:
+        own = list(islice(kept, len(item.pictures)))
+        if isinstance(item.outcome, Document):
+            item.images = records(item.outcome, item.passages, own)
+
+
+def _keep(catalog: Catalog, item: _Prepared, unread: set[str]) -> None:
     """Write one file's outcome, inside the caller's transaction."""
     if item.outcome is _CHANGED:
         return
     if isinstance(item.outcome, Rejection):
         documents.set_source(catalog, item.source, item.outcome)
         return
+    if item.outcome.id in unread:
+        documents.forget(catalog, item.outcome.id)
     documents.add(catalog, item.outcome, item.passages, item.removals)
+    images.add(catalog, item.outcome.id, item.images)
     documents.set_source(catalog, item.source, item.outcome.id)
 
 

@@ -1,4 +1,4 @@
-"""Derived graphs, kept by the digest of their tower: written beside, renamed, verified when opened.
+"""Derived graphs, kept by the digest of their encoder: written beside, renamed, verified when opened.
 
 CACHE/encoders/DIGEST/fp32/graph.onnx, graph.weights     the encoder
 CACHE/encoders/DIGEST/int8/graph.onnx                    the same with quantised weights
@@ -13,31 +13,48 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Protocol
 
-from honed.models.folder import Tower
+from numpy.typing import NDArray
+
 from honed.workspace import sha256_file, tree_hashes, write_json
 
 HASHES = "hashes.json"
 
 
-def plain_graph(tower: Tower, cache_dir: Path) -> Path:
-    """The float32 graph of a tower, built if it is not in the cache or does not match its hash."""
-
-    def write(path: Path) -> None:
-        from honed.models.graph import build
-
-        build(tower, path)
-
-    return _kept(_folder(tower, cache_dir) / "fp32", write)
+Arrays = tuple[NDArray[Any], ...]
+"""What a graph takes for one batch, in the order of its inputs."""
 
 
-def int8_graph(tower: Tower, cache_dir: Path) -> Path:
+class Encoder(Protocol):
+    """What can be written as a graph: a text tower, an image encoder."""
+
+    @property
+    def has_int8(self) -> bool:
+        """Whether `int8_graph` makes another graph of it: only multiplications of matrices become int8."""
+
+    def digest(self) -> str:
+        """sha256 of everything that changes an output, in hex."""
+
+    def write_graph(self, path: Path) -> None:
+        """Write the ONNX file, and its weights beside it."""
+
+    def trial(self) -> list[Arrays]:
+        """Batches that are like its daily work, for a probe of the machine."""
+
+
+def plain_graph(encoder: Encoder, cache_dir: Path) -> Path:
+    """The float32 graph of an encoder, built if it is not in the cache or does not match its hash."""
+    return _kept(_folder(encoder, cache_dir) / "fp32", encoder.write_graph)
+
+
+def int8_graph(encoder: Encoder, cache_dir: Path) -> Path:
     """The graph with int8 weights per channel and activations quantised as they come.
 
     Only multiplications with weights are quantised. Per tensor instead of per channel, the cosine to float32 falls from
     .993 to .94.
     """
-    plain = plain_graph(tower, cache_dir)
+    plain = plain_graph(encoder, cache_dir)
 
     def write(path: Path) -> None:
         from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -52,11 +69,11 @@ def int8_graph(tower: Tower, cache_dir: Path) -> Path:
         finally:
             root.setLevel(level)
 
-    return _kept(_folder(tower, cache_dir) / "int8", write)
+    return _kept(_folder(encoder, cache_dir) / "int8", write)
 
 
-def _folder(tower: Tower, cache_dir: Path) -> Path:
-    return cache_dir / "encoders" / tower.digest()[:32]
+def _folder(encoder: Encoder, cache_dir: Path) -> Path:
+    return cache_dir / "encoders" / encoder.digest()[:32]
 
 
 def _kept(folder: Path, write: Callable[[Path], None]) -> Path:

@@ -17,11 +17,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from honed.errors import InputError, MissingError
 from honed.models.weights import Weights
 from honed.workspace import sha256_file
+
+if TYPE_CHECKING:
+    from numpy import int64
+    from numpy.typing import NDArray
 
 Pooling = Literal["mean", "cls"]
 
@@ -69,6 +73,7 @@ class Tower:
     pooling: Pooling
     max_tokens: int
     lowercase: bool
+    has_int8: ClassVar[bool] = True
 
     @property
     def dimension(self) -> int:
@@ -92,6 +97,23 @@ class Tower:
             IntegrityError: The file's header lies about its sizes.
         """
         return Weights(self.weights_path)
+
+    def write_graph(self, path: Path) -> None:
+        """Write the encoder as an ONNX file, and its weights beside it.
+
+        Raises:
+            InputError: The architecture is not one that is built here, or a weight is missing or has the wrong shape.
+        """
+        from honed.models.graph import build
+
+        build(self, path)
+
+    def trial(self) -> list[tuple[NDArray[int64], ...]]:
+        """The bundled texts in batches, for a probe of the machine."""
+        from honed.models.probe_texts import probe_texts
+        from honed.models.tokens import batches, open_tokenizer
+
+        return [batch.inputs for batch in batches(open_tokenizer(self), probe_texts())]
 
     def digest(self) -> str:
         """sha256 over weights, tokenizer and everything in the settings that changes a vector."""

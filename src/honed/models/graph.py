@@ -13,26 +13,19 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import InputError
+from honed.models.graph_writer import OUTPUT, WEIGHTS_SUFFIX, GraphWriter
 
 if TYPE_CHECKING:
     from honed.models.folder import Tower
 
-OPSET = 20
-"""The first with Gelu as one operator."""
-
-IR_VERSION = 10
-"""What goes with opset 20 and is read by every runtime that the package allows."""
-
-PAGE = 4096
-"""Weights of this size and more go into the second file, each at a multiple of it, so that it can be mapped."""
-
-WEIGHTS_SUFFIX = ".weights"
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+"""What the graph takes, in this order."""
 
 MASKED = -1e9
 """Added to the score of padding; large enough to vanish in softmax, and finite in bfloat16."""
@@ -48,16 +41,14 @@ def build(tower: Tower, path: Path) -> None:
     """
     shape = Shape.of(tower.config)
     with path.with_suffix(WEIGHTS_SUFFIX).open("wb") as file:
-        graph = _Graph(file)
+        graph = GraphWriter(file)
         _encoder(graph, _Checked(tower), shape, tower.pooling)
-    path.write_bytes(graph.model(shape.hidden))
+    path.write_bytes(graph.model(dict.fromkeys(INPUTS, (np.int64, ("batch", "length"))), shape.hidden))
 
 
-def _encoder(graph: _Graph, weights: _Checked, shape: Shape, pooling: str) -> None:
+def _encoder(graph: GraphWriter, weights: _Checked, shape: Shape, pooling: str) -> None:
     """From token ids to the unit vector."""
-    from onnx import TensorProto
-
-    mask = graph.node("Cast", "attention_mask", to=TensorProto.FLOAT)
+    mask = graph.floats("attention_mask")
     states = _embed(graph, weights, shape)
     bias = _attention_bias(graph, mask)
     for layer in range(shape.layers):
@@ -116,69 +107,6 @@ ACTIVATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-class _Graph:
-    """Nodes and constants in the making. Every helper returns the name of the value that it makes."""
-
-    def __init__(self, weights: IO[bytes]) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self._weights = weights
-        self._ints: dict[tuple[int, ...], str] = {}
-
-    def model(self, dimension: int) -> bytes:
-        """The finished ONNX file."""
-        from onnx import TensorProto, helper
-
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in names]
-        output = helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", dimension])
-        graph = helper.make_graph(self.nodes, "encoder", inputs, [output], self.constants)
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="honed")
-        return bytes(model.SerializeToString())
-
-    def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        from onnx import helper
-
-        name = output or f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], name=name, **attributes))
-        return name
-
-    def split(self, value: str, parts: int) -> list[str]:
-        """Equal parts along the last axis."""
-        from onnx import helper
-
-        names = [f"{value}_part_{part}" for part in range(parts)]
-        self.nodes.append(helper.make_node("Split", [value], names, name=f"split_{value}", axis=-1, num_outputs=parts))
-        return names
-
-    def constant(self, value: NDArray[Any], name: str) -> str:
-        """A small constant inside of the graph, a large one in the file of weights."""
-        from onnx import TensorProto, external_data_helper, numpy_helper
-
-        tensor = numpy_helper.from_array(np.asarray(value, order="C"), name)
-        if value.nbytes >= PAGE:
-            data = tensor.raw_data
-            self._weights.write(bytes(-self._weights.tell() % PAGE))
-            external_data_helper.set_external_data(
-                tensor, Path(self._weights.name).name, offset=self._weights.tell(), length=len(data)
-            )
-            tensor.ClearField("raw_data")
-            tensor.data_location = TensorProto.EXTERNAL
-            self._weights.write(data)
-        self.constants.append(tensor)
-        return name
-
-    def ints(self, *values: int) -> str:
-        """A constant list of whole numbers, made once."""
-        if values not in self._ints:
-            self._ints[values] = self.constant(np.array(values, np.int64), f"ints_{len(self._ints)}")
-        return self._ints[values]
-
-    def number(self, value: float) -> str:
-        return self.constant(np.array(value, np.float32), f"number_{len(self.constants)}")
-
-
 class _Checked:
     """Weights by their name inside the encoder, with the shape that is expected."""
 
@@ -205,7 +133,7 @@ class _Checked:
         return value
 
 
-def _embed(graph: _Graph, weights: _Checked, shape: Shape) -> str:
+def _embed(graph: GraphWriter, weights: _Checked, shape: Shape) -> str:
     """Word, position and type vectors, summed and normalised."""
     words = graph.constant(weights("embeddings.word_embeddings.weight", -1, shape.hidden), "words")
     positions = weights("embeddings.position_embeddings.weight", -1, shape.hidden)[shape.first_position :]
@@ -216,13 +144,13 @@ def _embed(graph: _Graph, weights: _Checked, shape: Shape) -> str:
     return _norm(graph, weights, shape, graph.node("Add", total, used), "embeddings.LayerNorm")
 
 
-def _attention_bias(graph: _Graph, mask: str) -> str:
+def _attention_bias(graph: GraphWriter, mask: str) -> str:
     """0 for tokens and a large negative number for padding, [n, 1, 1, length]."""
     gone = graph.node("Sub", graph.number(1.0), mask)
     return graph.node("Unsqueeze", graph.node("Mul", gone, graph.number(MASKED)), graph.ints(1, 2))
 
 
-def _layer(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias: str, name: str) -> str:
+def _layer(graph: GraphWriter, weights: _Checked, shape: Shape, states: str, bias: str, name: str) -> str:
     """Self-attention and feed-forward, each with its residual and norm."""
     mixed = _attention(graph, weights, shape, states, bias, f"{name}.attention.self")
     mixed = _linear(graph, weights, mixed, f"{name}.attention.output.dense", shape.hidden, shape.hidden)
@@ -234,7 +162,7 @@ def _layer(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias: st
     return _norm(graph, weights, shape, graph.node("Add", outer, states), f"{name}.output.LayerNorm")
 
 
-def _attention(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias: str, name: str) -> str:
+def _attention(graph: GraphWriter, weights: _Checked, shape: Shape, states: str, bias: str, name: str) -> str:
     """Multi-head attention before its output projection, [n, length, hidden]."""
     size = shape.hidden // shape.heads
     matrices = [weights(f"{name}.{part}.weight", shape.hidden, shape.hidden).T for part in ("query", "key", "value")]
@@ -254,19 +182,19 @@ def _attention(graph: _Graph, weights: _Checked, shape: Shape, states: str, bias
     return graph.node("Reshape", mixed, graph.ints(0, 0, shape.hidden))
 
 
-def _linear(graph: _Graph, weights: _Checked, states: str, name: str, rows: int, columns: int) -> str:
+def _linear(graph: GraphWriter, weights: _Checked, states: str, name: str, rows: int, columns: int) -> str:
     matrix = graph.constant(weights(f"{name}.weight", rows, columns).T, f"{name}.weight")
     product = graph.node("MatMul", states, matrix)
     return graph.node("Add", product, graph.constant(weights(f"{name}.bias", rows), f"{name}.bias"))
 
 
-def _norm(graph: _Graph, weights: _Checked, shape: Shape, states: str, name: str) -> str:
+def _norm(graph: GraphWriter, weights: _Checked, shape: Shape, states: str, name: str) -> str:
     scale = graph.constant(weights(f"{name}.weight", shape.hidden), f"{name}.weight")
     shift = graph.constant(weights(f"{name}.bias", shape.hidden), f"{name}.bias")
     return graph.node("LayerNormalization", states, scale, shift, axis=-1, epsilon=shape.epsilon)
 
 
-def _pool(graph: _Graph, states: str, mask: str, pooling: str) -> None:
+def _pool(graph: GraphWriter, states: str, mask: str, pooling: str) -> None:
     """One vector a text, of length one."""
     if pooling == "cls":
         pooled = graph.node("Gather", states, graph.constant(np.array(0, np.int64), "first"), axis=1)
@@ -275,7 +203,7 @@ def _pool(graph: _Graph, states: str, mask: str, pooling: str) -> None:
         weighted = graph.node("MatMul", graph.node("Unsqueeze", mask, graph.ints(1)), states)
         pooled = graph.node("Squeeze", weighted, graph.ints(1))
     norm = graph.node("ReduceL2", pooled, graph.ints(1), keepdims=1)
-    graph.node("Div", pooled, graph.node("Max", norm, graph.number(1e-12)), output="embedding")
+    graph.node("Div", pooled, graph.node("Max", norm, graph.number(1e-12)), output=OUTPUT)
 
 
 def _unsupported(what: str) -> InputError:

@@ -1,4 +1,4 @@
-"""Which runtime encodes documents fastest on this machine, found by trying for a few seconds and remembered."""
+"""Which runtime encodes fastest on this machine, found by trying for a few seconds and remembered."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from honed.models.folder import Tower
-from honed.models.probe_texts import probe_texts
-from honed.models.runtime import REFERENCE, RUNTIMES, Runtime, cores, open_runtime
-from honed.models.tokens import Batch, batches, open_tokenizer
-from honed.types import Vectors
+from honed.models.artefacts import Arrays, Encoder
+from honed.models.runtime import REFERENCE, RUNTIMES, Outputs, Runtime, cores, open_runtime
 from honed.workspace import write_json
 
 PROBE_FROM = 256
@@ -33,7 +30,7 @@ LEAD = 1.1
 """A runtime further from float32 is worth choosing only if it is this many times as fast; less is noise."""
 
 MEAN_COSINE, MIN_COSINE = 0.99, 0.98
-"""What a runtime must keep of the float32 vectors, over all probe texts."""
+"""What a runtime must keep of the float32 vectors, over the whole trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,42 +38,42 @@ class Choice:
     """The runtime to use, and what was measured."""
 
     runtime: str
-    texts_per_second: dict[str, float]
+    per_second: dict[str, float]
     mean_cosine: dict[str, float]
     min_cosine: dict[str, float]
     left_out: dict[str, str]
 
 
-def probe(tower: Tower, cache_dir: Path, *, threads: int = 0, only_cached: bool = False) -> Choice | None:
+def probe(encoder: Encoder, cache_dir: Path, *, threads: int = 0, only_cached: bool = False) -> Choice | None:
     """The fastest runtime whose vectors agree with float32, measured once for a model, a machine and its libraries.
 
     Args:
-        tower: The encoder.
+        encoder: A text tower or an image encoder.
         cache_dir: Where the choice and the graphs are kept.
         threads: Cores to use, 0 for all that this process may use.
         only_cached: Give None instead of measuring when nothing is remembered.
     """
-    path = cache_dir / "encoders" / tower.digest()[:32] / f"runtime-{_machine(cores(threads))}.json"
+    path = cache_dir / "encoders" / encoder.digest()[:32] / f"runtime-{_machine(cores(threads))}.json"
     remembered = _read(path)
     if remembered is not None or only_cached:
         return remembered
-    choice = measure(tower, cache_dir, threads=threads)
+    choice = measure(encoder, cache_dir, threads=threads)
     write_json(path, asdict(choice))
     return choice
 
 
-def measure(tower: Tower, cache_dir: Path, *, threads: int = 0) -> Choice:
-    """Time every runtime that is installed on the bundled texts, in turns, and compare it with the reference."""
-    parts = batches(open_tokenizer(tower), probe_texts())
-    expected: Vectors | None = None
+def measure(encoder: Encoder, cache_dir: Path, *, threads: int = 0) -> Choice:
+    """Time every runtime that is installed on a few batches, in turns, and compare it with the reference."""
+    parts = encoder.trial()
+    expected: Outputs | None = None
     left_out: dict[str, str] = {}
     means: dict[str, float] = {}
     lowest: dict[str, float] = {}
     speeds: dict[str, float] = {}
     runtimes: dict[str, Runtime] = {}
-    for name in RUNTIMES:  # the reference comes first
+    for name in (name for name in RUNTIMES if encoder.has_int8 or not name.endswith("int8")):  # the reference is first
         try:
-            runtime = open_runtime(name, tower, cache_dir, threads=threads)
+            runtime = open_runtime(name, encoder, cache_dir, threads=threads)
             _encode(runtime, parts[-1:])  # what is prepared at the first call is not timed
             seconds, vectors = _timed(runtime, parts)
         except Exception as error:  # a library that is missing or cannot run here only leaves the race
@@ -85,7 +82,7 @@ def measure(tower: Tower, cache_dir: Path, *, threads: int = 0) -> Choice:
             left_out[name] = f"{type(error).__name__}: {error}"[:200]
             continue
         expected = vectors if expected is None else expected
-        cosines = np.sum(vectors * expected, axis=1)
+        cosines = _cosines(vectors, expected)
         means[name], lowest[name] = round(float(cosines.mean()), 5), round(float(cosines.min()), 5)
         if means[name] >= MEAN_COSINE and lowest[name] >= MIN_COSINE:
             speeds[name], runtimes[name] = len(vectors) / seconds, runtime
@@ -95,8 +92,14 @@ def measure(tower: Tower, cache_dir: Path, *, threads: int = 0) -> Choice:
     return Choice(_best(speeds, means), speeds, means, lowest, left_out)
 
 
-def _race(first: dict[str, float], runtimes: dict[str, Runtime], parts: list[Batch]) -> dict[str, float]:
-    """Best texts per second of each, in interleaved rounds; the slow drop out after the first."""
+def _cosines(left: Outputs, right: Outputs) -> Outputs:
+    """Cosine of each row with the row of the same number; image descriptors are not of unit length."""
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    return np.asarray(np.sum(left * right, axis=1) / lengths.clip(1e-12), np.float32)
+
+
+def _race(first: dict[str, float], runtimes: dict[str, Runtime], parts: list[Arrays]) -> dict[str, float]:
+    """Best speed of each in texts or pictures a second, in interleaved rounds; the slow drop out after the first."""
     speeds = dict(first)
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
@@ -115,16 +118,16 @@ def _best(speeds: dict[str, float], cosines: dict[str, float]) -> str:
     return max(close, key=lambda name: (round(cosines[name], 3), speeds[name]))
 
 
-def _timed(runtime: Runtime, parts: list[Batch]) -> tuple[float, Vectors]:
+def _timed(runtime: Runtime, parts: list[Arrays]) -> tuple[float, Outputs]:
     """Seconds for all batches, and their vectors."""
     begin = time.perf_counter()
     vectors = _encode(runtime, parts)
     return time.perf_counter() - begin, vectors
 
 
-def _encode(runtime: Runtime, parts: list[Batch]) -> Vectors:
+def _encode(runtime: Runtime, parts: list[Arrays]) -> Outputs:
     with ThreadPoolExecutor(runtime.workers) as pool:
-        return np.concatenate(list(pool.map(lambda part: runtime.run(*part.inputs), parts)))
+        return np.concatenate(list(pool.map(lambda part: runtime.run(*part), parts)))
 
 
 def _read(path: Path) -> Choice | None:

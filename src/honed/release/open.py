@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from honed.answer.pictures import Eye, ImageRetriever
 from honed.answer.retrieve import Retriever
-from honed.catalog import Catalog, history
+from honed.catalog import Catalog, history, images
 from honed.config import Settings
 from honed.errors import IntegrityError, MissingError
+from honed.index.images import ImageSpace, open_images
 from honed.index.reader import IndexReader
 from honed.models import registry
 from honed.models.adapter import AdaptedEmbedder, read_adapter
-from honed.protocols import Embedder
+from honed.models.vision.head import ImageHead, plain_head
+from honed.protocols import Embedder, ImageEncoder
 from honed.release.build import manifest_of, row_of
 from honed.release.manifest import Manifest
 from honed.workspace import Workspace
@@ -48,6 +51,57 @@ def embedder_of(workspace: Workspace, manifest: Manifest, settings: Settings) ->
             hint="install the version it was built with, or `honed tune` again",
         )
     return AdaptedEmbedder(embedder, read_adapter(folder / manifest.adapter)) if manifest.adapter else embedder
+
+
+def image_encoder_of(workspace: Workspace, manifest: Manifest, settings: Settings) -> ImageEncoder:
+    """The image encoder of a release; the configured one where the release was made before any picture came.
+
+    Raises:
+        IntegrityError: Its weights are not those that were released.
+    """
+    side = manifest.images
+    spec = side.encoder if side else settings.image_encoder
+    inside = workspace.releases / manifest.release / spec
+    spec = f"folder:{inside}" if side and inside.is_dir() else anchored(workspace, spec)
+    encoder: ImageEncoder = registry.load("image-encoder", spec, cache_dir=workspace.cache, threads=settings.threads)
+    if side and encoder.space != side.space:
+        raise IntegrityError(
+            f"The image encoder '{side.encoder}' is not the one that release {manifest.release} was built with.",
+            hint="install the version it was built with, or `honed tune --role image-retriever` again",
+        )
+    return encoder
+
+
+def image_head_of(workspace: Workspace, manifest: Manifest, encoder: ImageEncoder) -> ImageHead:
+    """The image head of a release; the one that leaves descriptors as they are where none was tuned."""
+    if manifest.images and manifest.images.head:
+        return ImageHead.read(workspace.releases / manifest.release / manifest.images.head)
+    return plain_head(encoder.dimension)
+
+
+def open_image_release(
+    workspace: Workspace, catalog: Catalog, settings: Settings, name: str = "live", *, by_image: bool = False
+) -> ImageRetriever:
+    """The image side of a release, ready to search by text, and with `by_image` by a picture too.
+
+    Raises:
+        MissingError: Nothing is live, there are no pictures, or what sees them is missing.
+    """
+    text = open_release(workspace, catalog, settings, name)
+    manifest = manifest_of(workspace, row_of(catalog, text.release))
+    side = manifest.images
+    if not images.seq(catalog):
+        raise MissingError("There are no pictures here.", hint="honed add PATH, or honed import DIR")
+    seen = side is not None and side.weight > 0 and side.text_space == manifest.space
+    if not by_image and not seen:
+        return ImageRetriever(text.release, text)
+    encoder = image_encoder_of(workspace, manifest, settings)
+    head = image_head_of(workspace, manifest, encoder)
+    index = open_images(workspace.index, ImageSpace(encoder.space, head))
+    if index is None:
+        raise MissingError("There is no index of the pictures for this release.", hint="honed doctor --repair")
+    weight = side.weight if side and seen else 0.0
+    return ImageRetriever(text.release, text, Eye(encoder, head, index, weight, side.neighbours if side else 0))
 
 
 def open_release(workspace: Workspace, catalog: Catalog, settings: Settings, name: str = "live") -> Retriever:

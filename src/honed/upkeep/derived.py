@@ -28,13 +28,19 @@ _AT_ONCE = 4096
 
 
 def damaged_vectors(catalog: Catalog) -> list[tuple[str, bytes]]:
-    """(space, text hash) of every kept vector that has another dimension than its space, or is not of unit length."""
+    """(space, hash) of every kept vector that has another dimension than its space, or is not of unit length.
+
+    Descriptors of images are kept raw: those only have to be numbers.
+    """
     sizes = catalog.connection.execute(
         "SELECT space, length(CAST(vector AS BLOB)) AS size, count(*) FROM vectors GROUP BY space, size ORDER BY 3"
     )
     usual = {space: length for space, length, _ in sizes}  # the commonest comes last
     bad = []
-    cursor = catalog.connection.execute("SELECT space, text_hash, CAST(vector AS BLOB) FROM vectors")
+    cursor = catalog.connection.execute(
+        "SELECT space, text_hash, CAST(vector AS BLOB), EXISTS"
+        " (SELECT 1 FROM images i WHERE substr(i.media, 1, 32) = lower(hex(text_hash))) FROM vectors"
+    )
     while rows := cursor.fetchmany(_AT_ONCE):
         for space in {row[0] for row in rows}:
             own = [row for row in rows if row[0] == space]
@@ -43,7 +49,9 @@ def damaged_vectors(catalog: Catalog) -> list[tuple[str, bytes]]:
             if whole:
                 matrix = np.frombuffer(b"".join(row[2] for row in whole), np.float32).reshape(len(whole), -1)
                 lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
-                close = np.abs(lengths - 1.0) <= LENGTH_TOLERANCE  # False for what is not a number
+                raw = np.array([bool(row[3]) for row in whole])
+                # A comparison with what is not a number is False.
+                close = (np.abs(lengths - 1.0) <= LENGTH_TOLERANCE) | (raw & (lengths < np.inf))
                 bad += [row[:2] for row, good in zip(whole, close, strict=True) if not good]
     return bad
 

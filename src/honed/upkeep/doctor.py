@@ -14,7 +14,7 @@ from honed.errors import HonedError
 from honed.release.build import live_manifest
 from honed.release.open import embedder_of
 from honed.session import Session
-from honed.upkeep import derived, environment, history, truth
+from honed.upkeep import derived, environment, history, pictures, truth
 from honed.upkeep.finding import Checkup, Finding
 from honed.upkeep.leftovers import leftovers
 from honed.upkeep.needs import needed_spaces
@@ -58,6 +58,7 @@ def _checks(session: Session, deep: bool) -> Iterator[tuple[str, Check]]:
     yield "catalog", lambda: truth.integrity(catalog)
     yield "rules", lambda: truth.rules(catalog)
     yield "blobs", lambda: truth.blobs(session, deep=deep)
+    yield "images", lambda: pictures.images(session, deep=deep)
     yield "releases", lambda: history.releases(session)
     yield "model", lambda: environment.model(session)
     if _live_space(session):

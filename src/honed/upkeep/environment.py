@@ -77,7 +77,7 @@ def model(session: Session) -> Iterator[Finding]:
         if choice is None:
             yield Finding("runtime", "ok", "Not measured yet: the first 256 new passages will decide.")
         else:
-            speed = choice.texts_per_second[choice.runtime]
+            speed = choice.per_second[choice.runtime]
             cosine = choice.mean_cosine[choice.runtime]
             yield Finding(
                 "runtime", "ok", f"{choice.runtime}: {speed:,.0f} texts/s, cosine {cosine:.4f} to float32, by probe."

@@ -10,7 +10,9 @@ Level = Literal["ok", "note", "unfinished", "wrong"]
 """`note`: worth knowing, nothing to do. `unfinished`: a command was interrupted; the next one or `--repair` clears it away,
 and nothing that was acknowledged is touched. `wrong`: bytes are not what they have to be."""
 
-Action = Literal["", "reindex", "leftovers", "orphans", "cache", "blobs", "vectors", "index", "rebuild", "results"]
+Action = Literal[
+    "", "reindex", "leftovers", "orphans", "cache", "blobs", "pictures", "vectors", "index", "rebuild", "results"
+]
 """What `--repair` would do about it; empty where the truth itself is hit and has to come from outside."""
 
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from honed.catalog import Catalog, history
+from honed.catalog import Catalog, history, images
 from honed.session import Session
 from honed.upkeep.finding import Finding, plural, size
 from honed.upkeep.needs import needed_spaces, original_files, unfinished_runs
@@ -91,13 +91,13 @@ def leftovers(session: Session) -> Iterator[Finding]:
 
 
 def unneeded_blobs(session: Session) -> list[Path]:
-    """Originals of files that were removed or changed since."""
-    wanted = original_files(session.catalog)
+    """Originals of files that were removed or changed since, and renderings of their pictures."""
+    wanted = original_files(session.catalog).keys() | set(images.medias(session.catalog)[1])
     return [path for path in session.workspace.blobs.glob("??/*") if path.name not in wanted and len(path.name) == 64]
 
 
 def unneeded_vectors(session: Session) -> int:
-    """How many vectors belong to no passage, or to a space that neither a release nor an unfinished run uses."""
+    """How many vectors belong to no passage and no image, or to a space that neither a release nor an unfinished run uses."""
     clause, spaces = unneeded_vectors_where(session)
     row = session.catalog.connection.execute(f"SELECT count(*) FROM vectors WHERE {clause}", spaces).fetchone()
     return int(row[0])
@@ -105,11 +105,13 @@ def unneeded_vectors(session: Session) -> int:
 
 def unneeded_vectors_where(session: Session) -> tuple[str, tuple[str, ...]]:
     """The same as an SQL condition with its parameters."""
-    clause = "NOT EXISTS (SELECT 1 FROM passages p WHERE p.text_hash = vectors.text_hash)"
+    passage = "EXISTS (SELECT 1 FROM passages p WHERE p.text_hash = vectors.text_hash)"
+    # Descriptors live as long as their picture: they are the dearest of all vectors, and an encoder may be chosen again.
+    image = "EXISTS (SELECT 1 FROM images i WHERE substr(i.media, 1, 32) = lower(hex(vectors.text_hash)))"
     if unfinished_runs(session.catalog):  # it may have embedded all passages in the space of its candidate
-        return clause, ()
+        return f"NOT {passage} AND NOT {image}", ()
     spaces = tuple(sorted(needed_spaces(session)))
-    return f"{clause} OR space NOT IN ({','.join('?' * len(spaces))})", spaces
+    return f"NOT {image} AND (NOT {passage} OR space NOT IN ({','.join('?' * len(spaces))}))", spaces
 
 
 def _below(top: Path) -> list[Path]:

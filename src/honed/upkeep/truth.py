@@ -116,20 +116,30 @@ def _wrong_hashes(catalog: Catalog) -> int:
 
 
 def _gaps(catalog: Catalog) -> list[str]:
-    """What is amiss in the log of changes, in words. Rows up to `trimmed_to` may be gone."""
+    """What is amiss in the log of changes of the passages, in words."""
     rows = catalog.connection.execute("SELECT seq, passage, op FROM changes ORDER BY seq").fetchall()
     live = {row[0] for row in catalog.connection.execute("SELECT rowid FROM passages")}
-    start = trimmed_to(catalog)
+    return log_faults(rows, live, trimmed_to(catalog), what="passage")
+
+
+def log_faults(rows: list[tuple[int, int, str]], live: set[int], start: int, *, what: str) -> list[str]:
+    """What is amiss in a log of changes, in words.
+
+    Args:
+        rows: (number, row id, "add" or "remove"), in order; those up to `start` may be gone.
+        live: Row ids that are there now.
+        what: Whose log it is.
+    """
     if not rows:
-        return [f"{plural(len(live), 'passage')} that the log of changes does not know"] if live else []
+        return [f"{plural(len(live), what)} that the log of changes does not know"] if live else []
     found = []
     if rows[0][0] > start + 1 or rows[-1][0] - rows[0][0] + 1 != len(rows):
         found.append("rows missing in the log of changes")
-    last = {passage: op for _, passage, op in rows}
-    added = {passage for passage, op in last.items() if op == "add"}
+    last = {rowid: op for _, rowid, op in rows}
+    added = {rowid for rowid, op in last.items() if op == "add"}
     unknown = live - added if not start else live & (last.keys() - added)
     if unknown or added - live:
-        found.append(f"{plural(len(unknown | (added - live)), 'passage')} that the log of changes tells wrongly")
+        found.append(f"{plural(len(unknown | (added - live)), what)} that the log of changes tells wrongly")
     return found
 
 

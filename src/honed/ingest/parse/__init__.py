@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import BinaryIO
 
@@ -17,10 +17,12 @@ PARSERS: dict[str, str] = {
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": "pptx",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "image/avif": "image",
     "image/bmp": "image",
     "image/gif": "image",
     "image/jpeg": "image",
     "image/png": "image",
+    "image/svg+xml": "svg",
     "image/tiff": "image",
     "image/webp": "image",
     "message/rfc822": "eml",
@@ -44,6 +46,7 @@ class Job:
         first_page: Where to go on in a long document, from 0.
         seconds: Processor time after which a reader of pages should stop and name the next one.
         ocr: Recognise the text of page images.
+        figures: Hand over the pictures of a document instead of its text. `first_page` counts pictures then, except in PDF.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Job:
     first_page: int = 0
     seconds: float = 3.0
     ocr: bool = False
+    figures: bool = False
 
     @property
     def stem(self) -> str:
@@ -77,6 +81,8 @@ def read(source: BinaryIO, job: Job) -> Parsed:
         Refused: With a code of `CODES`. Other exceptions mean that the document is corrupt.
     """
     parsed: Parsed = reader(job.media_type).parse(source, job)
-    if not parsed.blocks and not {"scanned_pages", "next_page"} & parsed.meta.keys():
+    if job.figures:
+        return replace(parsed, blocks=())
+    if not parsed.blocks and not parsed.media and not {"scanned_pages", "next_page", "pictures"} & parsed.meta.keys():
         raise Refused("no-text" if job.ocr else "empty")
     return parsed

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO
 
 from lxml import etree
 
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
-from honed.ingest.parse.ooxml import Package, W, free
+from honed.ingest.parse.figures import Figures
+from honed.ingest.parse.ooxml import Package, W, free, pictures
 from honed.ingest.parse.tables import markdown_tables
 from honed.types import Parsed
 
@@ -25,7 +27,8 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     """Blocks of a Word document. Headers and footers are other parts of the package and are not read."""
     package = Package(source)
     levels = _heading_levels(package)
-    outline, items = Outline(), list[str]()
+    outline, items, figures = Outline(), list[str](), Figures(job)
+    relations = package.drawn(_DOCUMENT)
     for element in package.elements(_DOCUMENT, W + "p", W + "tbl"):
         if not _is_outermost(element):
             continue
@@ -35,10 +38,14 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
                 outline.add(table, kind="table")
         else:
             _paragraph(element, levels, items, outline)
+        for target, alt in pictures(element, relations):
+            figures.add(partial(package.data, target), name=target, place=outline.count, alt=alt)
         free(element)
     _flush(items, outline)
     _footnotes(package, outline)
-    return Parsed(package.title() or outline.title or job.stem, outline.finish(), job.media_type)
+    blocks = outline.finish()
+    title = package.title() or outline.title or job.stem
+    return Parsed(title, blocks, job.media_type, figures.meta(), media=figures.finish(blocks))
 
 
 def _is_outermost(element: etree._Element) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from email import policy
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.parser import BytesParser
+from functools import partial
 from typing import BinaryIO
 
 from honed.ingest.codes import Refused
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
+from honed.ingest.parse.captions import readable
+from honed.ingest.parse.figures import Figures
 from honed.ingest.parse.html import parse_markup
 from honed.ingest.parse.plain import parse_text
 from honed.ingest.parse.text import decode, preload_encodings
@@ -48,20 +52,31 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     names = [name for part in message.iter_attachments() if (name := part.get_filename())]
     if names:
         blocks = (*blocks, Block(f"Attachments: {', '.join(names)}", (subject,) if subject else ()))
-    return Parsed(subject or job.stem, blocks, job.media_type, {"attachments": names} if names else {})
+    figures = Figures(job)
+    for number, part in enumerate(part for part in message.walk() if part.get_content_maintype() == "image"):
+        name = part.get_filename() or ""
+        alt = readable(name.rpartition(".")[0] or name)
+        figures.add(partial(_payload, part), name=str(number), place=len(blocks), alt=alt)
+    meta = {"attachments": names} if names else {}
+    return Parsed(subject or job.stem, blocks, job.media_type, {**meta, **figures.meta()}, media=figures.finish(blocks))
 
 
 def _body(message: EmailMessage, job: Job, subject: str) -> list[Block]:
     part = message.get_body(preferencelist=("plain", "html"))
     if part is None:
         return []
-    payload = part.get_payload(decode=True)
-    text = _decoded(payload if isinstance(payload, bytes) else b"", part.get_content_charset("utf-8"))
+    text = _decoded(_payload(part), part.get_content_charset("utf-8"))
     if not text.strip():
         return []
+    job = replace(job, figures=False)  # pictures come as parts of their own
     read = parse_markup(text, job) if part.get_content_type() == "text/html" else parse_text(text, job)
     above = (subject,) if subject else ()
     return [Block(block.text, above + block.headings, block.kind, block.page) for block in read.blocks]
+
+
+def _payload(part: Message) -> bytes:
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
 
 
 def _decoded(data: bytes, charset: str) -> str:

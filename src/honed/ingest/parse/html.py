@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import BinaryIO
 
 from lxml import etree
@@ -11,6 +12,7 @@ from lxml import etree
 from honed.ingest.codes import Refused
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
+from honed.ingest.parse.figures import Figures
 from honed.ingest.parse.tables import markdown_tables
 from honed.ingest.parse.text import decode, preload_encodings
 from honed.types import Parsed
@@ -19,6 +21,7 @@ _MOST_BYTES = 32 << 20
 _MOST_ATTRIBUTES = 1000
 _DEEPEST = 10_000
 _LONG_DATA = re.compile(r"data:[^\"'\s>]{1000,}")
+_HELD = re.compile(r"data:#(\d{1,7})")
 _LONG_TAG = re.compile(r"<[a-zA-Z][^<>]{20000,}")
 _DECLARED = re.compile(rb"<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]{2,20})", re.I)
 _OPENING = re.compile(r"<(/?)(?:div|span|b|i|em|font|table|ul|ol|blockquote|section)\b", re.I)
@@ -106,14 +109,28 @@ def parse_markup(markup: str, job: Job) -> Parsed:
     Raises:
         Refused: `bomb`, `nesting`, `corrupt`, `empty`.
     """
-    tree = _tree(_guarded(markup))
+    inline: list[str] = []
+    tree = _tree(_guarded(markup, inline))
     for skipped in (_SKIPPED, frozenset({"script", "style", "template", "head"})):
-        outline = Outline()
-        _Walker(outline, skipped).walk(_main(tree))
+        outline, figures = Outline(), Figures(job)
+        _Walker(outline, skipped, partial(_meet, inline, outline, figures)).walk(_main(tree))
         if blocks := outline.finish():
             break
     title = " ".join("".join(tree.xpath("string(//head/title)")).split())
-    return Parsed(title or outline.title or job.stem, blocks, job.media_type)
+    media = figures.finish(blocks)
+    return Parsed(title or outline.title or job.stem, blocks, job.media_type, figures.meta(blocks), media=media)
+
+
+def _meet(inline: list[str], outline: Outline, figures: Figures, node: etree._Element) -> None:
+    """Take note of an <img>; the caption of the figure around it says more than its alternative text."""
+    address = (node.get("src") or "").strip()
+    held = _HELD.fullmatch(address)
+    if held and int(held[1]) < len(inline):
+        address = inline[int(held[1])]
+    around = next(node.iterancestors("figure"), None)
+    caption = around.find(".//figcaption") if around is not None else None
+    said = "".join(_texts(caption)) if caption is not None else ""
+    figures.refer(address, place=outline.count, alt=said.strip() or node.get("alt") or "")
 
 
 def _decode(data: bytes, declared: str) -> str:
@@ -125,9 +142,17 @@ def _decode(data: bytes, declared: str) -> str:
     return decode(data)
 
 
-def _guarded(markup: str) -> str:
-    """Markup that cannot take the parser long: its time grows with the square of attributes and of depth."""
-    markup = _LONG_DATA.sub("data:", markup.replace("\0", ""))
+def _guarded(markup: str, inline: list[str]) -> str:
+    """Markup that cannot take the parser long: its time grows with the square of attributes and of depth.
+
+    Long data: addresses are put aside, to `inline`; their numbers take their places.
+    """
+
+    def aside(found: re.Match[str]) -> str:
+        inline.append(found[0])
+        return f"data:#{len(inline) - 1}"
+
+    markup = _LONG_DATA.sub(aside, markup.replace("\0", ""))
     for tag in _LONG_TAG.finditer(markup):
         if tag[0].count("=") > _MOST_ATTRIBUTES or tag[0].count(" ") > 50 * _MOST_ATTRIBUTES:
             raise Refused("bomb", "a tag has too many attributes")
@@ -162,9 +187,10 @@ def _main(tree: etree._Element) -> etree._Element:
 class _Walker:
     """One pass over the tree, without recursion. Inline text gathers until a block begins or ends."""
 
-    def __init__(self, outline: Outline, skipped: frozenset[str]) -> None:
+    def __init__(self, outline: Outline, skipped: frozenset[str], on_picture: Callable[[etree._Element], None]) -> None:
         self._outline = outline
         self._skipped = skipped
+        self._on_picture = on_picture
         self._text: list[str] = []
         self._items: list[str] = []
         self._lists: list[int] = []
@@ -237,8 +263,10 @@ class _Walker:
         elif node.tag in _BLOCKS:
             self._flush()
             self._verbatim += node.tag == "pre"
-        elif node.tag == "img" and (node.get("alt") or "").strip():
-            self._text.append(f" {node.get('alt')} ")
+        elif node.tag == "img":
+            self._on_picture(node)
+            if (node.get("alt") or "").strip():
+                self._text.append(f" {node.get('alt')} ")
 
     def _end(self, node: etree._Element) -> None:
         if node.tag in ("ul", "ol"):

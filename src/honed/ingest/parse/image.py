@@ -1,28 +1,22 @@
-"""Images: checked by Pillow, read by OCR. Without OCR an image is only checked, and reported as a scanned page."""
+"""Picture files: the picture itself, what its metadata says of it, and, with OCR, the text in it."""
 
 from __future__ import annotations
 
-import warnings
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
 
-from honed.ingest.codes import Refused
-from honed.ingest.parse import Job
+from honed.ingest.parse import Job, captions, pixels
 from honed.types import Block, Parsed
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
-_MOST_PIXELS = 40_000_000
-_MOST_SIDE = 20_000
 _OCR_SIDE = 2200
-
-ImageFile.LOAD_TRUNCATED_IMAGES = False
+_LEAST_OCR_SIDE = 100
+"""Smaller pictures hold no line that the recogniser reads."""
 
 
 def preload(job: Job) -> None:
     """Load what decoding and recognising would load later."""
-    Image.init()
+    pixels.preload()
     if job.ocr:
         from honed.ingest.parse import ocr
 
@@ -30,38 +24,37 @@ def preload(job: Job) -> None:
 
 
 def parse(source: BinaryIO, job: Job) -> Parsed:
-    """The text of the first frame; without `job.ocr` the meta entry "scanned_pages" asks for a second visit."""
-    picture = _load(source)
-    meta = {"width": picture.width, "height": picture.height}
-    if not job.ocr:
-        return Parsed(job.stem, (), job.media_type, {**meta, "scanned_pages": [1]})
+    """The picture under its caption; its text is its description and tags, or, with `job.ocr`, the text in it alone.
+
+    The meta entry "scanned_pages" asks for a second visit with OCR.
+    """
+    picture = pixels.opened(source, job.media_type)
+    size = pixels.original_size(picture)
+    if job.ocr:
+        return Parsed(job.stem, _recognised(pixels.upright(picture, side=_OCR_SIDE)), job.media_type)
+    plain = pixels.upright(picture)  # some formats have their metadata behind the pixels
+    words = captions.words_of(picture)
+    meta: dict[str, Any] = {"width": size[0], "height": size[1]}
+    if max(size) >= _LEAST_OCR_SIDE:
+        meta["scanned_pages"] = [1]
+    return described(Parsed(captions.readable(job.stem), (), job.media_type, meta), words, plain, size)
+
+
+def described(parsed: Parsed, words: captions.Words, plain: Any, size: tuple[int, int]) -> Parsed:
+    """A parsed picture file with its picture, the caption as title, and what else was said of it as text."""
+    caption = words.caption or parsed.title
+    said = [text for text in (*words.titles, *words.descriptions) if text != caption]
+    blocks = [*said, *([", ".join(words.tags)] if words.tags else [])]
+    meta = {**parsed.meta, **({"tags": list(words.tags)} if words.tags else {})}
+    picture = pixels.taken(plain, size, caption=caption)
+    return Parsed(
+        caption, tuple(Block(text) for text in (*blocks, *(block.text for block in parsed.blocks))),
+        parsed.media_type, meta, parsed.warnings, (picture,),
+    )  # fmt: skip
+
+
+def _recognised(plain: Any) -> tuple[Block, ...]:
     from honed.ingest.parse import ocr
 
-    pixels = np.asarray(picture)[:, :, ::-1]
-    blocks = tuple(Block(text) for text in ocr.paragraphs(np.ascontiguousarray(pixels)))
-    return Parsed(job.stem, blocks, job.media_type, meta)
-
-
-def _load(source: BinaryIO) -> Image.Image:
-    """The first frame, upright, as RGB, not larger than OCR needs.
-
-    Raises:
-        Refused: `bomb`, `corrupt`.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            picture: Image.Image = Image.open(source, formats=_FORMATS)
-            if picture.width * picture.height > _MOST_PIXELS or max(picture.size) > _MOST_SIDE:
-                raise Refused("bomb", f"{picture.width} x {picture.height} pixels")
-            picture.draft("RGB", (_OCR_SIDE, _OCR_SIDE))
-            picture.load()
-            picture = ImageOps.exif_transpose(picture)
-    except Image.DecompressionBombError as error:
-        raise Refused("bomb", str(error)) from error
-    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture)
-    picture.thumbnail((_OCR_SIDE, _OCR_SIDE))
-    return picture.convert("RGB")
+    bgr = np.asarray(plain)[:, :, ::-1]
+    return tuple(Block(text) for text in ocr.paragraphs(np.ascontiguousarray(bgr)))

@@ -11,6 +11,7 @@ from markdown_it.token import Token
 
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
+from honed.ingest.parse.figures import Figures
 from honed.ingest.parse.tables import markdown_tables
 from honed.ingest.parse.text import preload_encodings, read_text
 from honed.types import Parsed
@@ -18,6 +19,9 @@ from honed.types import Parsed
 _FRONT_MATTER = re.compile(r"\A---\n(.*?)\n(?:---|\.\.\.)\n", re.S)
 _TITLE_LINE = re.compile(r"^title:\s*[\"']?(.+?)[\"']?\s*$", re.M | re.I)
 _DEEPEST = 100
+_ENTERED = ("blockquote_open", "bullet_list_open", "ordered_list_open")
+_IMG = re.compile(r"<img\s[^<>]{1,5000}>", re.I)
+_ATTRIBUTE = re.compile(r"(src|alt)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')", re.I)
 _TAG = re.compile(r"<!--.*?-->|<[^<>]*>", re.S)
 
 
@@ -36,28 +40,33 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
         text = text[front.end() :]
         named = _TITLE_LINE.search(front[1])
         outline.title = named[1] if named else ""
-    _walk(_reader().parse(text), outline)
-    return Parsed(outline.title or job.stem, outline.finish(), job.media_type)
+    figures = Figures(job)
+    _walk(_reader().parse(text), outline, figures)
+    blocks = outline.finish()
+    title = outline.title or job.stem
+    return Parsed(title, blocks, job.media_type, figures.meta(blocks), media=figures.finish(blocks))
 
 
 def _reader() -> MarkdownIt:
     return MarkdownIt("commonmark", {"maxNesting": _DEEPEST}).enable(["table", "strikethrough"])
 
 
-def _walk(tokens: Sequence[Token], outline: Outline) -> None:
+def _walk(tokens: Sequence[Token], outline: Outline, figures: Figures) -> None:
     position = 0
     while position < len(tokens):
         token = tokens[position]
         end = _end(tokens, position)
         inside = tokens[position + 1 : end]
+        if token.type not in _ENTERED:
+            _meet(tokens[position : end + 1], outline.count, figures)
         if token.type == "heading_open":
             outline.heading(int(token.tag[1:]), _inline(inside[0]))
         elif token.type == "paragraph_open":
             outline.add(_inline(inside[0]))
         elif token.type in ("bullet_list_open", "ordered_list_open"):
-            _add_list(inside, outline, ordered=token.type.startswith("ordered"))
+            _add_list(inside, outline, figures, ordered=token.type.startswith("ordered"))
         elif token.type == "blockquote_open":
-            _walk(inside, outline)
+            _walk(inside, outline, figures)
         elif token.type == "table_open":
             _add_table(inside, outline)
         elif token.type in ("fence", "code_block"):
@@ -79,11 +88,23 @@ def _end(tokens: Sequence[Token], start: int) -> int:
     return len(tokens)
 
 
-def _add_list(tokens: Sequence[Token], outline: Outline, *, ordered: bool) -> None:
+def _meet(tokens: Sequence[Token], place: int, figures: Figures) -> None:
+    """Take note of the pictures in some tokens, in Markdown's form or as tags."""
+    for token in (inner for outer in tokens for inner in (outer, *(outer.children or ()))):
+        if token.type == "image":
+            figures.refer(str(token.attrs.get("src") or ""), place=place, alt=token.content)
+        elif token.type in ("html_block", "html_inline"):
+            for tag in _IMG.findall(token.content):
+                said = {name.lower(): first or second for name, first, second in _ATTRIBUTE.findall(tag)}
+                figures.refer(said.get("src", ""), place=place, alt=said.get("alt", ""))
+
+
+def _add_list(tokens: Sequence[Token], outline: Outline, figures: Figures, *, ordered: bool) -> None:
     """A list as one block, "- item" a line, deeper items indented; a table or a heading inside stays a block of its own."""
     if any(token.type in ("table_open", "heading_open") for token in tokens):
-        _walk([token for token in tokens if token.type not in ("list_item_open", "list_item_close")], outline)
+        _walk([token for token in tokens if token.type not in ("list_item_open", "list_item_close")], outline, figures)
         return
+    _meet(tokens, outline.count, figures)
     lines: list[str] = []
     depth, fresh, numbers = 0, "", [1 if ordered else 0]
     for token in tokens:

@@ -7,6 +7,7 @@ import posixpath
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -17,6 +18,7 @@ from honed.ingest.codes import Refused
 _MOST_ENTRIES = 20_000
 _MOST_DIRECTORY = 8 << 20
 _MOST_XML = 400 << 20
+_MOST_DATA = 64 << 20
 _MOST_RATIO = 250
 _SMALL = 4 << 20
 _END_RECORD = struct.Struct("<4s4H2LH")
@@ -28,6 +30,8 @@ P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 S = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _R = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _CORE_TITLE = "{http://purl.org/dc/elements/1.1/}title"
+_VML = "{urn:schemas-microsoft-com:vml}"
+_PROPERTIES = re.compile(r"\}(?:docPr|cNvPr)$")
 _STRICT = "{http://purl.oclc.org/ooxml/"
 
 
@@ -96,6 +100,21 @@ class Package:
             last = element
         return last
 
+    def data(self, part: str) -> bytes:
+        """The bytes of a part that is not XML, such as a picture.
+
+        Raises:
+            Refused: `bomb`, `corrupt`.
+        """
+        if part not in self._names:
+            raise Refused("corrupt", f"{part} is missing")
+        if self._zip.getinfo(part).file_size > _MOST_DATA:
+            raise Refused("bomb", f"{part} is larger than {_MOST_DATA >> 20} MB")
+        try:
+            return self._zip.read(part)
+        except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+            raise Refused("corrupt", f"{part}: {error}") from error
+
     def relations(self, part: str) -> dict[str, tuple[str, str]]:
         """Relation id to type (its last word) and target part; external targets are left out."""
         folder, name = posixpath.split(part)
@@ -107,6 +126,13 @@ class Package:
                 found[relation.get("Id") or ""] = ((relation.get("Type") or "").rsplit("/", 1)[-1], target)
         return found
 
+    def drawn(self, part: str) -> dict[str, tuple[str, str]]:
+        """The relations by which pictures are found; none where they cannot be read: pictures never cost the text."""
+        try:
+            return self.relations(part)
+        except Refused:
+            return {}
+
     def title(self) -> str:
         """The title among the document's properties, empty where there is none."""
         root = self.root("docProps/core.xml")
@@ -116,6 +142,27 @@ class Package:
 def relation_id(element: etree._Element, name: str = "id") -> str:
     """The relation that an element names."""
     return element.get(_R + name) or ""
+
+
+def pictures(element: etree._Element, relations: dict[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Part and alternative text of each picture that is drawn inside an element, by DrawingML or the older VML."""
+    for blip in element.iter(A + "blip", _VML + "imagedata"):
+        kind, target = relations.get(relation_id(blip, "embed") or relation_id(blip), ("", ""))
+        if kind == "image":
+            yield target, _alternative(blip)
+
+
+def _alternative(blip: etree._Element) -> str:
+    """What the properties of the shape around a picture say it shows."""
+    if blip.tag == _VML + "imagedata":
+        shape = blip.getparent()
+        return (shape.get("alt") or "") if shape is not None else ""
+    for above in blip.iterancestors():
+        for named in above.iterchildren():
+            inner = named if _PROPERTIES.search(named.tag) else named.find("*")
+            if inner is not None and isinstance(inner.tag, str) and _PROPERTIES.search(inner.tag):
+                return inner.get("descr") or inner.get("title") or ""
+    return ""
 
 
 def free(element: etree._Element) -> None:

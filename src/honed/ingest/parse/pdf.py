@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pypdfium2
@@ -13,6 +14,7 @@ from pypdfium2 import raw
 from honed.ingest.codes import Refused
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
+from honed.ingest.parse.pdf_figures import PageFigures, has_images
 from honed.ingest.parse.pdf_guard import Guard
 from honed.ingest.parse.pdf_layout import Line, add_lines
 from honed.types import Block, Parsed
@@ -48,21 +50,31 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     lines: list[Line] = []
     scanned: list[int] = []
     recognised: list[Block] = []
+    figures, pictures = PageFigures(job), False
     page = job.first_page
     while page < pages and (page == job.first_page or time.process_time() < job.seconds):
         guard.check(page)
-        found, is_scan = _read_page(document, page)
-        lines += found
-        if is_scan:
+        found = _read_page(document, page)
+        lines += found.lines
+        pictures = pictures or found.has_images
+        if found.is_scan:
             scanned.append(page + 1)
             if job.ocr:
                 recognised += _recognise(document[page], page)
+        if job.figures and found.has_images:
+            figures.add_page(document[page], page + 1, found.lines, is_scan=found.is_scan)
         page += 1
-    outline = Outline()
-    add_lines(lines, outline)
+        if job.figures and figures.is_full:
+            break
     meta: dict[str, Any] = {"pages": pages}
     if page < pages:
         meta["next_page"] = page
+    if job.figures:
+        return Parsed("", (), job.media_type, meta, media=tuple(figures.pictures))
+    outline = Outline()
+    add_lines(lines, outline)
+    if pictures:
+        meta["pictures"] = True
     if scanned and not job.ocr:
         meta["scanned_pages"] = scanned
     blocks = sorted((*outline.finish(), *recognised), key=lambda block: block.page or 0)
@@ -78,12 +90,20 @@ def _open(source: BinaryIO) -> pypdfium2.PdfDocument:
         raise Refused("encrypted" if encrypted else "corrupt", str(error)) from error
 
 
-def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[list[Line], bool]:
-    """The lines of a page, and whether it is a picture without text."""
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """The lines of a page, whether it has images, and whether it is a picture without text."""
+
+    lines: list[Line]
+    has_images: bool = False
+    is_scan: bool = False
+
+
+def _read_page(document: pypdfium2.PdfDocument, index: int) -> _Page:
     try:
         page = document[index]
     except pypdfium2.PdfiumError:
-        return [], False
+        return _Page([])
     try:
         text = page.get_textpage()
         try:
@@ -91,7 +111,8 @@ def _read_page(document: pypdfium2.PdfDocument, index: int) -> tuple[list[Line],
         finally:
             text.close()
         few = sum(len(line.text) for line in lines) < _FEW_CHARACTERS
-        return lines, few and any(page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3))
+        is_scan = few and any(page.get_objects(filter=[raw.FPDF_PAGEOBJ_IMAGE], max_depth=3))
+        return _Page(lines, is_scan or has_images(page), is_scan)
     finally:
         page.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO
 
 from lxml import etree
@@ -10,7 +11,8 @@ from lxml import etree
 from honed.ingest.codes import Refused
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
-from honed.ingest.parse.ooxml import A, P, Package, relation_id
+from honed.ingest.parse.figures import Figures
+from honed.ingest.parse.ooxml import A, P, Package, pictures, relation_id
 from honed.ingest.parse.tables import markdown_tables
 from honed.types import Parsed
 
@@ -30,13 +32,18 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     slides = [relations.get(relation_id(slide), ("", ""))[1] for slide in presentation.iter(P + "sldId")]
     if len(slides) > _MOST_SLIDES:
         raise Refused("bomb", f"{len(slides)} slides")
-    outline = Outline()
+    outline, figures = Outline(), Figures(job)
     for number, part in enumerate(slides, 1):
         slide = package.root(part)
         if slide is not None:
             _slide(slide, number, outline)
+            for target, alt in pictures(slide, package.drawn(part)):
+                load = partial(package.data, target)
+                figures.add(load, name=target, place=outline.count, alt=alt, page=number)
             _notes(package, part, number, outline)
-    return Parsed(package.title() or outline.title or job.stem, outline.finish(), job.media_type)
+    blocks = outline.finish()
+    title = package.title() or outline.title or job.stem
+    return Parsed(title, blocks, job.media_type, figures.meta(), media=figures.finish(blocks))
 
 
 def _slide(slide: etree._Element, number: int, outline: Outline) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import BinaryIO
 
 from lxml import etree
@@ -12,7 +14,8 @@ from lxml import etree
 from honed.ingest.codes import Refused
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
-from honed.ingest.parse.ooxml import Package, S, free, relation_id
+from honed.ingest.parse.figures import Figures
+from honed.ingest.parse.ooxml import Package, S, free, pictures, relation_id
 from honed.ingest.parse.tables import markdown_tables
 from honed.types import Parsed
 
@@ -36,7 +39,7 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
         raise Refused("corrupt", f"{_WORKBOOK} is missing")
     relations = package.relations(_WORKBOOK)
     strings, dates = _shared_strings(package), _date_styles(package)
-    outline = Outline()
+    outline, figures = Outline(), Figures(job)
     for sheet in workbook.iter(S + "sheet"):
         _, part = relations.get(relation_id(sheet), ("", ""))
         if part not in package:
@@ -44,7 +47,18 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
         outline.heading(1, sheet.get("name") or "")
         for region in _regions(_rows(package, part, strings, dates)):
             _add(region, outline)
-    return Parsed(package.title() or job.stem, outline.finish(), job.media_type)
+        _pictures(package, part, outline.count, figures)
+    blocks = outline.finish()
+    return Parsed(package.title() or job.stem, blocks, job.media_type, figures.meta(), media=figures.finish(blocks))
+
+
+def _pictures(package: Package, sheet: str, place: int, figures: Figures) -> None:
+    """The pictures that lie on a sheet: its drawings are parts of their own."""
+    for kind, drawing in package.drawn(sheet).values():
+        with suppress(Refused):  # of a drawing that cannot be read the cells are not to blame
+            root = package.root(drawing) if kind == "drawing" else None
+            for target, alt in pictures(root, package.drawn(drawing)) if root is not None else ():
+                figures.add(partial(package.data, target), name=target, place=place, alt=alt)
 
 
 def _regions(rows: Iterator[tuple[int, Cells]]) -> Iterator[list[Cells]]:

@@ -1,0 +1,202 @@
+"""Pictures out: by another picture, by what they show, by what is written about them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.answer.fusion import Pool, pooled
+from honed.answer.retrieve import NOTHING, Retriever
+from honed.catalog import images
+from honed.errors import MissingError, UsageError
+from honed.index.images import ImageGeneration
+from honed.models.vision.head import ImageHead
+from honed.models.vision.levers import expanded
+from honed.protocols import ImageEncoder
+from honed.types import ImageRecord, Ranking, Vectors
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+NEAR_COPY_BITS = 6
+"""Differing bits of the perceptual hash up to which a picture counts as a near-copy of another."""
+
+_SPARE = 20
+"""Hits that are asked for beyond k: pictures that were deleted since the index was built are left out by the fetch."""
+
+Match = Literal["same", "near-copy", "similar", "described"]
+"""Why a picture was found: its very pixels, nearly its pixels, what it shows, what is written about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHit:
+    """A picture as it was retrieved for one query."""
+
+    image: ImageRecord
+    score: float
+    rank: int
+    match: Match
+
+
+@dataclass(frozen=True, slots=True)
+class Eye:
+    """What a release sees with: encoder, head, and the index of what they saw.
+
+    Attributes:
+        weight: Share of what is seen, against captions, when a text looks for pictures.
+        neighbours: Nearest pictures that a query by picture is expanded with.
+    """
+
+    encoder: ImageEncoder
+    head: ImageHead
+    index: ImageGeneration
+    weight: float = 0.0
+    neighbours: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRetriever:
+    """The image side of one release, ready to search; without an eye pictures are found by what is written about them.
+
+    Attributes:
+        text: The same release's search over passages, captions among them.
+    """
+
+    release: str
+    text: Retriever
+    eye: Eye | None = None
+
+    def by_image(self, picture: Image.Image, media: str, phash: int, k: int = 10) -> list[ImageHit]:
+        """The k pictures most like a given one: copies first, then what is similar.
+
+        Args:
+            picture: Decoded.
+            media: sha256 of its rendering; an image with the same one is the same picture.
+            phash: Its perceptual hash.
+
+        Raises:
+            UsageError: k is not positive.
+            MissingError: There is no eye.
+        """
+        _positive(k)
+        if self.eye is None:
+            raise MissingError("Nothing sees pictures here.", hint="honed doctor")
+        index = self.eye.index
+        vectors = self.eye.head.apply(self.eye.encoder.encode_image([picture]))
+        if self.eye.neighbours:
+            vectors = moved(vectors, index, self.eye.neighbours)
+        found, scores = _first(index.search(vectors, k + _SPARE))
+        near, bits = index.near_copies(phash, NEAR_COPY_BITS)
+        close = dict(zip(near.tolist(), bits.tolist(), strict=True))
+        missing = np.array([rowid for rowid in close if rowid not in set(found.tolist())], np.int64)[:k]
+        known = index.dense.scores_for(vectors, missing[None, :])[0]
+        rowids = np.concatenate([found, missing])
+        scores = np.concatenate([scores, np.where(np.isfinite(known), known, 0)])
+        records = images.by_rowid(self.text.catalog, rowids)
+        hits = [
+            ImageHit(records[rowid], float(score), 0, _match(records[rowid], media, rowid in close))
+            for rowid, score in zip(rowids.tolist(), scores.tolist(), strict=True)
+            if rowid in records
+        ]
+        order = ("same", "near-copy", "similar")
+        return _ranked(sorted(hits, key=lambda hit: (order.index(hit.match), -hit.score)), k)
+
+    def by_text(self, text: str, k: int = 10) -> list[ImageHit]:
+        """The k pictures that a text describes, by caption and, where the release was tuned for it, by what is seen.
+
+        Raises:
+            UsageError: The text is empty or k is not positive.
+        """
+        if not text.strip():
+            raise UsageError("The search text is empty.", hint="honed search 'what you look for' --kind image")
+        _positive(k)
+        rowids, scores = self.rank([text], depth=k)[0]
+        rowids, scores = rowids[: k + _SPARE], scores[: k + _SPARE]
+        records = images.by_rowid(self.text.catalog, rowids)
+        described = set(self._described([text], k + _SPARE)[0][0].tolist())
+        hits = [
+            ImageHit(records[rowid], float(score), 0, "described" if rowid in described else "similar")
+            for rowid, score in zip(rowids.tolist(), scores.tolist(), strict=True)
+            if rowid in records
+        ]
+        return _ranked(hits, k)
+
+    def rank(self, texts: Sequence[str], *, depth: int = 100) -> list[Ranking]:
+        """Row ids of images and fused scores for many texts, best first."""
+        size = max(self.text.pool, depth + _SPARE)
+        captions = self._described(texts, size)
+        eye = self.eye
+        if eye is None or eye.weight == 0:
+            return captions
+        queries = eye.head.apply_text(self.text.embedder.encode_document(texts))
+        return [pool.ranked(eye.weight) for pool in seen_and_described(eye.index, queries, captions, size)]
+
+    def _described(self, texts: Sequence[str], size: int) -> list[Ranking]:
+        """Images by the release's search over the passages that hold their captions."""
+        rowids, passages = images.passages_of(self.text.catalog)
+        order = np.argsort(passages, kind="stable")
+        passages, rowids = passages[order], rowids[order]
+        if not len(rowids):
+            return [NOTHING] * len(texts)
+        found = self.text.rank(texts, depth=size, allowed=np.unique(passages))
+        return [_images_of(ranking, passages, rowids, size) for ranking in found]
+
+
+def moved(queries: Vectors, index: ImageGeneration, neighbours: int) -> Vectors:
+    """Queries [n, m] moved towards the so many pictures nearest to them; see `levers.expanded`."""
+    scores, rowids = index.search(queries, neighbours)
+    dense = index.dense
+    at = np.searchsorted(dense.rowids, rowids.clip(0))
+    near = np.where((rowids >= 0)[:, :, None], dense.matrix[at.clip(0, len(dense) - 1)], 0)
+    return expanded(queries, near.astype(np.float32), np.where(rowids >= 0, scores, 0).astype(np.float32))
+
+
+def seen_and_described(index: ImageGeneration, queries: Vectors, captions: Sequence[Ranking], size: int) -> list[Pool]:
+    """The candidates of many texts with both scores: what is seen on the vector side, captions on the other."""
+    scores, rowids = index.search(queries, size)
+    pools = []
+    for row, words in enumerate(captions):
+        near = rowids[row][rowids[row] >= 0]
+        rest = np.setdiff1d(words[0], near)
+        known = index.dense.scores_for(queries[row : row + 1], rest[None, :])[0]
+        by_row = np.argsort(words[0])
+        pools.append(pooled((near, scores[row][rowids[row] >= 0]), (words[0][by_row], words[1][by_row]), (rest, known)))
+    return pools
+
+
+def _images_of(ranking: Ranking, passages: NDArray[np.int64], rowids: NDArray[np.int64], size: int) -> Ranking:
+    """A ranking of passages as one of the images that they describe; `passages` is sorted, image by image."""
+    found: list[int] = []
+    scores: list[float] = []
+    for passage, score in zip(*(part.tolist() for part in ranking), strict=True):
+        start, stop = np.searchsorted(passages, [passage, passage + 1])
+        found += rowids[start:stop].tolist()
+        scores += [score] * int(stop - start)
+        if len(found) >= size:
+            break
+    return np.array(found[:size], np.int64), np.array(scores[:size], np.float32)
+
+
+def _first(hits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> Ranking:
+    scores, rowids = hits
+    kept = rowids[0] >= 0
+    return rowids[0][kept], scores[0][kept]
+
+
+def _match(record: ImageRecord, media: str, near: bool) -> Match:
+    if record.media == media:
+        return "same"
+    return "near-copy" if near else "similar"
+
+
+def _ranked(hits: Sequence[ImageHit], k: int) -> list[ImageHit]:
+    return [replace(hit, rank=rank) for rank, hit in enumerate(hits[:k], 1)]
+
+
+def _positive(k: int) -> None:
+    if k < 1:
+        raise UsageError(f"k must be at least 1, not {k}.")

@@ -1,0 +1,48 @@
+"""Keep what was rendered: many small blobs, made durable together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from honed.ingest.rendering import encoded, perceptual_hash
+from honed.types import Picture
+from honed.workspace import Workspace, fsync_folder, write_atomic
+
+_WRITERS = 16
+"""Threads that wait for the disk at the same time: it then takes .3 ms a file, and 3.7 ms one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A picture whose rendering lies in the workspace, durable."""
+
+    picture: Picture
+    media: str
+    phash: int
+
+
+def keep(workspace: Workspace, pictures: Sequence[Picture]) -> list[Kept]:
+    """Encode pictures and write those that are not there yet as blobs, named by their sha256."""
+    if not pictures:
+        return []
+    with ThreadPoolExecutor(min(_WRITERS, len(pictures)), thread_name_prefix="honed-keep") as pool:
+        return list(pool.map(lambda picture: _keep(workspace, picture), pictures))
+
+
+def is_kept(workspace: Workspace, media: str) -> bool:
+    """Whether a rendering is there."""
+    return (workspace.blobs / media[:2] / media).is_file()
+
+
+def _keep(workspace: Workspace, picture: Picture) -> Kept:
+    data = encoded(picture)
+    media = hashlib.sha256(data).hexdigest()
+    target = workspace.blobs / media[:2] / media
+    if target.is_file() and target.stat().st_size == len(data):
+        fsync_folder(target.parent)  # whoever wrote it may have been killed between its rename and this
+    else:
+        write_atomic(target, data)
+    return Kept(picture, media, perceptual_hash(picture))

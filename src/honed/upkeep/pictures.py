@@ -1,0 +1,99 @@
+"""Images, checked: their log of changes, their passages, and the renderings, which are made again from the originals."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from honed.catalog import Catalog, documents
+from honed.catalog import images as records
+from honed.ingest.renderings import is_kept, keep
+from honed.ingest.sandbox import Sandbox
+from honed.session import Session
+from honed.types import Parsed
+from honed.upkeep.finding import Finding, plural
+from honed.upkeep.truth import BACKUP, SAMPLE, log_faults
+from honed.workspace import Workspace, sha256_file
+
+_RULES = (
+    (
+        "images whose passage belongs to another document",
+        "SELECT count(*) FROM images i JOIN passages p ON p.rowid = i.passage WHERE p.document != i.document",
+    ),
+    ("images without a size", "SELECT count(*) FROM images WHERE width < 1 OR height < 1 OR length(phash) != 8"),
+)
+
+
+def images(session: Session, *, deep: bool) -> Iterator[Finding]:
+    """The catalog's rules about images, and whether every rendering is there; nothing where there are no images."""
+    names = sorted(set(records.medias(session.catalog)[1]))
+    broken = [
+        f"{count:,} {what}"
+        for what, question in _RULES
+        if (count := int(session.catalog.connection.execute(question).fetchone()[0]))
+    ]
+    log = session.catalog.connection.execute("SELECT seq, image, op FROM image_changes ORDER BY seq").fetchall()
+    broken += log_faults(log, set(records.medias(session.catalog)[0].tolist()), 0, what="image")
+    for sentence in broken:
+        yield Finding("images", "wrong", f"There are {sentence}.", BACKUP)
+    sample = names if deep else random.sample(names, min(SAMPLE, len(names)))
+    lost = _lost(session.workspace, names, sample)
+    if lost:
+        message = f"{plural(len(lost), 'rendering')} of images {'is' if len(lost) == 1 else 'are'} missing or damaged."
+        hint = "honed doctor --repair makes those of added files again; for an image pack, honed import it again"
+        yield Finding("images", "wrong", message, hint, "pictures")
+    elif names and not broken:
+        how = "" if len(sample) == len(names) else f", {len(sample)} of them hashed (--deep hashes all)"
+        yield Finding("images", "ok", f"{plural(len(names), 'rendering')} of images kept{how}.")
+
+
+def render_again(session: Session) -> list[str]:
+    """Parse the originals of documents that lost a rendering; what comes out of them is the same, byte by byte."""
+    names = sorted(set(records.medias(session.catalog)[1]))
+    lost = _lost(session.workspace, names, names)
+    for media in lost:
+        (session.workspace.blobs / media[:2] / media).unlink(missing_ok=True)
+    with Sandbox(ocr=False) as sandbox, tempfile.TemporaryDirectory(prefix="honed-") as folder:
+        for path, sha256 in _origins(session.catalog, lost):
+            original = _original(session.workspace, path, sha256, Path(folder))
+            parsed = sandbox.parse(original) if original else None
+            if isinstance(parsed, Parsed):
+                keep(session.workspace, parsed.media)
+    still = sum(not is_kept(session.workspace, media) for media in lost)
+    left = f"; {plural(still, 'rendering')} could not be made: import the pack again" if still else ""
+    return [f"made {plural(len(lost) - still, 'rendering')} of images again{left}"]
+
+
+def _lost(workspace: Workspace, names: list[str], hashed: list[str]) -> list[str]:
+    """Media that are missing, or among the hashed ones and not what their name says."""
+    check = set(hashed)
+    return [
+        media
+        for media in names
+        if not is_kept(workspace, media)
+        or (media in check and sha256_file(workspace.blobs / media[:2] / media) != media)
+    ]
+
+
+def _origins(catalog: Catalog, lost: list[str]) -> list[tuple[str, str]]:
+    """Path and sha256 of a file for each document that lost a rendering; rows of an imported pack have none."""
+    found: dict[str, tuple[str, str]] = {}
+    wanted = {rowid for media in lost for rowid in records.of_media(catalog, media)}
+    holders = {record.document for record in records.by_rowid(catalog, sorted(wanted)).values()}
+    for path, state in documents.sources(catalog).items():
+        if state.document in holders and not documents.is_imported(path, state):
+            found.setdefault(state.document, (path, state.sha256))
+    return list(found.values())
+
+
+def _original(workspace: Workspace, path: str, sha256: str, folder: Path) -> Path | None:
+    """The original under its own name, which says what kind of text it is."""
+    kept = workspace.blobs / sha256[:2] / sha256
+    if not kept.is_file():
+        return None
+    named = folder / sha256 / Path(path).name
+    named.parent.mkdir(exist_ok=True)
+    named.symlink_to(kept)
+    return named

@@ -1,0 +1,140 @@
+"""Search for pictures over a real catalog and real indexes, with encoders that need no model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from honed.answer.pictures import Eye, ImageRetriever
+from honed.answer.retrieve import Retriever
+from honed.catalog import Catalog, images
+from honed.catalog.images import CatalogImages
+from honed.errors import MissingError, UsageError
+from honed.index.images import ImageSpace, refresh_images
+from honed.index.reader import IndexReader
+from honed.index.refresh import refresh
+from honed.ingest.embed import embed_missing
+from honed.ingest.rendering import encoded, perceptual_hash
+from honed.models.hashing import HashEmbedder
+from honed.models.vision.head import ImageHead, plain_head
+from honed.models.vision.thumbnail import ThumbnailEncoder
+from honed.types import ImageRecord, Picture
+from tests.catalog.make import drop, put
+
+EMBEDDER, ENCODER = HashEmbedder(256), ThumbnailEncoder()
+COLOURS = ("red", "green", "blue", "yellow")
+SHAPES = ("disc", "square", "bar")
+
+
+def draw(colour: str, shape: str, *, shift: int = 0) -> Image.Image:
+    picture = Image.new("RGB", (64, 64), "white")
+    pen = ImageDraw.Draw(picture)
+    box = {"disc": (8, 8, 56, 56), "square": (4, 4, 60, 60), "bar": (4, 26, 60, 38)}[shape]
+    (pen.ellipse if shape == "disc" else pen.rectangle)([edge + shift for edge in box], fill=colour)
+    return picture
+
+
+def picture_of(image: Image.Image) -> Picture:
+    return Picture(image.tobytes(), image.size, *image.size)
+
+
+def identity(image: Image.Image) -> tuple[str, int]:
+    picture = picture_of(image)
+    return hashlib.sha256(encoded(picture)).hexdigest(), perceptual_hash(picture)
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog(tmp_path / "catalog.db", create=True) as opened:
+        for colour in COLOURS:
+            for shape in SHAPES:
+                name, image = f"{colour}-{shape}", draw(colour, shape)
+                document = put(opened, name, f"A {colour} {shape}.")
+                media, phash = identity(image)
+                key, caption = images.image_id(document, 0, media), f"{colour} {shape}"
+                record = ImageRecord(key, document, 0, media, "file", 64, 64, caption, phash, passage=f"{document}:0")
+                with opened.transaction():
+                    images.add(opened, document, [record])
+                images.put_descriptors(opened, ENCODER.space, [media], ENCODER.encode_image([image]))
+        put(opened, "letter", "A letter about a red disc, without a picture.")
+        yield opened
+
+
+@pytest.fixture
+def found(catalog: Catalog, tmp_path: Path) -> ImageRetriever:
+    embed_missing(catalog, EMBEDDER)
+    refresh(catalog, tmp_path / "index", EMBEDDER.space)
+    text = Retriever("r1", catalog, EMBEDDER, IndexReader(tmp_path / "index", EMBEDDER.space, catalog), 0.5, 50)
+    head = plain_head(ENCODER.dimension)
+    index = refresh_images(CatalogImages(catalog), tmp_path / "index", ImageSpace(ENCODER.space, head))
+    return ImageRetriever("r1", text, Eye(ENCODER, head, index))
+
+
+def names(hits: list) -> list[str]:
+    return [hit.image.external_id for hit in hits]
+
+
+def test_a_picture_finds_itself_its_copies_and_what_is_similar(found: ImageRetriever) -> None:
+    same = draw("red", "disc")
+    hits = found.by_image(same, *identity(same), 5)
+    assert (names(hits)[0], hits[0].match, hits[0].rank) == ("red-disc", "same", 1)
+    assert hits[0].score == pytest.approx(1, abs=1e-5)
+    rough = same.resize((48, 48)).resize((64, 64))
+    again = found.by_image(rough, *identity(rough), 5)
+    assert (names(again)[0], again[0].match) == ("red-disc", "near-copy")
+    moved = draw("red", "square", shift=3)
+    media, _ = identity(moved)
+    similar = found.by_image(moved, media, 0x0F0F_1234_5678_9ABC, 5)
+    assert (names(similar)[0], similar[0].match) == ("red-square", "similar")
+    assert [hit.score for hit in similar] == sorted((hit.score for hit in similar), reverse=True)
+
+
+def test_words_find_pictures_by_what_is_written_about_them(found: ImageRetriever) -> None:
+    hits = found.by_text("blue bar", 3)
+    assert (names(hits)[0], hits[0].match) == ("blue-bar", "described")
+    assert "letter" not in names(found.by_text("red disc", 20)), "a passage without a picture is no picture"
+    assert ImageRetriever("r1", found.text).by_text("blue bar", 3) == hits, "captions need no eye"
+
+
+def test_a_tuned_head_lets_words_find_what_is_seen(found: ImageRetriever, tmp_path: Path) -> None:
+    """A text matrix fitted by least squares on the captions finds pictures although captions count nothing."""
+    catalog = found.text.catalog
+    rowids, raw = images.descriptors(catalog, ENCODER.space)
+    records = images.by_rowid(catalog, rowids)
+    captions = EMBEDDER.encode_document([f"A {records[row].caption}." for row in rowids.tolist()])
+    assert found.eye is not None
+    text_matrix = np.linalg.lstsq(captions, found.eye.head.apply(raw), rcond=None)[0].astype(np.float32)
+    head = ImageHead(found.eye.head.centre, found.eye.head.matrix, text_matrix)
+    seeing = replace(found, eye=replace(found.eye, head=head, weight=1.0))
+    for colour in COLOURS:
+        assert names(seeing.by_text(f"A {colour} disc.", 1)) == [f"{colour}-disc"]
+
+
+def test_a_deleted_picture_is_gone_at_once(found: ImageRetriever) -> None:
+    drop(found.text.catalog, "red-disc")
+    same = draw("red", "disc")
+    assert "red-disc" not in names(found.by_image(same, *identity(same), 12))
+    assert "red-disc" not in names(found.by_text("red disc", 12))
+
+
+def test_neighbours_move_a_query_towards_what_it_found(found: ImageRetriever) -> None:
+    assert found.eye is not None
+    wider = replace(found, eye=replace(found.eye, neighbours=2))
+    moved = draw("green", "square", shift=4)
+    assert names(wider.by_image(moved, "0" * 64, 0, 1)) == ["green-square"]
+    assert wider.by_image(moved, "0" * 64, 0, 1)[0].score > found.by_image(moved, "0" * 64, 0, 1)[0].score
+
+
+def test_what_cannot_be_asked(found: ImageRetriever) -> None:
+    with pytest.raises(UsageError, match="is empty"):
+        found.by_text(" ")
+    with pytest.raises(UsageError, match="at least 1"):
+        found.by_text("red", 0)
+    with pytest.raises(MissingError, match="Nothing sees"):
+        ImageRetriever("r1", found.text).by_image(draw("red", "bar"), "0" * 64, 0)

@@ -1,0 +1,99 @@
+-- The catalog as format 1 made it, word for word. Never change it: files like this are out there.
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+
+-- A document is known by the hash of its content and by the id it came with (a path, or the id in an imported corpus).
+CREATE TABLE documents (
+  rowid INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  external_id TEXT NOT NULL,
+  title TEXT NOT NULL,
+  media_type TEXT NOT NULL,
+  language TEXT NOT NULL,
+  meta TEXT NOT NULL,
+  cluster INTEGER            -- near-duplicates share it; NULL until `dataset` has looked
+);
+CREATE INDEX documents_external ON documents (external_id);
+
+-- Sources are what the user gave. Several sources may hold one document; a rejected one has a code and no document.
+CREATE TABLE sources (
+  path TEXT PRIMARY KEY,
+  sha256 TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL,
+  document TEXT REFERENCES documents (id),
+  code TEXT NOT NULL DEFAULT '',
+  reason TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX sources_document ON sources (document);
+
+CREATE TABLE passages (
+  rowid INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  document INTEGER NOT NULL REFERENCES documents (rowid) ON DELETE CASCADE,
+  ordinal INTEGER NOT NULL,
+  title TEXT NOT NULL,
+  headings TEXT NOT NULL,
+  text TEXT NOT NULL,
+  page INTEGER,
+  text_hash BLOB NOT NULL    -- of the embedded text: a vector belongs to it, so a renamed file is not embedded again
+);
+CREATE INDEX passages_document ON passages (document);
+CREATE INDEX passages_text_hash ON passages (text_hash);
+
+-- The order in which passages came and went: a derived index says up to which number it has followed.
+CREATE TABLE changes (seq INTEGER PRIMARY KEY AUTOINCREMENT, passage INTEGER NOT NULL, op TEXT NOT NULL);
+CREATE TRIGGER passage_added AFTER INSERT ON passages
+  BEGIN INSERT INTO changes (passage, op) VALUES (new.rowid, 'add'); END;
+CREATE TRIGGER passage_removed AFTER DELETE ON passages
+  BEGIN INSERT INTO changes (passage, op) VALUES (old.rowid, 'remove'); END;
+
+CREATE TABLE vectors (space TEXT NOT NULL, text_hash BLOB NOT NULL, vector BLOB NOT NULL);
+CREATE UNIQUE INDEX vectors_key ON vectors (space, text_hash);
+
+-- What cleaning took out, word for word, so that it can be read and put back.
+CREATE TABLE removals (
+  document INTEGER NOT NULL REFERENCES documents (rowid) ON DELETE CASCADE,
+  rule TEXT NOT NULL,
+  text TEXT NOT NULL,
+  detail TEXT NOT NULL
+);
+CREATE INDEX removals_document ON removals (document);
+
+CREATE TABLE queries (
+  id TEXT PRIMARY KEY,
+  text TEXT NOT NULL,
+  split TEXT NOT NULL,
+  meta TEXT NOT NULL,
+  origin TEXT NOT NULL       -- 'import', 'labels', 'proxy'
+);
+-- Judgements name documents by external id: they outlive a changed file.
+CREATE TABLE qrels (
+  query TEXT NOT NULL REFERENCES queries (id) ON DELETE CASCADE,
+  document TEXT NOT NULL,
+  grade INTEGER NOT NULL,
+  PRIMARY KEY (query, document)
+);
+CREATE TABLE answers (query TEXT PRIMARY KEY REFERENCES queries (id) ON DELETE CASCADE, text TEXT NOT NULL);
+
+CREATE TABLE runs (
+  id TEXT PRIMARY KEY,
+  kind TEXT NOT NULL,
+  state TEXT NOT NULL,       -- 'running', 'done', 'failed'
+  started TEXT NOT NULL,
+  ended TEXT,
+  settings TEXT NOT NULL,
+  result TEXT
+);
+-- Every look at a test set, counted for ever.
+CREATE TABLE ledger (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, test_set TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL
+);
+
+CREATE TABLE releases (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, manifest_sha256 TEXT NOT NULL, created TEXT NOT NULL, run TEXT, note TEXT NOT NULL
+);
+CREATE TABLE live (one INTEGER PRIMARY KEY CHECK (one = 1), release INTEGER NOT NULL REFERENCES releases (number));
+CREATE TABLE audit (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, action TEXT NOT NULL,
+  before INTEGER, after INTEGER NOT NULL, reason TEXT NOT NULL
+);
