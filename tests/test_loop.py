@@ -26,7 +26,9 @@ pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
 
 from honed.tune.bench import Recipe
 
-RECIPE = Recipe(batch=8, query_rate=1e-2, query_epochs=40, both_rate=1e-2, both_epochs=10, adapter_epochs=10)
+RECIPE = Recipe(
+    batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_rate=1e-2, both_epochs=10, adapter_epochs=10
+)
 """For a model that knows nothing and is a thousandth of the size of the real one."""
 
 

@@ -26,7 +26,15 @@ from tests import toy
 from tests.test_loop import prepared
 
 RECIPE = Recipe(
-    batch=8, query_rate=1e-2, both_rate=1e-2, adapter_epochs=30, adapter_rate=1e-2, rehearsal=4, rehearsal_weight=0.1
+    batch=8,
+    both_batch=8,
+    query_rate=1e-2,
+    both_rate=1e-2,
+    adapter_epochs=30,
+    adapter_rate=1e-2,
+    rehearsal=4,
+    rehearsal_weight=0.1,
+    both_rehearsal=0.1,
 )
 LONG = 300.0
 
