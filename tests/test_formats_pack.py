@@ -73,7 +73,7 @@ def test_odd_values_do_not_break_it(tmp_path: Path) -> None:
 
 def test_what_is_no_pack(tmp_path: Path) -> None:
     assert not is_pack(tmp_path)
-    with pytest.raises(InputError, match="no items.jsonl"):
+    with pytest.raises(InputError, match=r"no items\.jsonl"):
         read_pack(tmp_path)
     assert is_pack(pack(tmp_path, {"id": "a"}))
     (tmp_path / "corpus.jsonl").touch()

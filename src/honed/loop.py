@@ -29,6 +29,7 @@ from honed.evaluate.untuned import questions, strongest, untuned_means
 from honed.ingest.neardup import near_duplicates
 from honed.release.build import build, live_manifest, manifest_of, manifests, previous, promote, row_of
 from honed.release.first import ensure_release
+from honed.release.manifest import Manifest
 from honed.release.open import embedder_of, image_encoder_of, image_head_of
 from honed.release.parts import Parts, parts_of
 from honed.runs import Run, look_at, open_run
@@ -66,15 +67,16 @@ def settle(
     if session.catalog.passage_count():
         generation = session.catch_up(embedder, tell=tell, progress=progress)
         ensure_release(session.workspace, session.catalog, session.settings, embedder, generation)
-        settle_images(session, tell, progress=progress)
+        settle_images(session, live_manifest(session.workspace, session.catalog), tell, progress=progress)
     return notes
 
 
-def settle_images(session: Session, tell: Tell, *, progress: Callable[[int, int], None] | None = None) -> None:
-    """After pictures came or went: descriptors and the image index of the live release."""
+def settle_images(
+    session: Session, manifest: Manifest, tell: Tell, *, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """After pictures came or went, or before a release goes live: its descriptors and its image index."""
     if not images.seq(session.catalog):
         return
-    manifest = live_manifest(session.workspace, session.catalog)
     try:
         encoder = image_encoder_of(session.workspace, manifest, session.settings)
     except MissingError as error:  # documents are not lost for want of an eye
@@ -289,8 +291,8 @@ def make_live(session: Session, name: str | None, *, reason: str) -> str:
         UsageError: There is no such release, or none to go back to.
     """
     row = row_of(session.catalog, name) if name else previous(session.catalog)
-    session.catch_up(
-        embedder_of(session.workspace, manifest_of(session.workspace, row), session.settings), tell=lambda _: None
-    )
+    manifest = manifest_of(session.workspace, row)
+    session.catch_up(embedder_of(session.workspace, manifest, session.settings), tell=lambda _: None)
+    settle_images(session, manifest, lambda _: None)
     action = "promote" if name else "rollback"
     return promote(session.workspace, session.catalog, row.name, reason=reason, action=action)

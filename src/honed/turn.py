@@ -6,18 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.catalog.images import Member
 from honed.dataset.task import Task
 from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.exam import Exam
 from honed.evaluate.gate import GateSettings, Verdict
+from honed.evaluate.image_board import ImageBoard
+from honed.evaluate.image_exam import ImageExam, labels
 from honed.index.generation import Generation
-from honed.protocols import Embedder
+from honed.models.vision.head import ImageHead
+from honed.protocols import Embedder, ImageEncoder
 from honed.runs import Run
 from honed.types import Split
 
 if TYPE_CHECKING:  # torch is loaded by `tune` alone
     from honed.tune.candidate import Candidate
+    from honed.tune.images.candidate import ImageCandidate
 
 Tell = Callable[[str], None]
 """Told one line of progress."""
@@ -57,6 +65,53 @@ class Turn:
     candidates: tuple[Candidate, ...]
     chosen: Candidate
     exam: Exam
+    comparison: Comparison
+    verdict: Verdict
+    gate: GateSettings
+    release: str
+    seconds: float
+    budget: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gallery:
+    """The pictures of one split, in rowid order, with their raw descriptors [n, d]."""
+
+    members: tuple[Member, ...]
+    descriptors: NDArray[np.float32]
+
+    @property
+    def board(self) -> ImageBoard:
+        """Each picture asks for the others of its group."""
+        members = self.members
+        return ImageBoard(
+            [one.external_id for one in members],
+            labels([one.group for one in members]),
+            [one.variant for one in members],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageGround:
+    """Where a turn starts from: the pictures, what sees them now, and how well on dev."""
+
+    galleries: dict[Split, Gallery]
+    encoder: ImageEncoder
+    head: ImageHead
+    neighbours: int
+    baseline: str
+    dev: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageTurn:
+    """What a finished turn leaves."""
+
+    run: Run
+    ground: ImageGround
+    candidates: tuple[ImageCandidate, ...]
+    chosen: ImageCandidate
+    exam: ImageExam
     comparison: Comparison
     verdict: Verdict
     gate: GateSettings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -221,23 +220,18 @@ def test_a_document_of_nothing_but_pictures(intake: Intake, docs: Path) -> None:
 
 def test_pictures_never_cost_the_text(docs: Path) -> None:
     """Pictures that would take minutes: the text is there as if they were not, within the time for one document."""
-    large = data(waves(1, 5000, 5000), compress_level=0)
-    body = "".join(
-        f"<img src='data:image/png;base64,{base64.b64encode(large + bytes([n])).decode()}'>" for n in range(3)
-    )
+    slow = [address(Image.new("RGB", (6000, 6000), (number, 0, 0))) for number in range(4)]
+    body = "".join(f"<img src='{each}'>" for each in slow)
     (docs / "a.html").write_text(f"<p>Honest text.</p>{body}")
-    with Sandbox(Limits(file_bytes=1 << 30, cpu_seconds=1, wall_seconds=1.0), ocr=False) as hurried:
-        started = time.monotonic()
-        outcome = hurried.parse(docs / "a.html")
-    if isinstance(outcome, Parsed):  # 300 MB of markup may be too much by itself: then it is refused with a code
-        assert [block.text for block in outcome.blocks] == ["Honest text."]
-        assert len(outcome.media) < 3
-        assert "Not all pictures were taken" in outcome.warnings[-1]
-    assert time.monotonic() - started < 30
+    with Sandbox(Limits(cpu_seconds=1, wall_seconds=1.0), ocr=False) as hurried:
+        outcome = parsed(hurried, docs / "a.html")
+    assert [block.text for block in outcome.blocks] == ["Honest text."]
+    assert len(outcome.media) < 4
+    assert "Not all pictures were taken" in outcome.warnings[-1]
 
 
 def test_many_figures_are_read_in_several_parses(sandbox: Sandbox, docs: Path) -> None:
-    (docs / "a.docx").write_bytes(word(*((waves(number, 500, 500), f"number {number}") for number in range(70))))
+    (docs / "a.docx").write_bytes(word(*((Image.new("RGB", (512, 512), (n, n, 9)), f"number {n}") for n in range(70))))
     outcome = parsed(sandbox, docs / "a.docx")
     assert [one.caption for one in outcome.media] == [f"number {number}" for number in range(70)]
     assert outcome.warnings == ()

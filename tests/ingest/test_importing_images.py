@@ -127,7 +127,7 @@ def test_bad_pictures_are_skipped_with_a_code(intake: Intake, pack: Path, tmp_pa
     (pack / "images/link.png").symlink_to(tmp_path / "outside.png")
     report = take(intake, pack)
     assert report.rejected == {
-        "cut": "corrupt", "text": "binary", "gone": "unreadable", "page": "unsupported", "out": "unreadable", "link": "unreadable",
+        "cut": "corrupt", "text": "binary", "gone": "unreadable", "page": "unsupported", "out": "unreadable", "link": "unreadable"
     }  # fmt: skip
     assert report.images == 1
     assert documents.counts(intake.catalog)["skipped"] == {"unreadable": 3, "binary": 1, "corrupt": 1, "unsupported": 1}
@@ -150,7 +150,7 @@ def test_a_lost_rendering_comes_back_with_an_import(intake: Intake, pack: Path, 
 
 def test_an_id_that_occurs_twice(intake: Intake, pack: Path) -> None:
     fill(pack, item("cat_x"), item("cat_x"))
-    with pytest.raises(InputError, match="twice in items.jsonl"):
+    with pytest.raises(InputError, match=r"twice in items\.jsonl"):
         take(intake, pack)
 
 

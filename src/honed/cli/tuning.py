@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,11 +12,19 @@ from honed.cli.app import Json, app, session, workspace
 from honed.cli.output import columns, duration, emit, tell
 
 
+class Role(StrEnum):
+    """What a turn tunes."""
+
+    RETRIEVER = "retriever"
+    IMAGE_RETRIEVER = "image-retriever"
+
+
 @app.command()
 def tune(
     budget: Annotated[str, typer.Option(help="Time for everything: 90s, 10m, 2h.")] = "10m",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     require_gain: Annotated[bool, typer.Option("--require-gain", help="Exit with 1 if no gain is proven.")] = False,
+    role: Annotated[Role, typer.Option(help="What learns: search over text, or over pictures.")] = Role.RETRIEVER,
     as_json: Json = False,
 ) -> None:
     """Make candidates, choose one on dev, test it once on held-out questions, and release it only if it is proven better."""
@@ -24,6 +33,9 @@ def tune(
 
     seconds = duration(budget)
     shown: list[str] = []
+    if role is Role.IMAGE_RETRIEVER:
+        _tune_images(seconds, dry_run=dry_run, require_gain=require_gain, as_json=as_json)
+        return
 
     def show_plan(lines: list[str]) -> bool:
         shown.extend(lines)
@@ -40,6 +52,30 @@ def tune(
         from honed.summary import result, text
 
         emit(result(turn), text(opened, turn), as_json=as_json)
+        if require_gain and not turn.release:
+            raise CheckFailed("No gain was proven.", hint="the report says why: honed report")
+
+
+def _tune_images(seconds: float, *, dry_run: bool, require_gain: bool, as_json: bool) -> None:
+    from honed.errors import CheckFailed
+    from honed.loop_images import tune_images
+    from honed.summary_images import image_result, image_text
+
+    shown: list[str] = []
+
+    def show_plan(lines: list[str]) -> bool:
+        shown.extend(lines)
+        if not dry_run:
+            for line in lines:
+                tell(line)
+        return not dry_run
+
+    with session(write=True) as opened:
+        turn = tune_images(opened, budget=seconds, tell=tell, show_plan=show_plan)
+        if turn is None:
+            emit({"plan": shown}, "\n".join(shown), as_json=as_json)
+            return
+        emit(image_result(turn), image_text(opened, turn), as_json=as_json)
         if require_gain and not turn.release:
             raise CheckFailed("No gain was proven.", hint="the report says why: honed report")
 

@@ -37,22 +37,27 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage as it was retrieved, best first in its list, and whether the judgements call it relevant."""
+    """A passage or picture as it was retrieved, best first in its list, and whether the judgements call it relevant.
+
+    `picture` is a data URI, or "" for text.
+    """
 
     title: str
     text: str
     relevant: bool
+    picture: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One test query: its scores and what both systems retrieved."""
+    """One test query: its scores and what both systems retrieved. `picture` is a data URI where the query is a picture."""
 
     query: str
     base: float
     candidate: float
     before: tuple[Hit, ...]
     after: tuple[Hit, ...]
+    picture: str = ""
 
     @property
     def gain(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-_METRICS = {"ndcg": "nDCG", "mrr": "MRR", "recall": "Recall"}
+_METRICS = {"ndcg": "nDCG", "mrr": "MRR", "recall": "Recall", "map": "mAP"}
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -54,4 +54,4 @@ def plural(count: int, one: str, many: str = "") -> str:
 def metric_name(name: str) -> str:
     """How a metric is written in prose: "nDCG@10"."""
     kind, _, depth = name.partition("@")
-    return f"{_METRICS.get(kind, kind)}@{depth}" if depth else name
+    return f"{_METRICS.get(kind, kind)}@{depth}" if depth else _METRICS.get(name, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
+from honed.tune.candidate import cheapest
 from honed.tune.images.bench import Descriptors
 from honed.workspace import read_json, write_json
 
@@ -78,3 +80,8 @@ class ImageCandidate:
 def primary(board: ImageBoard, head: ImageHead, descriptors: Descriptors, *, neighbours: int = 0) -> Scores:
     """recall@1 of every picture of a board."""
     return board.measure(head.apply(descriptors), neighbours=neighbours)[IMAGE_METRICS[0]]
+
+
+def choose_images(candidates: Sequence[ImageCandidate]) -> ImageCandidate:
+    """The candidate that goes to the test: the cheapest within one standard error of the best on dev."""
+    return candidates[cheapest([candidate.dev for candidate in candidates])]

@@ -1,0 +1,91 @@
+"""The sealed test of pictures: base and candidate on the same held-out groups, once, with everything that the verdict needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.evaluate.comparison import Comparison, Trial
+from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
+from honed.evaluate.metrics import Scores
+from honed.evaluate.report import Case, Hit
+from honed.types import Vectors
+
+SHOWN = 6
+"""Pictures that a case shows of each system."""
+
+Picture = Callable[[int], tuple[str, str]]
+"""Caption and data URI of the picture at a place of the board."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImagePaper:
+    """What a system handed in: its vectors [n, m] in the order of the board, and what they score."""
+
+    name: str
+    vectors: Vectors
+    neighbours: int
+    scores: Mapping[str, Scores]
+
+
+def sit_images(board: ImageBoard, name: str, vectors: Vectors, neighbours: int) -> ImagePaper:
+    """Measure a system on every picture of a board."""
+    return ImagePaper(name, vectors, neighbours, board.measure(vectors, neighbours=neighbours))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageExam:
+    """Both papers on one board; `reads` counts how often this test set has been looked at, this time included."""
+
+    board: ImageBoard
+    base: ImagePaper
+    candidate: ImagePaper
+    reads: int
+
+    def compared(self, candidates_tried: int, seed: int) -> Comparison:
+        """The comparison picture by picture, with slices by variant and size of group."""
+        trial = Trial(candidates_tried, self.reads, seed=seed)
+        papers = [(paper.name, paper.scores) for paper in (self.base, self.candidate)]
+        return self.board.compared(papers[0], papers[1], trial)
+
+    def cases(self, picture: Picture, *, each: int = 10) -> tuple[Case, ...]:
+        """Gains and losses as grids: the query, what came first before, what comes first now.
+
+        Recall at one is nought or one; of the pictures whose nearest changed, those whose average precision moved most.
+        """
+        metric = IMAGE_METRICS[0]
+        before, after = self.base.scores[metric], self.candidate.scores[metric]
+        moved = np.nan_to_num(self.candidate.scores["map"] - self.base.scores["map"])
+        change = np.nan_to_num(after - before)
+        order = np.lexsort((-moved, -change))
+        chosen = dict.fromkeys([*order[:each].tolist(), *order[::-1][:each].tolist()])
+        return tuple(self._case(at, before, after, picture) for at in chosen if change[at] != 0)
+
+    def _case(self, at: int, before: Scores, after: Scores, picture: Picture) -> Case:
+        caption, uri = picture(at)
+        variant = self.board.variants[at] if self.board.variants else ""
+        return Case(
+            query=f"{caption} ({variant})" if variant else caption,
+            base=float(before[at]),
+            candidate=float(after[at]),
+            before=self._hits(self.base, at, picture),
+            after=self._hits(self.candidate, at, picture),
+            picture=uri,
+        )
+
+    def _hits(self, paper: ImagePaper, at: int, picture: Picture) -> tuple[Hit, ...]:
+        found = self.board.ranking(paper.vectors, at, SHOWN, neighbours=paper.neighbours)
+        return tuple(self._hit(int(place), at, picture) for place in found)
+
+    def _hit(self, place: int, query: int, picture: Picture) -> Hit:
+        caption, uri = picture(place)
+        same = bool(self.board.groups[place] == self.board.groups[query] >= 0)
+        return Hit(caption, "", same, uri)
+
+
+def labels(names: Sequence[str]) -> NDArray[np.int64]:
+    """A number for each name, equal ones alike."""
+    return np.unique(np.array(list(names), object).astype(str), return_inverse=True)[1].astype(np.int64)

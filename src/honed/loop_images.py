@@ -1,0 +1,196 @@
+"""One turn of the cycle for image retrieval: descriptors, baseline, rungs, choice, sealed test, gate, release, report.
+
+The same words, gate and release as `loop.tune`; read that one first. Text stays as it is in the live release.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from honed.catalog import history, images
+from honed.errors import UsageError
+from honed.evaluate.gate import GateSettings, decide
+from honed.evaluate.image_exam import ImageExam, sit_images
+from honed.evaluate.report import write_report
+from honed.loop import drop_unused_vectors, lineage_of, settle
+from honed.protocols import ImageEncoder
+from honed.release.build import HEAD_FILE, build, live_manifest
+from honed.release.open import image_encoder_of, image_head_of
+from honed.release.parts import ImageParts, image_parts, parts_of
+from honed.runs import look_at, open_run
+from honed.session import Session
+from honed.studio import Studio
+from honed.summary_images import image_report, image_result
+from honed.turn import Gallery, ImageGround, ImageTurn, Tell
+from honed.types import SPLITS, Split
+from honed.workspace import write_atomic, write_json
+
+if TYPE_CHECKING:  # torch is loaded by tuning alone
+    from honed.tune.images.bench import ImageRecipe
+    from honed.tune.images.candidate import ImageCandidate
+
+LEAST_TEST = 10
+"""Pictures of a split below which no verdict is attempted."""
+
+
+def survey_images(session: Session, tell: Tell) -> ImageGround:
+    """Read groups and descriptors, and measure what is live on dev.
+
+    Raises:
+        UsageError: There are no groups of pictures, or too few to measure with.
+        MissingError: The image encoder is not installed.
+    """
+    settle(session, tell)
+    manifest = live_manifest(session.workspace, session.catalog)
+    encoder = image_encoder_of(session.workspace, manifest, session.settings)
+    head = image_head_of(session.workspace, manifest, encoder)
+    session.catch_up_images(encoder, head, tell=tell)
+    galleries = {split: _gallery(session, encoder, split) for split in SPLITS}
+    for split, gallery in galleries.items():
+        if len(gallery.members) < LEAST_TEST:
+            raise UsageError(
+                f"There are {len(gallery.members)} grouped pictures in {split}; {LEAST_TEST} are needed.",
+                hint="honed import DIR, where items.jsonl says which pictures show the same (group) and their split",
+            )
+    side = manifest.images
+    neighbours = side.neighbours if side else 0
+    name = manifest.release if side and side.head else f"untuned {session.settings.image_encoder}"
+    dev = galleries["dev"]
+    scores = dev.board.measure(head.apply(dev.descriptors), neighbours=neighbours)
+    return ImageGround(galleries, encoder, head, neighbours, name, float(np.nanmean(scores["recall@1"])))
+
+
+def tune_images(
+    session: Session,
+    *,
+    budget: float,
+    tell: Tell,
+    show_plan: Callable[[list[str]], bool] = lambda _: True,
+    recipe: ImageRecipe | None = None,
+) -> ImageTurn | None:
+    """One turn of the cycle for pictures; arguments and result are those of `loop.tune`.
+
+    Raises:
+        UsageError: There is nothing to learn from or to measure with.
+    """
+    from honed.tune.images.candidate import choose_images
+    from honed.tune.images.ladder import climb_images
+    from honed.tune.images.plan import images_table
+    from honed.tune.plan import RESERVE
+
+    started = time.monotonic()
+    ground = survey_images(session, tell)
+    tell(f"baseline     dev {ground.dev:.3f}  {ground.baseline}")
+    studio = Studio(session, ground, tell, recipe)
+    plan = studio.plan(budget, started)
+    if not show_plan(images_table(plan)):
+        return None
+    experiment = _experiment(session, ground, studio.recipe, budget)
+    run = open_run(session.workspace, session.catalog, "tune-images", experiment)
+    if run.resumed:
+        tell(f"going on with {run.id}")
+    candidates = climb_images(studio.bench(run.folder), plan, deadline=started + budget * (1.0 - RESERVE))
+    chosen = choose_images(candidates)
+    exam = _sealed_test(session, ground, studio, chosen, looking=(run.id, experiment))
+    comparison = exam.compared(sum(one.tried for one in candidates), session.settings.seed)
+    settings = session.settings
+    gate = GateSettings(settings.min_gain, settings.max_slice_drop, max_general_drop=settings.max_general_drop)
+    verdict = decide(comparison, gate)
+    release = f"r{history.next_release_number(session.catalog)}" if verdict.proven else ""
+    if verdict.proven:
+        session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)
+    seconds = time.monotonic() - started
+    turn = ImageTurn(run, ground, tuple(candidates), chosen, exam, comparison, verdict, gate, release, seconds, budget)
+    _close(session, turn, studio.encoder(chosen))
+    return turn
+
+
+def _gallery(session: Session, encoder: ImageEncoder, split: Split) -> Gallery:
+    members = images.groups(session.catalog, split)
+    rowids, descriptors = images.descriptors(
+        session.catalog, encoder.space, np.array([one.rowid for one in members], np.int64)
+    )
+    known = set(rowids.tolist())
+    return Gallery(tuple(one for one in members if one.rowid in known), descriptors)
+
+
+def _experiment(session: Session, ground: ImageGround, recipe: ImageRecipe, budget: float) -> dict[str, Any]:
+    """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        gallery = ground.galleries[split]
+        digest.update(repr([(one.external_id, one.group, one.variant) for one in gallery.members]).encode())
+        digest.update(gallery.descriptors.tobytes())
+    settings = asdict(recipe)
+    settings.pop("threads", None)
+    return {
+        "budget": budget,
+        "data": digest.hexdigest(),
+        "space": ground.encoder.space,
+        "head": ground.head.key,
+        "settings": repr(sorted(settings.items())),
+        "gate": [session.settings.min_gain, session.settings.max_slice_drop],
+        "version": version("honed"),
+    }
+
+
+def _sealed_test(
+    session: Session,
+    ground: ImageGround,
+    studio: Studio,
+    chosen: ImageCandidate,
+    *,
+    looking: tuple[str, dict[str, Any]],
+) -> ImageExam:
+    """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
+    gallery = ground.galleries["test"]
+    named = repr([(one.external_id, one.group) for one in gallery.members])
+    reads = look_at(session.catalog, hashlib.sha256(named.encode()).hexdigest(), *looking)
+    board = gallery.board
+    base = sit_images(board, ground.baseline, ground.head.apply(gallery.descriptors), ground.neighbours)
+    vectors = chosen.head.apply(studio.descriptors(chosen, gallery))
+    return ImageExam(board, base, sit_images(board, f"tuned ({chosen.name})", vectors, chosen.neighbours), reads)
+
+
+def _close(session: Session, turn: ImageTurn, encoder: ImageEncoder) -> None:
+    """Write comparison and report; then end the run and, if it is proven, make its release live, in one commit."""
+    outcome = image_result(turn)
+    write_atomic(turn.run.folder / "comparison.json", turn.comparison.to_json().encode())
+    write_report(image_report(session, turn), turn.run.folder / "report.html")
+
+    def end() -> None:
+        history.end_run(session.catalog, turn.run.id, "done", outcome)
+
+    if turn.release:
+        live = live_manifest(session.workspace, session.catalog)
+        gain = 100 * turn.comparison.primary.delta
+        what = f"images: {turn.chosen.what}"
+        parts = parts_of(
+            session.workspace, live, what=what, lineage=lineage_of(turn.run, turn.comparison, live.release)
+        )
+        head = turn.run.folder / f"new-{HEAD_FILE}"
+        turn.chosen.head.write(head)
+        before = image_parts(session.workspace.releases / live.release, live.images)
+        side = before or ImageParts(session.settings.image_encoder, encoder.space)
+        side = replace(side, space=encoder.space, head=head, neighbours=turn.chosen.neighbours)
+        if turn.chosen.encoder_folder:
+            side = replace(side, folder=turn.chosen.encoder_folder)
+        parts = replace(parts, images=side)
+        reason = f"proven: {gain:+.1f} points on test"
+        build(session.workspace, session.catalog, parts, run=turn.run.id, reason=reason, also=end)
+    else:
+        with session.catalog.transaction():
+            end()
+    write_json(turn.run.folder / "result.json", outcome)
+    for path in turn.run.folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    drop_unused_vectors(session)

@@ -1,0 +1,91 @@
+"""Shapes in two styles, filled and outlined, 32 pixels; an encoder of the real family with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from honed.evaluate.image_board import ImageBoard
+from honed.models.vision.folder import ImageTower, read_encoder_folder, write_encoder_folder
+from honed.tune.images.bench import ImageBench, ImageRecipe, Trainee
+from honed.tune.images.network import LearningEncoder
+from tests.models.vision.make import SMALL, state_dict
+
+RECIPE = ImageRecipe(
+    threads=1,
+    widths=(8, 16),
+    ridges=(0.1, 1.0),
+    batch=16,
+    head_epochs=4,
+    head_rate=1e-3,
+    block_epochs=1,
+    first_block=14,
+)
+
+
+def drawing(shape: int, filled: bool, random: np.random.Generator) -> np.ndarray:
+    """A polygon whose corners belong to the shape, in a colour that does not."""
+    corners = np.random.default_rng(shape).uniform(4, 28, (5, 2)) + random.uniform(-1, 1, (5, 2))
+    colour = tuple(int(value) for value in random.integers(0, 160, 3))
+    picture = Image.new("RGB", (32, 32), "white")
+    points = [(float(x), float(y)) for x, y in corners]
+    ImageDraw.Draw(picture).polygon(points, fill=colour if filled else None, outline=colour, width=2)
+    return np.asarray(picture)
+
+
+def drawings(shapes: range, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Four drawings of each shape, two in each style."""
+    random = np.random.default_rng(seed)
+    pixels = [drawing(shape, filled, random) for shape in shapes for filled in (True, True, False, False)]
+    return np.stack(pixels), np.repeat(np.arange(len(shapes)), 4)
+
+
+@pytest.fixture(scope="session")
+def tower(tmp_path_factory: pytest.TempPathFactory) -> ImageTower:
+    return read_encoder_folder(write_encoder_folder(tmp_path_factory.mktemp("base") / "model", state_dict(), SMALL))
+
+
+def in_torch(folder: Path, pixels: np.ndarray) -> np.ndarray:
+    return LearningEncoder(read_encoder_folder(folder), first_block=14).encode(pixels)
+
+
+@pytest.fixture(scope="session")
+def data(tower: ImageTower) -> dict[str, np.ndarray]:
+    encoder = LearningEncoder(tower, first_block=14)
+    found: dict[str, np.ndarray] = {}
+    for name, shapes in (("train", range(24)), ("dev", range(100, 112))):
+        found[f"{name}_pixels"], found[f"{name}_groups"] = drawings(shapes, seed=shapes.start)
+        found[name] = encoder.encode(found[f"{name}_pixels"])
+    return found
+
+
+@pytest.fixture
+def make_bench(tower: ImageTower, data: dict[str, np.ndarray]) -> Callable[[Path], ImageBench]:
+    def make(folder: Path) -> ImageBench:
+        folder.mkdir(parents=True, exist_ok=True)
+        count = len(data["dev"])
+        board = ImageBoard(
+            [str(at) for at in range(count)], data["dev_groups"], ["fill", "fill", "line", "line"] * (count // 4)
+        )
+        trainee = Trainee(tower, data["train_pixels"], data["dev_pixels"], in_torch)
+        return ImageBench(
+            data["train"], data["train_groups"], data["dev"], board, folder, RECIPE, lambda _: None, trainee=trainee
+        )
+
+    return make
+
+
+@pytest.fixture
+def bench(make_bench: Callable[[Path], ImageBench], tmp_path: Path) -> ImageBench:
+    return make_bench(tmp_path / "run")
+
+
+@pytest.fixture
+def still(bench: ImageBench) -> ImageBench:
+    """Without an encoder that can learn."""
+    return replace(bench, trainee=None)
