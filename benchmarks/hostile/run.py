@@ -23,7 +23,9 @@ MIB = 1 << 20
 HEAD = "| Case | Bytes | Outcome | Seconds | CPU s | Peak MB |\n|---|---:|---|---:|---:|---:|"
 NOTE = """Contract of each case: parsed, or rejected with a code that is named for it; nothing of /etc/passwd in the outcome; the
 honest file after it is read. Seconds are what the caller waits, the file already written; peak memory counts the libraries
-that the fork shares with its server. On a machine that is busy otherwise the seconds grow; processor time does not."""
+that the fork shares with its server. On a machine that is busy otherwise the seconds grow and only processor time is judged."""
+PICTURES = (".avif", ".bmp", ".gif", ".jpg", ".png", ".tiff", ".webp")
+"""What is visited a second time where text recognition is installed."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,11 @@ def main() -> int:
     with Sandbox(ocr=False) as sandbox:
         protection = str(sandbox.protection)
         rows = run(CASES, sandbox, plain)
-    pictures = [case for case, row in zip(CASES, rows, strict=True) if row.code == "ocr-missing"]
+    pictures = [
+        case
+        for case, row in zip(CASES, rows, strict=True)
+        if row.code == "ocr-missing" or (row.code == PARSED and case.suffix in PICTURES)
+    ]
     with Sandbox() as sandbox:
         recognised = run(pictures, sandbox, scans) if sandbox.ocr else []
     machine = f"{os.cpu_count()} cores, load {load:.1f} at the start, run at nice {os.nice(0)}. In force: {protection}."
@@ -82,7 +88,8 @@ def measure(case: Case, folder: Path, sandbox: Sandbox, contract: Contract) -> R
     code = outcome.code if isinstance(outcome, Rejection) else PARSED
     checks = {
         f"{code} was not to be expected": code in case.allowed.split("|"),
-        "too slow": seconds <= contract.seconds,
+        "too slow": cpu <= contract.seconds
+        and (seconds <= contract.seconds or os.getloadavg()[0] > (os.cpu_count() or 1)),
         "too large": peak <= contract.bytes,
         "disclosed": SECRET not in repr(outcome),
         "the next file suffered": not isinstance(sandbox.parse(folder / "honest.txt"), Rejection),

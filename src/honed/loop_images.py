@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from honed.catalog import history, images
+from honed.dataset.images import Pictures, load_image_task
 from honed.errors import UsageError
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.image_exam import ImageExam, sit_images
@@ -30,7 +31,7 @@ from honed.session import Session
 from honed.studio import Studio
 from honed.summary_images import image_report, image_result
 from honed.turn import Gallery, ImageGround, ImageTurn, Tell
-from honed.types import SPLITS, Split
+from honed.types import SPLITS
 from honed.workspace import write_atomic, write_json
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
@@ -53,11 +54,12 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     head = image_head_of(session.workspace, manifest, encoder)
     session.catch_up_images(encoder, head, tell=tell)
-    galleries = {split: _gallery(session, encoder, split) for split in SPLITS}
+    task = load_image_task(session.catalog, seed=session.settings.seed)
+    galleries = {split: _gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
     for split, gallery in galleries.items():
-        if len(gallery.members) < LEAST_TEST:
+        if len(gallery.pictures) < LEAST_TEST:
             raise UsageError(
-                f"There are {len(gallery.members)} grouped pictures in {split}; {LEAST_TEST} are needed.",
+                f"There are {len(gallery.pictures)} grouped pictures in {split}; {LEAST_TEST} are needed.",
                 hint="honed import DIR, where items.jsonl says which pictures show the same (group) and their split",
             )
     side = manifest.images
@@ -65,7 +67,7 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
     name = manifest.release if side and side.head else f"untuned {session.settings.image_encoder}"
     dev = galleries["dev"]
     scores = dev.board.measure(head.apply(dev.descriptors), neighbours=neighbours)
-    return ImageGround(galleries, encoder, head, neighbours, name, float(np.nanmean(scores["recall@1"])))
+    return ImageGround(galleries, encoder, head, neighbours, name, float(np.nanmean(scores["recall@1"])), task.notes)
 
 
 def tune_images(
@@ -113,13 +115,10 @@ def tune_images(
     return turn
 
 
-def _gallery(session: Session, encoder: ImageEncoder, split: Split) -> Gallery:
-    members = images.groups(session.catalog, split)
-    rowids, descriptors = images.descriptors(
-        session.catalog, encoder.space, np.array([one.rowid for one in members], np.int64)
-    )
-    known = set(rowids.tolist())
-    return Gallery(tuple(one for one in members if one.rowid in known), descriptors)
+def _gallery(session: Session, encoder: ImageEncoder, pictures: Pictures) -> Gallery:
+    rowids, descriptors = images.descriptors(session.catalog, encoder.space, pictures.rowids)
+    assert np.array_equal(rowids, pictures.rowids), "every picture was described a moment ago"
+    return Gallery(pictures, descriptors)
 
 
 def _experiment(session: Session, ground: ImageGround, recipe: ImageRecipe, budget: float) -> dict[str, Any]:
@@ -127,7 +126,8 @@ def _experiment(session: Session, ground: ImageGround, recipe: ImageRecipe, budg
     digest = hashlib.sha256()
     for split in SPLITS:
         gallery = ground.galleries[split]
-        digest.update(repr([(one.external_id, one.group, one.variant) for one in gallery.members]).encode())
+        shown = gallery.pictures
+        digest.update(repr((shown.ids, shown.groups.tolist(), shown.variants)).encode())
         digest.update(gallery.descriptors.tobytes())
     settings = asdict(recipe)
     settings.pop("threads", None)
@@ -152,7 +152,7 @@ def _sealed_test(
 ) -> ImageExam:
     """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
     gallery = ground.galleries["test"]
-    named = repr([(one.external_id, one.group) for one in gallery.members])
+    named = repr((gallery.pictures.ids, gallery.pictures.groups.tolist()))
     reads = look_at(session.catalog, hashlib.sha256(named.encode()).hexdigest(), *looking)
     board = gallery.board
     base = sit_images(board, ground.baseline, ground.head.apply(gallery.descriptors), ground.neighbours)

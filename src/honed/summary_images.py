@@ -71,14 +71,14 @@ def image_text(session: Session, turn: ImageTurn) -> str:
 def image_report(session: Session, turn: ImageTurn) -> ReportData:
     """The turn as the report shows it, with grids of pictures."""
     ground = turn.ground
-    members = ground.galleries["test"].members
-    records = images.by_rowid(session.catalog, [one.rowid for one in members])
-    counts = {split: len(gallery.members) for split, gallery in ground.galleries.items()}
-    groups = {split: len({one.group for one in gallery.members}) for split, gallery in ground.galleries.items()}
+    rowids = ground.galleries["test"].pictures.rowids.tolist()
+    records = images.by_rowid(session.catalog, rowids)
+    counts = {split: len(gallery.pictures) for split, gallery in ground.galleries.items()}
+    groups = {split: len(np.unique(gallery.pictures.groups)) for split, gallery in ground.galleries.items()}
     spent = ", ".join(f"{one.name} {one.seconds:.0f} s" for one in turn.candidates)
 
     def picture(place: int) -> tuple[str, str]:
-        record = records[members[place].rowid]
+        record = records[rowids[place]]
         return record.caption or record.external_id, _thumbnail(session, record.media)
 
     return ReportData(
@@ -103,6 +103,7 @@ def image_report(session: Session, turn: ImageTurn) -> ReportData:
         },
         environment=environment() | {"seed": str(session.settings.seed)},
         commands=(f"honed tune --role image-retriever --budget {turn.budget:.0f}s",),
+        warnings=ground.notes,
         release=turn.release,
         path=str((turn.run.folder / "report.html").relative_to(session.workspace.root)),
     )

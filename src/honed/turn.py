@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog.images import Member
+from honed.dataset.images import Pictures
 from honed.dataset.task import Task
 from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.exam import Exam
 from honed.evaluate.gate import GateSettings, Verdict
 from honed.evaluate.image_board import ImageBoard
-from honed.evaluate.image_exam import ImageExam, labels
+from honed.evaluate.image_exam import ImageExam
 from honed.index.generation import Generation
 from honed.models.vision.head import ImageHead
 from honed.protocols import Embedder, ImageEncoder
@@ -75,20 +75,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
-    """The pictures of one split, in rowid order, with their raw descriptors [n, d]."""
+    """The pictures of one split with their raw descriptors [n, d], in the same order."""
 
-    members: tuple[Member, ...]
+    pictures: Pictures
     descriptors: NDArray[np.float32]
 
     @property
     def board(self) -> ImageBoard:
         """Each picture asks for the others of its group."""
-        members = self.members
-        return ImageBoard(
-            [one.external_id for one in members],
-            labels([one.group for one in members]),
-            [one.variant for one in members],
-        )
+        return ImageBoard(self.pictures.ids, self.pictures.groups, self.pictures.variants)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +96,7 @@ class ImageGround:
     neighbours: int
     baseline: str
     dev: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

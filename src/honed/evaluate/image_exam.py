@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from honed.evaluate.comparison import Comparison, Trial
 from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
@@ -84,8 +83,3 @@ class ImageExam:
         caption, uri = picture(place)
         same = bool(self.board.groups[place] == self.board.groups[query] >= 0)
         return Hit(caption, "", same, uri)
-
-
-def labels(names: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each name, equal ones alike."""
-    return np.unique(np.array(list(names), object).astype(str), return_inverse=True)[1].astype(np.int64)

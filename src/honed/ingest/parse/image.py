@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
+from PIL import Image
 
 from honed.ingest.parse import Job, captions, pixels
 from honed.types import Block, Parsed
@@ -40,20 +42,27 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     return described(Parsed(captions.readable(job.stem), (), job.media_type, meta), words, plain, size)
 
 
-def described(parsed: Parsed, words: captions.Words, plain: Any, size: tuple[int, int]) -> Parsed:
-    """A parsed picture file with its picture, the caption as title, and what else was said of it as text."""
+def described(parsed: Parsed, words: captions.Words, plain: Image.Image, size: tuple[int, int]) -> Parsed:
+    """A parsed picture file with its picture, the caption as title, and what else was said of it before its text.
+
+    Args:
+        parsed: With a title made of the file's name, for a picture that says nothing of itself.
+        plain: The decoded picture.
+        size: Width and height of the original.
+    """
     caption = words.caption or parsed.title
     said = [text for text in (*words.titles, *words.descriptions) if text != caption]
-    blocks = [*said, *([", ".join(words.tags)] if words.tags else [])]
-    meta = {**parsed.meta, **({"tags": list(words.tags)} if words.tags else {})}
-    picture = pixels.taken(plain, size, caption=caption)
-    return Parsed(
-        caption, tuple(Block(text) for text in (*blocks, *(block.text for block in parsed.blocks))),
-        parsed.media_type, meta, parsed.warnings, (picture,),
-    )  # fmt: skip
+    tags = [", ".join(words.tags)] if words.tags else []
+    return replace(
+        parsed,
+        title=caption,
+        blocks=(*(Block(text) for text in (*said, *tags)), *parsed.blocks),
+        meta={**parsed.meta, **({"tags": list(words.tags)} if words.tags else {})},
+        media=(pixels.taken(plain, size, caption=caption),),
+    )
 
 
-def _recognised(plain: Any) -> tuple[Block, ...]:
+def _recognised(plain: Image.Image) -> tuple[Block, ...]:
     from honed.ingest.parse import ocr
 
     bgr = np.asarray(plain)[:, :, ::-1]
