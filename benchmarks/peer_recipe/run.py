@@ -24,6 +24,9 @@ import numpy as np
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+NOTES = HERE / "NOTES.md"
+"""What a person has to say about the runs; it is kept when the table is written anew."""
+
 MOST_POSITIVES = 4
 
 
@@ -155,6 +158,7 @@ def table(quality: Path) -> str:
             f"| {row['pack']} | {row['dense']:.3f} | {row['rrf']:.3f} | **{live:.3f}** | {100 * (live - best):+.1f} "
             f"| {row['cpu_seconds']:.0f} | {ours['cpu_seconds']:.0f} | {ratio:.2f} |"
         )
+    lines += ["", *(NOTES.read_text().splitlines() if NOTES.is_file() else [])]
     return "\n".join(lines) + "\n"
 
 

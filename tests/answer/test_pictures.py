@@ -138,3 +138,10 @@ def test_what_cannot_be_asked(found: ImageRetriever) -> None:
         found.by_text("red", 0)
     with pytest.raises(MissingError, match="Nothing sees"):
         ImageRetriever("r1", found.text).by_image(draw("red", "bar"), "0" * 64, 0)
+
+
+def test_a_cited_passage_brings_its_picture(found: ImageRetriever) -> None:
+    catalog = found.text.catalog
+    shown = images.of_passages(catalog, ["id-of-red-disc:0", "id-of-letter:0", "id-of-red-disc:0"])
+    assert [record.external_id for record in shown] == ["red-disc"]
+    assert images.of_passages(catalog, []) == []

@@ -109,6 +109,22 @@ def by_rowid(catalog: Catalog, rowids: Sequence[int] | NDArray[np.int64]) -> dic
     return {row[0]: _record(row[1:]) for row in rows}
 
 
+def of_passages(catalog: Catalog, passages: Sequence[str]) -> list[ImageRecord]:
+    """The images whose caption, or the text around them, stands in some passages (by id), in order of row ids."""
+    wanted = list(dict.fromkeys(passages))
+    found: list[int] = []
+    for start in range(0, len(wanted), _KEYS):
+        batch = wanted[start : start + _KEYS]
+        marks = ",".join("?" * len(batch))
+        found += [
+            row[0]
+            for row in catalog.connection.execute(
+                f"SELECT i.rowid FROM images i JOIN passages p ON p.rowid = i.passage WHERE p.id IN ({marks})", batch
+            )
+        ]
+    return list(by_rowid(catalog, sorted(found)).values())
+
+
 def of_media(catalog: Catalog, media: str) -> list[int]:
     """Row ids of the images that are this very picture, in order."""
     rows = catalog.connection.execute(

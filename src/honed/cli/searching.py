@@ -68,6 +68,7 @@ def ask(
 ) -> None:
     """Answer a question from the documents. Every sentence cites a passage; what they do not say is refused."""
     from honed.answer.pipeline import ask_stream
+    from honed.catalog import images
     from honed.models.generators.choose import load_generator
     from honed.release.open import open_release
 
@@ -82,16 +83,23 @@ def ask(
                 write(answer.text[shown:])
                 shown = len(answer.text)
         spent = 1000 * (time.monotonic() - started)
+        pictures = images.of_passages(opened.catalog, [one.passage for one in answer.citations])
+        shown_at = {one.id: str(opened.workspace.blobs / one.media[:2] / one.media) for one in pictures}
     value = {
         "release": retriever.release,
         "answer": answer.text,
         "refused": answer.refused,
         "citations": [{"passage": one.passage, "quote": one.quote} for one in answer.citations],
         "contexts": [hit(context) for context in answer.contexts],
+        "images": [
+            {"image": one.id, "passage": one.passage, "title": one.caption, "page": one.page, "file": shown_at[one.id]}
+            for one in pictures
+        ],
         "generator": answer.generator,
         "ms": round(spent, 1),
     }
-    emit(value, _sources(answer), as_json=as_json)
+    lines = [_sources(answer), *(f"picture {one.caption}: {shown_at[one.id]}" for one in pictures)]
+    emit(value, "\n".join(line for line in lines if line), as_json=as_json)
 
 
 def _search_pictures(

@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from honed.catalog import Catalog, documents
+from honed.catalog import Catalog, documents, images
 from honed.errors import BusyError
 from honed.index.generation import CURRENT, generation_folders, open_current, space_folder
 from honed.index.refresh import refresh
 from honed.session import Session
 from honed.upkeep.leftovers import remains, remove, unneeded_blobs, unneeded_vectors_where, weight
 from honed.upkeep.needs import TRIMMED, needed_spaces, needed_towers, trimmed_to
+from honed.upkeep.pictures import index_again, needed_eyes
 from honed.upkeep.reports import redact
 
 Tell = Callable[[str], None]
@@ -57,7 +58,7 @@ def compact(session: Session, tell: Tell) -> Compacted:
     """
     before = _weight(session)
     spaces = needed_spaces(session)
-    towers = needed_towers(session)
+    towers = needed_towers(session) | needed_eyes(session)
     tell("dropping what nothing needs")
     orphans, questions, vectors = _rows(session)
     remove(remains(session.workspace, session.catalog))
@@ -67,6 +68,7 @@ def compact(session: Session, tell: Tell) -> Compacted:
             tell(f"building the index of the space {space[:12]} from nothing")
             refresh(session.catalog, session.workspace.index, space, settings=session.index_settings, rebuild=True)
     held = _indexes(session, spaces)
+    index_again(session, tell)
     changes = _trim(session.catalog, 0 if held else trim)
     originals = unneeded_blobs(session)
     remove(originals)
@@ -84,6 +86,7 @@ def _rows(session: Session) -> tuple[int, int, int]:
     run = session.catalog.connection.execute
     with session.catalog.transaction():
         orphans = documents.drop_orphans(session.catalog)
+        images.forget_groups(session.catalog)
         questions = run(
             "DELETE FROM queries WHERE origin = 'proxy' AND NOT EXISTS (SELECT 1 FROM qrels r"
             " JOIN documents d ON d.external_id = r.document WHERE r.query = queries.id)"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from honed.catalog import Catalog, documents
+from honed.catalog import Catalog, documents, history
 from honed.catalog import images as records
+from honed.errors import HonedError, MissingError
 from honed.ingest.renderings import is_kept, keep
 from honed.ingest.sandbox import Sandbox
+from honed.models.vision.encoder import LocalImageEncoder
+from honed.release.build import live_manifest, manifests
+from honed.release.open import image_encoder_of, image_head_of
 from honed.session import Session
 from honed.types import Parsed
 from honed.upkeep.finding import Finding, plural
@@ -64,6 +69,35 @@ def render_again(session: Session) -> list[str]:
     still = sum(not is_kept(session.workspace, media) for media in lost)
     left = f"; {plural(still, 'rendering')} could not be made: import the pack again" if still else ""
     return [f"made {plural(len(lost) - still, 'rendering')} of images again{left}"]
+
+
+def index_again(session: Session, tell: Callable[[str], None]) -> None:
+    """Throw away what indexes remember of pictures and build the live release's from nothing; no picture is encoded."""
+    shutil.rmtree(session.workspace.index / "images", ignore_errors=True)
+    if not len(records.medias(session.catalog)[0]) or history.live_release(session.catalog) is None:
+        return
+    manifest = live_manifest(session.workspace, session.catalog)
+    try:
+        encoder = image_encoder_of(session.workspace, manifest, session.settings)
+    except MissingError as error:
+        tell(f"the index of pictures was not built again: {error.message}")
+        return
+    if not records.missing_descriptors(session.catalog, encoder.space):
+        tell("building the index of pictures from nothing")
+        session.catch_up_images(encoder, image_head_of(session.workspace, manifest, encoder), tell=tell)
+
+
+def needed_eyes(session: Session) -> set[str]:
+    """Names of the folders in `cache/encoders` that the image encoder of a release uses."""
+    names = set()
+    for manifest in manifests(session.workspace, session.catalog) if records.counts(session.catalog) else ():
+        try:
+            encoder = image_encoder_of(session.workspace, manifest, session.settings)
+        except HonedError:  # a model that is not there now keeps nothing but its graphs, which are built again
+            continue
+        if isinstance(encoder, LocalImageEncoder):
+            names.add(encoder.tower.digest()[:32])
+    return names
 
 
 def _lost(workspace: Workspace, names: list[str], hashed: list[str]) -> list[str]:

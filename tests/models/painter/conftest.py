@@ -4,15 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-pytest.importorskip("diffusers")
+from honed.models.painter.compact import write_painter
+from honed.models.painter.config import PainterConfig
+from honed.models.painter.net import PainterNet
 
-from honed.models.painter.compact import write_painter  # noqa: E402
-from honed.models.painter.config import PainterConfig  # noqa: E402
-from honed.models.painter.net import PainterNet  # noqa: E402
-
-CONFIG = PainterConfig(16, 1, (16, 32), 1, 1, 2, 6, "", ("flat", "round"))
+CONFIG = PainterConfig(16, 1, (16, 32), 1, 1, 2, 8, "", ("flat", "round"))
 
 
 def random_net(config: PainterConfig = CONFIG) -> PainterNet:

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("diffusers")
-
 from honed.errors import InputError, IntegrityError, MissingError, UsageError
 from honed.models import registry
 from honed.models.hashing import HashEmbedder
@@ -24,7 +22,7 @@ RED, BLUE = Image.new("RGB", (20, 10), "red"), Image.new("RGBA", (9, 9), (0, 0, 
 
 @pytest.fixture
 def painter(painter_folder: Path) -> CompactPainter:
-    loaded = registry.load("image-generator", f"compact:{painter_folder}", embedder=HashEmbedder(6), sampling=FAST)
+    loaded = registry.load("image-generator", f"compact:{painter_folder}", embedder=HashEmbedder(8), sampling=FAST)
     assert isinstance(loaded, CompactPainter)
     return loaded
 
@@ -80,7 +78,7 @@ def test_another_embedder_is_refused(painter: CompactPainter) -> None:
 
     config = replace(painter.config, text_space="of another embedder")
     with pytest.raises(UsageError, match="another embedder"):
-        CompactPainter(config, painter.net, name="x", embedder=HashEmbedder(6))
+        CompactPainter(config, painter.net, name="x", embedder=HashEmbedder(8))
 
 
 def test_an_order_does_not_depend_on_the_others(painter: CompactPainter) -> None:
@@ -89,7 +87,7 @@ def test_an_order_does_not_depend_on_the_others(painter: CompactPainter) -> None
         references=random.integers(0, 255, (5, 2, 16, 16, 3), np.uint8),
         present=np.array([[True, True], [True, False], [False, False], [True, True], [False, True]]),
         styles=np.array([1, 2, 0, 1, 0]),
-        texts=np.eye(5, 6, dtype=np.float32),
+        texts=np.eye(5, 8, dtype=np.float32),
         seeds=[3, 4, 5, 6, 7],
     )
     together = painter.paint(orders)

@@ -7,7 +7,7 @@ import pytest
 from honed.errors import InputError
 from honed.models.painter.config import PainterConfig
 
-CONFIG = PainterConfig(16, 1, (16, 32), 1, 1, 2, 6, "space", ("flat", "round"))
+CONFIG = PainterConfig(16, 1, (16, 32), 1, 1, 2, 8, "space", ("flat", "round"))
 
 
 def test_it_is_read_as_it_was_written() -> None:

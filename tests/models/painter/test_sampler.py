@@ -3,9 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
-torch = pytest.importorskip("torch")
-pytest.importorskip("diffusers")
+import torch
 
 from honed.errors import UsageError
 from honed.models.painter.net import ALTERATIONS, Condition
@@ -20,7 +18,7 @@ def given(present: float = 1.0) -> Condition:
         references=torch.rand(2, 2, 3, 16, 16, generator=generator) * 2 - 1,
         present=torch.full((2, 2), present),
         style=torch.tensor([1, 2]),
-        text=torch.nn.functional.normalize(torch.randn(2, 6, generator=generator), dim=1),
+        text=torch.nn.functional.normalize(torch.randn(2, 8, generator=generator), dim=1),
         worded=torch.ones(2),
         altered=torch.zeros(2, ALTERATIONS),
     )
