@@ -100,6 +100,7 @@ def test_compact_keeps_what_images_need_and_drops_the_rest(gallery: Home) -> Non
     (folder / "wave 1.png").unlink()
     add()
     kept = medias(workspace)
+    sees = (workspace.index / "images").is_dir()  # where the default image encoder is installed
     with workspace.writing(), open_session(workspace) as session:
         compact(session, lambda _: None)
         assert len(images.descriptors(session.catalog, "an encoder")[0]) == len(images.medias(session.catalog)[0])
@@ -107,6 +108,10 @@ def test_compact_keeps_what_images_need_and_drops_the_rest(gallery: Home) -> Non
         count = session.catalog.connection.execute("SELECT count(*) FROM vectors WHERE space = 'an encoder'").fetchone()
         assert count == (2,)
     assert len(gone) - len(kept) == 1
+    assert (workspace.index / "images").is_dir() == sees
+    with open_session(workspace) as session:
+        rowids = images.medias(session.catalog)[0].tolist()
+    assert all(np.load(path).tolist() == rowids for path in workspace.index.glob("images/*/*/rowids.npy"))
     assert [media for media in gone if is_kept(workspace, media)] == kept
     assert found(workspace)[0].level == "ok"
 
