@@ -101,5 +101,8 @@ def _words(text: str) -> list[str]:
 @given(st.lists(text_blocks, max_size=5), st.integers(5, 60))
 def test_prose_keeps_its_order_and_size(blocks: list[Block], max_words: int) -> None:
     passages = split(*blocks, max_words=max_words)
-    assert " ".join(passage.text for passage in passages).split() == " ".join(block.text for block in blocks).split()
+    # Sentences are cut where a language writes no space too, so white space is not compared.
+    assert "".join("".join(passage.text.split()) for passage in passages) == "".join(
+        "".join(block.text.split()) for block in blocks
+    )
     assert all(0 < len(passage.text.split()) <= max_words for passage in passages)

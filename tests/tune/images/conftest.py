@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageDraw
 
 from honed.evaluate.image_board import ImageBoard
@@ -28,6 +29,12 @@ RECIPE = ImageRecipe(
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Pictures of 32 pixels do not feed two threads: on a busy machine they wait for each other."""
+    torch.set_num_threads(1)
+
+
 def drawing(shape: int, filled: bool, random: np.random.Generator) -> np.ndarray:
     """A polygon whose corners belong to the shape, in a colour that does not."""
     corners = np.random.default_rng(shape).uniform(4, 28, (5, 2)) + random.uniform(-1, 1, (5, 2))
@@ -46,7 +53,7 @@ def drawings(shapes: range, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def tower(tmp_path_factory: pytest.TempPathFactory) -> ImageTower:
+def tower(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> ImageTower:
     return read_encoder_folder(write_encoder_folder(tmp_path_factory.mktemp("base") / "model", state_dict(), SMALL))
 
 

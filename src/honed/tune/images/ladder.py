@@ -34,9 +34,8 @@ def _run(
     bench: ImageBench, plan: ImagePlan, step: ImageStep, found: list[ImageCandidate], deadline: float
 ) -> ImageCandidate | None:
     left = deadline - time.monotonic()
-    step = shrunk(step, left)
-    late = step.rung == "blocks" and step.train_seconds < 5.0
-    if found and (left < 1.0 or late):  # without one candidate there is nothing to test
+    planned, step = step.train_seconds, shrunk(step, left)
+    if found and (left < 1.0 or step.train_seconds < min(5.0, planned)):  # without one there is nothing to test
         bench.tell(f"{step.rung:<12} skipped: the time for training is used up")
         return None
     if step.rung != "expansion":
