@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from honed.catalog import documents
+from honed.evaluate.comparison import Comparison
 from honed.evaluate.metrics import METRICS
 from honed.evaluate.report import Cost, ReportData, Rung, report_text
 from honed.session import Session
@@ -30,13 +31,7 @@ def result(turn: Turn) -> dict[str, Any]:
         "role": "retriever",
         "baseline": {**side(turn.exam.base.entrant.name, turn.exam.base.scores), "dev": turn.ground.baseline.dev},
         "candidate": {**side(turn.chosen.name, turn.exam.candidate.scores), "what": turn.chosen.what},
-        "delta": {
-            "metric": turn.comparison.metric,
-            "mean": round(primary.delta, 4),
-            "ci95": [_finite(bound) for bound in primary.ci95],
-            "p": primary.p,
-            "mde": _finite(primary.mde),
-        },
+        "delta": delta(turn.comparison),
         "queries": primary.queries,
         "clusters": primary.clusters,
         "labels": turn.ground.task.origin,
@@ -50,6 +45,18 @@ def result(turn: Turn) -> dict[str, Any]:
         "seconds": round(turn.seconds, 1),
         "budget": turn.budget,
         "report": str(turn.run.folder / "report.html"),
+    }
+
+
+def delta(comparison: Comparison) -> dict[str, Any]:
+    """What changed in the primary metric, as the JSON that scripts rely on; an infinite bound is null."""
+    primary = comparison.primary
+    return {
+        "metric": comparison.metric,
+        "mean": round(primary.delta, 4),
+        "ci95": [_finite(bound) for bound in primary.ci95],
+        "p": primary.p,
+        "mde": _finite(primary.mde),
     }
 
 

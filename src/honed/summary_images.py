@@ -13,7 +13,7 @@ from honed.catalog import images
 from honed.evaluate.report import Cost, ReportData, Rung, report_text
 from honed.ingest.describe import open_rendering
 from honed.session import Session
-from honed.summary import environment
+from honed.summary import delta, environment
 from honed.turn import ImageTurn
 
 _SHOWN_SIDE = 96
@@ -27,9 +27,6 @@ def image_result(turn: ImageTurn) -> dict[str, Any]:
     def side(name: str, scores: Any) -> dict[str, Any]:
         return {"name": name, "metrics": {metric: round(float(np.nanmean(v)), 4) for metric, v in scores.items()}}
 
-    def finite(value: float) -> float | None:
-        return round(value, 4) if np.isfinite(value) else None
-
     return {
         "run": turn.run.id,
         "verdict": turn.verdict.verdict,
@@ -40,13 +37,7 @@ def image_result(turn: ImageTurn) -> dict[str, Any]:
             "dev": {turn.ground.baseline: turn.ground.dev},
         },
         "candidate": {**side(turn.chosen.name, turn.exam.candidate.scores), "what": turn.chosen.what},
-        "delta": {
-            "metric": turn.comparison.metric,
-            "mean": round(primary.delta, 4),
-            "ci95": [finite(bound) for bound in primary.ci95],
-            "p": primary.p,
-            "mde": finite(primary.mde),
-        },
+        "delta": delta(turn.comparison),
         "queries": primary.queries,
         "clusters": primary.clusters,
         "labels": "groups",
