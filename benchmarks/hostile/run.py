@@ -41,6 +41,7 @@ class Row:
     code: str
     problem: str
     seconds: float
+    cpu: float
     megabytes: float
 
 
@@ -97,7 +98,7 @@ def measure(case: Case, folder: Path, sandbox: Sandbox, contract: Contract) -> R
     problem = "; ".join(text for text, holds in checks.items() if not holds)
     text = f"| {case.name} | {size:,} | {code} | {seconds:.2f} | {cpu:.2f} | {peak / MIB:.0f} |"
     print(text + (f"   <-- {problem}" if problem else ""), file=sys.stderr)
-    return Row(text, code, problem, seconds, peak / MIB)
+    return Row(text, code, problem, seconds, cpu, peak / MIB)
 
 
 def section(contract: Contract, rows: Sequence[Row]) -> list[str]:
@@ -106,7 +107,8 @@ def section(contract: Contract, rows: Sequence[Row]) -> list[str]:
     good = sum(not row.problem for row in rows)
     summary = (
         f"{good} of {len(rows)} cases keep the contract ({contract.seconds:.0f} s, {contract.bytes // MIB} MB). "
-        f"Slowest {max(row.seconds for row in rows):.2f} s, largest {max(row.megabytes for row in rows):.0f} MB."
+        f"Slowest {max(row.seconds for row in rows):.2f} s, {max(row.cpu for row in rows):.2f} s of processor time, "
+        f"largest {max(row.megabytes for row in rows):.0f} MB."
     )
     print(f"{contract.title}: {summary}")
     return [f"## {contract.title}", summary, HEAD + "\n" + "\n".join(row.text for row in rows)]

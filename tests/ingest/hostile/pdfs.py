@@ -139,7 +139,7 @@ CASES = (
             _image_xobject(60_000, 60_000, zlib_bomb(64), b"/Filter/FlateDecode"),
             resources=b"/XObject<</I 5 0 R>>",
         ),
-        _FATAL,
+        f"parsed|{_FATAL}",
     ),
     Case(
         "pdf launches and scripts",

@@ -113,7 +113,7 @@ CASES = (
         "svg with entity",
         ".svg",
         lambda: ('<?xml version="1.0"?>' + _ENTITY + "<svg><text>&x;</text></svg>").encode(),
-        "unsupported",
+        "xml-entities|corrupt",
     ),
     Case("csv ragged", ".csv", lambda: b"a,b,c\n1\n1,2,3,4,5\n,,\n1,2,3\n", "parsed", quick=True),
     Case(
