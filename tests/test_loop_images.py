@@ -15,8 +15,9 @@ pytest.importorskip("torch", reason="tuning needs the extra: pip install 'honed[
 from honed import loop_images
 from honed.catalog import images
 from honed.formats import read_pack
-from honed.ingest.describe import look_at_file, picture_of
+from honed.ingest.describe import look_at_file
 from honed.ingest.importing_images import import_pack
+from honed.ingest.rendering import as_image
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
 from honed.loop import make_live, settle
@@ -24,7 +25,8 @@ from honed.loop_images import tune_images
 from honed.release.build import live_manifest
 from honed.release.open import open_image_release
 from honed.session import Session, open_session
-from honed.summary_images import image_result, image_text
+from honed.summary import text
+from honed.summary_images import image_result
 from honed.turn import ImageTurn
 from honed.workspace import create, read_json
 
@@ -112,7 +114,7 @@ def test_live_search_finds_what_the_test_did(turn: ImageTurn, session: Session, 
     for place in range(0, 60, 7):
         name = board.ids[place]
         look = look_at_file(pack / "images" / f"{name}.png")
-        hits = retriever.by_image(picture_of(look.picture), look.media, look.phash, 216)
+        hits = retriever.by_image(as_image(look.picture), look.media, look.phash, 216)
         assert hits[0].image.external_id == name
         assert hits[0].match == "same"
         similar = [hit for hit in hits[1:] if hit.image.external_id in board.ids and hit.match == "similar"]
@@ -129,7 +131,7 @@ def test_leaves_a_report_with_grids_and_the_proof(turn: ImageTurn, session: Sess
     outcome = read_json(turn.run.folder / "result.json")
     assert outcome == json.loads(json.dumps(image_result(turn)))
     assert (outcome["role"], outcome["verdict"], outcome["release"]) == ("image-retriever", "proven", "r2")
-    assert "VERDICT: PROVEN -> release r2 is live." in image_text(session, turn)
+    assert "VERDICT: PROVEN -> release r2 is live." in text(session, turn)
 
 
 def test_rollback_takes_the_image_side_back(turn: ImageTurn, session: Session) -> None:

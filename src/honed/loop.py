@@ -24,7 +24,7 @@ from honed.evaluate.comparison import Comparison, General
 from honed.evaluate.exam import Entrant, Exam, sit
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.probe import general_probe
-from honed.evaluate.report import write_report
+from honed.evaluate.report import ReportData, write_report
 from honed.evaluate.untuned import questions, strongest, untuned_means
 from honed.ingest.neardup import near_duplicates
 from honed.release.build import build, live_manifest, manifest_of, manifests, previous, promote, row_of
@@ -34,7 +34,7 @@ from honed.release.open import embedder_of, image_encoder_of, image_head_of
 from honed.release.parts import Parts, parts_of
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
-from honed.turn import Baseline, Ground, Tell, Turn
+from honed.turn import Baseline, Ground, ImageTurn, Tell, Turn
 from honed.types import Split
 from honed.workspace import write_atomic, write_json
 
@@ -168,9 +168,7 @@ def tune(
     chosen = choose(candidates)
     exam = sealed_test(session, ground, work, chosen, looking=(run.id, work.experiment(budget)))
     comparison = exam.compared(sum(one.tried for one in candidates), session.settings.seed)
-    gate = GateSettings(
-        session.settings.min_gain, session.settings.max_slice_drop, max_general_drop=session.settings.max_general_drop
-    )
+    gate = GateSettings.of(session.settings)
     verdict = decide(comparison, gate)
     release = ""
     if verdict.proven:
@@ -178,7 +176,15 @@ def tune(
         release = f"r{history.next_release_number(session.catalog)}"
     seconds = time.monotonic() - started
     turn = Turn(run, ground, tuple(candidates), chosen, exam, comparison, verdict, gate, release, seconds, budget)
-    close(session, work, turn)
+    from honed.summary import report_data, result
+
+    close(
+        session,
+        turn,
+        outcome=result(turn),
+        report=report_data(session, turn),
+        parts=lambda: _parts(session, work, turn),
+    )
     return turn
 
 
@@ -208,26 +214,33 @@ def sealed_test(
     return Exam(board, base, candidate, reads, general, lambda rowids: documents.by_rowid(session.catalog, rowids))
 
 
-def close(session: Session, work: Workbench, turn: Turn) -> None:
+def close(
+    session: Session,
+    turn: Turn | ImageTurn,
+    *,
+    outcome: dict[str, Any],
+    report: ReportData,
+    parts: Callable[[], Parts],
+) -> None:
     """Write comparison and report; then end the run and, if it is proven, make its release live, in one commit.
 
     A kill before the commit leaves a run that goes on; a kill after it leaves one that is over. In between there is
     nothing: a release without its run's end would be tested once more, against itself.
-    """
-    from honed.summary import report_data, result
 
-    outcome = result(turn)
+    Args:
+        outcome: The turn as JSON.
+        report: The turn as a page.
+        parts: Gives what the proven candidate's release consists of; its space is indexed already.
+    """
     write_atomic(turn.run.folder / "comparison.json", turn.comparison.to_json().encode())
-    write_report(report_data(session, turn), turn.run.folder / "report.html")
+    write_report(report, turn.run.folder / "report.html")
 
     def end() -> None:
         history.end_run(session.catalog, turn.run.id, "done", outcome)
 
     if turn.release:
-        gain = 100 * turn.comparison.primary.delta
-        parts = _parts(session, work, turn)
-        reason = f"proven: {gain:+.1f} points on test"
-        build(session.workspace, session.catalog, parts, run=turn.run.id, reason=reason, also=end)
+        reason = f"proven: {100 * turn.comparison.primary.delta:+.1f} points on test"
+        build(session.workspace, session.catalog, parts(), run=turn.run.id, reason=reason, also=end)
     else:
         with session.catalog.transaction():
             end()
@@ -268,9 +281,10 @@ def drop_unused_vectors(session: Session) -> int:
     """Delete vectors of spaces that no release uses; returns how many: none while a release cannot be read."""
     try:
         every = manifests(session.workspace, session.catalog)
-        spaces = {manifest.space for manifest in every}
-        if images.seq(session.catalog):
-            spaces |= {image_encoder_of(session.workspace, one, session.settings).space for one in every}
+        spaces = {one.space for one in every} | {one.images.space for one in every if one.images}
+        untuned = next((one for one in every if not one.images), None)
+        if untuned and images.seq(session.catalog):
+            spaces.add(image_encoder_of(session.workspace, untuned, session.settings).space)
     except HonedError:  # nobody knows what it needs; `honed doctor` names it
         return 0
     if not spaces:

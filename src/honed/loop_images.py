@@ -6,7 +6,6 @@ The same words, gate and release as `loop.tune`; read that one first. Text stays
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -20,19 +19,17 @@ from honed.dataset.images import Pictures, load_image_task
 from honed.errors import UsageError
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.image_exam import ImageExam, sit_images
-from honed.evaluate.report import write_report
-from honed.loop import drop_unused_vectors, lineage_of, settle
+from honed.loop import close, lineage_of, settle
 from honed.protocols import ImageEncoder
-from honed.release.build import HEAD_FILE, build, live_manifest
+from honed.release.build import HEAD_FILE, live_manifest
 from honed.release.open import image_encoder_of, image_head_of
-from honed.release.parts import ImageParts, image_parts, parts_of
+from honed.release.parts import ImageParts, Parts, parts_of
 from honed.runs import look_at, open_run
 from honed.session import Session
 from honed.studio import Studio
 from honed.summary_images import image_report, image_result
 from honed.turn import Gallery, ImageGround, ImageTurn, Tell
 from honed.types import SPLITS
-from honed.workspace import write_atomic, write_json
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
     from honed.tune.images.bench import ImageRecipe
@@ -53,7 +50,6 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
     manifest = live_manifest(session.workspace, session.catalog)
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     head = image_head_of(session.workspace, manifest, encoder)
-    session.catch_up_images(encoder, head, tell=tell)
     task = load_image_task(session.catalog, seed=session.settings.seed)
     galleries = {split: _gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
     for split, gallery in galleries.items():
@@ -103,15 +99,20 @@ def tune_images(
     chosen = choose_images(candidates)
     exam = _sealed_test(session, ground, studio, chosen, looking=(run.id, experiment))
     comparison = exam.compared(sum(one.tried for one in candidates), session.settings.seed)
-    settings = session.settings
-    gate = GateSettings(settings.min_gain, settings.max_slice_drop, max_general_drop=settings.max_general_drop)
+    gate = GateSettings.of(session.settings)
     verdict = decide(comparison, gate)
     release = f"r{history.next_release_number(session.catalog)}" if verdict.proven else ""
     if verdict.proven:
         session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)
     seconds = time.monotonic() - started
     turn = ImageTurn(run, ground, tuple(candidates), chosen, exam, comparison, verdict, gate, release, seconds, budget)
-    _close(session, turn, studio.encoder(chosen))
+    close(
+        session,
+        turn,
+        outcome=image_result(turn),
+        report=image_report(session, turn),
+        parts=lambda: _parts(session, turn, studio.encoder(chosen)),
+    )
     return turn
 
 
@@ -160,37 +161,19 @@ def _sealed_test(
     return ImageExam(board, base, sit_images(board, f"tuned ({chosen.name})", vectors, chosen.neighbours), reads)
 
 
-def _close(session: Session, turn: ImageTurn, encoder: ImageEncoder) -> None:
-    """Write comparison and report; then end the run and, if it is proven, make its release live, in one commit."""
-    outcome = image_result(turn)
-    write_atomic(turn.run.folder / "comparison.json", turn.comparison.to_json().encode())
-    write_report(image_report(session, turn), turn.run.folder / "report.html")
-
-    def end() -> None:
-        history.end_run(session.catalog, turn.run.id, "done", outcome)
-
-    if turn.release:
-        live = live_manifest(session.workspace, session.catalog)
-        gain = 100 * turn.comparison.primary.delta
-        what = f"images: {turn.chosen.what}"
-        parts = parts_of(
-            session.workspace, live, what=what, lineage=lineage_of(turn.run, turn.comparison, live.release)
-        )
-        head = turn.run.folder / f"new-{HEAD_FILE}"
-        turn.chosen.head.write(head)
-        before = image_parts(session.workspace.releases / live.release, live.images)
-        side = before or ImageParts(session.settings.image_encoder, encoder.space)
-        side = replace(side, space=encoder.space, head=head, neighbours=turn.chosen.neighbours)
-        if turn.chosen.encoder_folder:
-            side = replace(side, folder=turn.chosen.encoder_folder)
-        parts = replace(parts, images=side)
-        reason = f"proven: {gain:+.1f} points on test"
-        build(session.workspace, session.catalog, parts, run=turn.run.id, reason=reason, also=end)
-    else:
-        with session.catalog.transaction():
-            end()
-    write_json(turn.run.folder / "result.json", outcome)
-    for path in turn.run.folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-    drop_unused_vectors(session)
+def _parts(session: Session, turn: ImageTurn, encoder: ImageEncoder) -> Parts:
+    """What the proven candidate's release consists of: text as it is, and a new image side."""
+    live = live_manifest(session.workspace, session.catalog)
+    head = turn.run.folder / f"new-{HEAD_FILE}"
+    turn.chosen.head.write(head)
+    parts = parts_of(
+        session.workspace,
+        live,
+        what=f"images: {turn.chosen.what}",
+        lineage=lineage_of(turn.run, turn.comparison, live.release),
+    )
+    side = parts.images or ImageParts(session.settings.image_encoder, encoder.space)
+    side = replace(side, space=encoder.space, head=head, neighbours=turn.chosen.neighbours)
+    if turn.chosen.encoder_folder:
+        side = replace(side, folder=turn.chosen.encoder_folder)
+    return replace(parts, images=side)

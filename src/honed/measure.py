@@ -109,9 +109,7 @@ def compare_systems(session: Session, base: str, candidate: str, split: str) -> 
         questions,
         trial=Trial(1, reads, _general(session, base, candidate), seed=session.settings.seed),
     )
-    settings = session.settings
-    gate = GateSettings(settings.min_gain, settings.max_slice_drop, max_general_drop=settings.max_general_drop)
-    return comparison, decide(comparison, gate)
+    return comparison, decide(comparison, GateSettings.of(session.settings))
 
 
 def split_task(session: Session, split: str) -> tuple[Task, Split]:

@@ -5,36 +5,54 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from honed.catalog import documents
-from honed.evaluate.comparison import Comparison
-from honed.evaluate.metrics import METRICS
+from honed.evaluate.metrics import METRICS, Scores
 from honed.evaluate.report import Cost, ReportData, Rung, report_text
 from honed.session import Session
-from honed.turn import Turn
+from honed.turn import ImageTurn, Turn
+from honed.types import Split
 
 
 def result(turn: Turn) -> dict[str, Any]:
     """The turn as the JSON that scripts rely on."""
+    base, candidate = turn.exam.base, turn.exam.candidate
+    return turn_json(
+        turn,
+        role="retriever",
+        baseline={**side(base.entrant.name, base.scores, METRICS), "dev": turn.ground.baseline.dev},
+        candidate={**side(turn.chosen.name, candidate.scores, METRICS), "what": turn.chosen.what},
+        labels=turn.ground.task.origin,
+    )
+
+
+def turn_json(
+    turn: Turn | ImageTurn, *, role: str, baseline: dict[str, Any], candidate: dict[str, Any], labels: str
+) -> dict[str, Any]:
+    """A turn of any role as JSON, given what is the role's own: both sides and where the labels come from."""
     primary = turn.comparison.primary
-
-    def side(name: str, scores: dict[str, Any]) -> dict[str, Any]:
-        return {"name": name, "metrics": {metric: round(float(np.nanmean(scores[metric])), 4) for metric in METRICS}}
-
     return {
         "run": turn.run.id,
         "verdict": turn.verdict.verdict,
         "reasons": list(turn.verdict.reasons),
-        "role": "retriever",
-        "baseline": {**side(turn.exam.base.entrant.name, turn.exam.base.scores), "dev": turn.ground.baseline.dev},
-        "candidate": {**side(turn.chosen.name, turn.exam.candidate.scores), "what": turn.chosen.what},
-        "delta": delta(turn.comparison),
+        "role": role,
+        "baseline": baseline,
+        "candidate": candidate,
+        "delta": {
+            "metric": turn.comparison.metric,
+            "mean": round(primary.delta, 4),
+            "ci95": [_finite(bound) for bound in primary.ci95],
+            "p": primary.p,
+            "mde": _finite(primary.mde),
+        },
         "queries": primary.queries,
         "clusters": primary.clusters,
-        "labels": turn.ground.task.origin,
+        "labels": labels,
         "candidates_tried": turn.comparison.candidates_tried,
         "test_reads": turn.comparison.test_reads,
         "ladder": [
@@ -48,21 +66,14 @@ def result(turn: Turn) -> dict[str, Any]:
     }
 
 
-def delta(comparison: Comparison) -> dict[str, Any]:
-    """What changed in the primary metric, as the JSON that scripts rely on; an infinite bound is null."""
-    primary = comparison.primary
-    return {
-        "metric": comparison.metric,
-        "mean": round(primary.delta, 4),
-        "ci95": [_finite(bound) for bound in primary.ci95],
-        "p": primary.p,
-        "mde": _finite(primary.mde),
-    }
+def side(name: str, scores: Mapping[str, Scores], metrics: Iterable[str]) -> dict[str, Any]:
+    """A system and its means, as JSON."""
+    return {"name": name, "metrics": {metric: round(float(np.nanmean(scores[metric])), 4) for metric in metrics}}
 
 
-def text(session: Session, turn: Turn) -> str:
-    """The turn in ten lines for a terminal."""
-    return report_text(report_data(session, turn))
+def text(session: Session, turn: Turn | ImageTurn) -> str:
+    """A turn of any role in ten lines for a terminal."""
+    return report_text(turn_report(session, turn))
 
 
 def report_data(session: Session, turn: Turn) -> ReportData:
@@ -70,36 +81,48 @@ def report_data(session: Session, turn: Turn) -> ReportData:
     task = turn.ground.task
     counts = documents.counts(session.catalog)
     sizes = {split: len(labelled.queries) for split, labelled in task.splits.items()}
+    return replace(
+        turn_report(session, turn),
+        test_set=f"test, {sizes['test']} questions",
+        digests={
+            turn.exam.base.entrant.name: turn.ground.embedder.space[:12],
+            turn.exam.candidate.entrant.name: turn.release or turn.chosen.what,
+        },
+        cases=turn.exam.cases(),
+        data_card={
+            "documents": f"{counts['documents']:,}",
+            "passages": f"{counts['passages']:,}",
+            "questions": each_split(sizes),
+            "clusters": each_split({split: labelled.cluster_count for split, labelled in task.splits.items()}),
+            "labels": "judgements" if task.origin == "labels" else "titles and headings (proxy)",
+        },
+        commands=(f"honed tune --budget {turn.budget:.0f}s", "honed evaluate --split test"),
+        proxy_labels=task.origin == "proxy",
+    )
+
+
+def turn_report(session: Session, turn: Turn | ImageTurn) -> ReportData:
+    """What the report of a turn of any role shows; the role adds its data and its cases."""
     spent = ", ".join(f"{one.name} {one.seconds:.0f} s" for one in turn.candidates)
     return ReportData(
         title=session.workspace.root.name,
         comparison=turn.comparison,
         verdict=turn.verdict,
         gate=turn.gate,
-        test_set=f"test, {sizes['test']} questions",
-        digests={
-            turn.exam.base.entrant.name: turn.ground.embedder.space[:12],
-            turn.exam.candidate.entrant.name: turn.release or turn.chosen.what,
-        },
         ladder=tuple(
             Rung(one.name, one.what, one.mean, one.seconds, chosen=one is turn.chosen) for one in turn.candidates
         ),
-        cases=turn.exam.cases(),
         costs=(Cost("time of the whole turn", "", f"{turn.seconds:.0f} s of {turn.budget:.0f} s ({spent})"),),
-        data_card={
-            "documents": f"{counts['documents']:,}",
-            "passages": f"{counts['passages']:,}",
-            "questions": ", ".join(f"{count:,} {split}" for split, count in sizes.items()),
-            "clusters": ", ".join(f"{labelled.cluster_count:,} {split}" for split, labelled in task.splits.items()),
-            "labels": "judgements" if task.origin == "labels" else "titles and headings (proxy)",
-        },
         environment=environment() | {"seed": str(session.settings.seed)},
-        commands=(f"honed tune --budget {turn.budget:.0f}s", "honed evaluate --split test"),
         warnings=turn.ground.notes,
-        proxy_labels=task.origin == "proxy",
         release=turn.release,
-        path=_shown(turn, session),
+        path=str((turn.run.folder / "report.html").relative_to(session.workspace.root)),
     )
+
+
+def each_split(counts: Mapping[Split, int]) -> str:
+    """Counts as the data card writes them."""
+    return ", ".join(f"{count:,} {split}" for split, count in counts.items())
 
 
 def environment() -> dict[str, str]:
@@ -115,10 +138,6 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}",
     }
-
-
-def _shown(turn: Turn, session: Session) -> str:
-    return str((turn.run.folder / "report.html").relative_to(session.workspace.root))
 
 
 def _finite(value: float) -> float | None:

@@ -1,19 +1,21 @@
-"""A finished turn on pictures in the three forms that people and scripts read: JSON, ten lines, report data with grids."""
+"""A finished turn on pictures as people and scripts read it: JSON, and report data with grids."""
 
 from __future__ import annotations
 
 import base64
 import io
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from honed.catalog import images
-from honed.evaluate.report import Cost, ReportData, Rung, report_text
+from honed.evaluate.image_board import IMAGE_METRICS
+from honed.evaluate.report import ReportData
 from honed.ingest.describe import open_rendering
 from honed.session import Session
-from honed.summary import delta, environment
+from honed.summary import each_split, side, turn_json, turn_report
 from honed.turn import ImageTurn
 
 _SHOWN_SIDE = 96
@@ -22,41 +24,14 @@ _SHOWN_SIDE = 96
 
 def image_result(turn: ImageTurn) -> dict[str, Any]:
     """The turn as the JSON that scripts rely on; the same keys as for text."""
-    primary = turn.comparison.primary
-
-    def side(name: str, scores: Any) -> dict[str, Any]:
-        return {"name": name, "metrics": {metric: round(float(np.nanmean(v)), 4) for metric, v in scores.items()}}
-
-    return {
-        "run": turn.run.id,
-        "verdict": turn.verdict.verdict,
-        "reasons": list(turn.verdict.reasons),
-        "role": "image-retriever",
-        "baseline": {
-            **side(turn.exam.base.name, turn.exam.base.scores),
-            "dev": {turn.ground.baseline: turn.ground.dev},
-        },
-        "candidate": {**side(turn.chosen.name, turn.exam.candidate.scores), "what": turn.chosen.what},
-        "delta": delta(turn.comparison),
-        "queries": primary.queries,
-        "clusters": primary.clusters,
-        "labels": "groups",
-        "candidates_tried": turn.comparison.candidates_tried,
-        "test_reads": turn.comparison.test_reads,
-        "ladder": [
-            {"rung": one.name, "dev": round(one.mean, 4), "seconds": round(one.seconds, 1), "details": one.details}
-            for one in turn.candidates
-        ],
-        "release": turn.release or None,
-        "seconds": round(turn.seconds, 1),
-        "budget": turn.budget,
-        "report": str(turn.run.folder / "report.html"),
-    }
-
-
-def image_text(session: Session, turn: ImageTurn) -> str:
-    """The turn in ten lines for a terminal."""
-    return report_text(replace(image_report(session, turn), cases=()))
+    base, candidate = turn.exam.base, turn.exam.candidate
+    return turn_json(
+        turn,
+        role="image-retriever",
+        baseline={**side(base.name, base.scores, IMAGE_METRICS), "dev": {turn.ground.baseline: turn.ground.dev}},
+        candidate={**side(turn.chosen.name, candidate.scores, IMAGE_METRICS), "what": turn.chosen.what},
+        labels="groups",
+    )
 
 
 def image_report(session: Session, turn: ImageTurn) -> ReportData:
@@ -66,37 +41,26 @@ def image_report(session: Session, turn: ImageTurn) -> ReportData:
     records = images.by_rowid(session.catalog, rowids)
     counts = {split: len(gallery.pictures) for split, gallery in ground.galleries.items()}
     groups = {split: len(np.unique(gallery.pictures.groups)) for split, gallery in ground.galleries.items()}
-    spent = ", ".join(f"{one.name} {one.seconds:.0f} s" for one in turn.candidates)
 
+    @cache  # a picture is found for many queries
     def picture(place: int) -> tuple[str, str]:
         record = records[rowids[place]]
         return record.caption or record.external_id, _thumbnail(session, record.media)
 
-    return ReportData(
-        title=session.workspace.root.name,
-        comparison=turn.comparison,
-        verdict=turn.verdict,
-        gate=turn.gate,
+    return replace(
+        turn_report(session, turn),
         test_set=f"test, {counts['test']:,} pictures in {groups['test']:,} groups",
         digests={
             turn.exam.base.name: ground.encoder.space[:12],
             turn.exam.candidate.name: turn.release or turn.chosen.what,
         },
-        ladder=tuple(
-            Rung(one.name, one.what, one.mean, one.seconds, chosen=one is turn.chosen) for one in turn.candidates
-        ),
         cases=turn.exam.cases(picture),
-        costs=(Cost("time of the whole turn", "", f"{turn.seconds:.0f} s of {turn.budget:.0f} s ({spent})"),),
         data_card={
-            "pictures": ", ".join(f"{count:,} {split}" for split, count in counts.items()),
-            "groups": ", ".join(f"{count:,} {split}" for split, count in groups.items()),
+            "pictures": each_split(counts),
+            "groups": each_split(groups),
             "labels": "groups: pictures that show the same thing",
         },
-        environment=environment() | {"seed": str(session.settings.seed)},
         commands=(f"honed tune --role image-retriever --budget {turn.budget:.0f}s",),
-        warnings=ground.notes,
-        release=turn.release,
-        path=str((turn.run.folder / "report.html").relative_to(session.workspace.root)),
     )
 
 

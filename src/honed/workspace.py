@@ -154,6 +154,10 @@ class Workspace:
         """One folder a run, for people to read."""
         return self.root / "runs"
 
+    def blob(self, digest: str) -> Path:
+        """Where the bytes of a sha256 are kept."""
+        return self.blobs / digest[:2] / digest
+
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the workspace's one writer lock.
@@ -182,7 +186,7 @@ class Workspace:
     def put_blob(self, path: Path) -> str:
         """Keep a file's bytes under their sha256; returns the hash. Durable when it returns."""
         digest = sha256_file(path)
-        target = self.blobs / digest[:2] / digest
+        target = self.blob(digest)
         if target.exists():
             fsync_folder(target.parent)  # whoever wrote it may have been killed between its rename and this
             return digest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import Pool, pooled
+from honed.answer.fusion import hybrid_pools
 from honed.answer.retrieve import NOTHING, Retriever
 from honed.catalog import images
 from honed.errors import MissingError, UsageError
@@ -114,10 +114,12 @@ class ImageRetriever:
         if not text.strip():
             raise UsageError("The search text is empty.", hint="honed search 'what you look for' --kind image")
         _positive(k)
-        rowids, scores = self.rank([text], depth=k)[0]
-        rowids, scores = rowids[: k + _SPARE], scores[: k + _SPARE]
+        most, size = k + _SPARE, max(self.text.pool, k + _SPARE)
+        captions = self._described(text, size)
+        rowids, scores = self._ranked(text, captions, size)
+        rowids, scores = rowids[:most], scores[:most]
         records = images.by_rowid(self.text.catalog, rowids)
-        described = set(self._described([text], k + _SPARE)[0][0].tolist())
+        described = set(captions[0][:most].tolist())
         hits = [
             ImageHit(records[rowid], float(score), 0, "described" if rowid in described else "similar")
             for rowid, score in zip(rowids.tolist(), scores.tolist(), strict=True)
@@ -125,25 +127,24 @@ class ImageRetriever:
         ]
         return _ranked(hits, k)
 
-    def rank(self, texts: Sequence[str], *, depth: int = 100) -> list[Ranking]:
-        """Row ids of images and fused scores for many texts, best first."""
-        size = max(self.text.pool, depth + _SPARE)
-        captions = self._described(texts, size)
+    def _ranked(self, text: str, captions: Ranking, size: int) -> Ranking:
+        """Row ids of images and fused scores for a text, best first; captions alone where nothing was tuned to see."""
         eye = self.eye
         if eye is None or eye.weight == 0:
             return captions
-        queries = eye.head.apply_text(self.text.embedder.encode_document(texts))
-        return [pool.ranked(eye.weight) for pool in seen_and_described(eye.index, queries, captions, size)]
+        queries = eye.head.apply_text(self.text.embedder.encode_document([text]))
+        hits = eye.index.search(queries, size)
+        return hybrid_pools(queries, hits, [captions], eye.index.dense)[0].ranked(eye.weight)
 
-    def _described(self, texts: Sequence[str], size: int) -> list[Ranking]:
+    def _described(self, text: str, size: int) -> Ranking:
         """Images by the release's search over the passages that hold their captions."""
         rowids, passages = images.passages_of(self.text.catalog)
+        if not len(rowids):
+            return NOTHING
         order = np.argsort(passages, kind="stable")
         passages, rowids = passages[order], rowids[order]
-        if not len(rowids):
-            return [NOTHING] * len(texts)
-        found = self.text.rank(texts, depth=size, allowed=np.unique(passages))
-        return [_images_of(ranking, passages, rowids, size) for ranking in found]
+        found = self.text.rank([text], depth=size, allowed=np.unique(passages))[0]
+        return _images_of(found, passages, rowids, size)
 
 
 def moved(queries: Vectors, index: ImageGeneration, neighbours: int) -> Vectors:
@@ -153,19 +154,6 @@ def moved(queries: Vectors, index: ImageGeneration, neighbours: int) -> Vectors:
     at = np.searchsorted(dense.rowids, rowids.clip(0))
     near = np.where((rowids >= 0)[:, :, None], dense.matrix[at.clip(0, len(dense) - 1)], 0)
     return expanded(queries, near.astype(np.float32), np.where(rowids >= 0, scores, 0).astype(np.float32))
-
-
-def seen_and_described(index: ImageGeneration, queries: Vectors, captions: Sequence[Ranking], size: int) -> list[Pool]:
-    """The candidates of many texts with both scores: what is seen on the vector side, captions on the other."""
-    scores, rowids = index.search(queries, size)
-    pools = []
-    for row, words in enumerate(captions):
-        near = rowids[row][rowids[row] >= 0]
-        rest = np.setdiff1d(words[0], near)
-        known = index.dense.scores_for(queries[row : row + 1], rest[None, :])[0]
-        by_row = np.argsort(words[0])
-        pools.append(pooled((near, scores[row][rowids[row] >= 0]), (words[0][by_row], words[1][by_row]), (rest, known)))
-    return pools
 
 
 def _images_of(ranking: Ranking, passages: NDArray[np.int64], rowids: NDArray[np.int64], size: int) -> Ranking:

@@ -84,7 +84,7 @@ def ask(
                 shown = len(answer.text)
         spent = 1000 * (time.monotonic() - started)
         pictures = images.of_passages(opened.catalog, [one.passage for one in answer.citations])
-        shown_at = {one.id: str(opened.workspace.blobs / one.media[:2] / one.media) for one in pictures}
+        shown_at = {one.id: str(opened.workspace.blob(one.media)) for one in pictures}
     value = {
         "release": retriever.release,
         "answer": answer.text,
@@ -114,7 +114,8 @@ def _search_pictures(
         raise UsageError("Filters do not work on pictures yet.", hint="leave --filter out")
     with session() as opened:
         if file is not None:
-            from honed.ingest.describe import look_at_file, picture_of
+            from honed.ingest.describe import look_at_file
+            from honed.ingest.rendering import as_image
 
             look = look_at_file(file)
         retriever = open_image_release(
@@ -122,7 +123,7 @@ def _search_pictures(
         )
         started = time.monotonic()
         if file is not None:
-            found = retriever.by_image(picture_of(look.picture), look.media, look.phash, k)
+            found = retriever.by_image(as_image(look.picture), look.media, look.phash, k)
         else:
             found = retriever.by_text(text, k)
         spent = 1000 * (time.monotonic() - started)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from honed.cli.app import Json, app, session, workspace
 from honed.cli.output import columns, duration, emit, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Role(StrEnum):
@@ -29,13 +32,10 @@ def tune(
 ) -> None:
     """Make candidates, choose one on dev, test it once on held-out questions, and release it only if it is proven better."""
     from honed.errors import CheckFailed
-    from honed.loop import tune as turn_once
 
     seconds = duration(budget)
+    turn_once, result = _role(role)
     shown: list[str] = []
-    if role is Role.IMAGE_RETRIEVER:
-        _tune_images(seconds, dry_run=dry_run, require_gain=require_gain, as_json=as_json)
-        return
 
     def show_plan(lines: list[str]) -> bool:
         shown.extend(lines)
@@ -49,35 +49,24 @@ def tune(
         if turn is None:
             emit({"plan": shown}, "\n".join(shown), as_json=as_json)
             return
-        from honed.summary import result, text
+        from honed.summary import text
 
         emit(result(turn), text(opened, turn), as_json=as_json)
         if require_gain and not turn.release:
             raise CheckFailed("No gain was proven.", hint="the report says why: honed report")
 
 
-def _tune_images(seconds: float, *, dry_run: bool, require_gain: bool, as_json: bool) -> None:
-    from honed.errors import CheckFailed
-    from honed.loop_images import tune_images
-    from honed.summary_images import image_result, image_text
+def _role(role: Role) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any]]]:
+    """One turn of a role, and its result as JSON; what they need is imported here."""
+    if role is Role.IMAGE_RETRIEVER:
+        from honed.loop_images import tune_images
+        from honed.summary_images import image_result
 
-    shown: list[str] = []
+        return tune_images, image_result
+    from honed.loop import tune as tune_text
+    from honed.summary import result
 
-    def show_plan(lines: list[str]) -> bool:
-        shown.extend(lines)
-        if not dry_run:
-            for line in lines:
-                tell(line)
-        return not dry_run
-
-    with session(write=True) as opened:
-        turn = tune_images(opened, budget=seconds, tell=tell, show_plan=show_plan)
-        if turn is None:
-            emit({"plan": shown}, "\n".join(shown), as_json=as_json)
-            return
-        emit(image_result(turn), image_text(opened, turn), as_json=as_json)
-        if require_gain and not turn.release:
-            raise CheckFailed("No gain was proven.", hint="the report says why: honed report")
+    return tune_text, result
 
 
 @app.command()

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from honed.config import Settings
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.significance import Paired, confidence_after
 from honed.evaluate.wording import interval, metric_name, p_value, percent, plural, points
@@ -20,6 +21,11 @@ class GateSettings:
     min_slice_queries: int = 20
     max_general_drop: float = 0.02
     confidence: float = 0.95
+
+    @classmethod
+    def of(cls, settings: Settings) -> GateSettings:
+        """What a workspace asks for."""
+        return cls(settings.min_gain, settings.max_slice_drop, max_general_drop=settings.max_general_drop)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,13 +22,14 @@ import re
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Literal, Protocol, TypeVar
 
-from honed.errors import BusyError, IntegrityError
+from honed.errors import BusyError, InputError, IntegrityError
 from honed.workspace import fsync_folder, fsync_tree, read_json, sha256_file, write_atomic
 
 CURRENT = "CURRENT"
@@ -91,7 +92,7 @@ def generation_folders(folder: Path) -> list[Path]:
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
-def leased_current(folder: Path) -> tuple[Path, int] | None:
+def _leased_current(folder: Path) -> tuple[Path, int] | None:
     """The folder that CURRENT names and a descriptor that keeps it; None, with the reason in the log, if there is none."""
     for _ in range(10):  # The pointer may move and the old folder be pruned between two lines of this loop.
         try:
@@ -126,6 +127,37 @@ def faults(folder: Path, manifest: Listed, verify: Verify) -> list[str]:
         elif verify == "hashes" and sha256_file(path) != record.sha256:
             wrong.append(f"{name} does not match its hash")
     return wrong
+
+
+class Flawed(Exception):
+    """Files of a folder are not what its manifest says, or belong to something else."""
+
+
+def open_current(place: Path, read: Callable[[Path], Found]) -> Found | None:
+    """What `read` makes of the folder that CURRENT names, kept while it lives; None, with the reason in the log, if it fails.
+
+    Args:
+        place: Where the folders of one index lie.
+        read: Opens the files of a folder; raises `Flawed` for what must not be used.
+    """
+    leased = _leased_current(place)
+    if leased is None:
+        return None
+    folder, lease = leased
+    found = None
+    try:
+        found = read(folder)
+        weakref.finalize(found, os.close, lease)
+        return found
+    except Flawed as flaw:
+        refuse(folder, str(flaw))
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, InputError) as error:
+        refuse(folder, f"{type(error).__name__}: {error}")
+        return None
+    finally:
+        if found is None:
+            os.close(lease)
 
 
 def refuse(path: Path, reason: str) -> None:

@@ -9,8 +9,6 @@ ROOT/SPACE12/SEQ-N/    see folders.py
 
 from __future__ import annotations
 
-import os
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +16,17 @@ from typing import Any
 
 import numpy as np
 
-from honed.errors import InputError
+from honed.index import folders
 from honed.index.dense import EXACT_UP_TO, DenseIndex
 from honed.index.folders import (
     CURRENT,
     MANIFEST,
     FileRecord,
+    Flawed,
     Verify,
     faults,
     generation_folders,
-    leased_current,
     place,
-    refuse,
 )
 from honed.index.lexical import LANGUAGES, Language, LexicalIndex
 from honed.index.rows import RowIds
@@ -142,32 +139,20 @@ def open_current(root: Path, space: str, *, verify: Verify = "sizes") -> Generat
         space: Fingerprint of the embedding space; an index of another space is refused.
         verify: "sizes" compares the size of each file with the manifest (well under a millisecond), "hashes" its bytes.
     """
-    found = leased_current(space_folder(root, space))
-    return _opened(found[0], space, verify, found[1]) if found else None
+    return folders.open_current(space_folder(root, space), lambda folder: _read(folder, space, verify))
 
 
-def _opened(folder: Path, space: str, verify: Verify, lease: int) -> Generation | None:
-    generation = None
-    try:
-        manifest = Manifest.from_json(read_json(folder / MANIFEST))
-        wrong = faults(folder, manifest, verify)
-        if manifest.space != space:
-            wrong.append(f"it belongs to the space {manifest.space!r}")
-        if wrong:
-            refuse(folder, "; ".join(wrong))
-            return None
-        generation = Generation(
-            folder,
-            manifest,
-            np.load(folder / "rowids.npy"),
-            DenseIndex.load(folder),
-            LexicalIndex.open(folder / "lexical", language=manifest.settings.language),
-        )
-        weakref.finalize(generation, os.close, lease)
-        return generation
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, InputError) as error:
-        refuse(folder, f"{type(error).__name__}: {error}")
-        return None
-    finally:
-        if generation is None:
-            os.close(lease)
+def _read(folder: Path, space: str, verify: Verify) -> Generation:
+    manifest = Manifest.from_json(read_json(folder / MANIFEST))
+    wrong = faults(folder, manifest, verify)
+    if manifest.space != space:
+        wrong.append(f"it belongs to the space {manifest.space!r}")
+    if wrong:
+        raise Flawed("; ".join(wrong))
+    return Generation(
+        folder,
+        manifest,
+        np.load(folder / "rowids.npy"),
+        DenseIndex.load(folder),
+        LexicalIndex.open(folder / "lexical", language=manifest.settings.language),
+    )

@@ -13,8 +13,6 @@ that the catalog keeps: no picture is looked at again.
 from __future__ import annotations
 
 import hashlib
-import os
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
@@ -24,19 +22,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.errors import InputError
+from honed.index import folders
 from honed.index.dense import EXACT_UP_TO, DenseIndex, Hits
 from honed.index.folders import (
     MANIFEST,
     Builder,
     FileRecord,
+    Flawed,
     Progress,
     Verify,
     faults,
-    leased_current,
     place,
     records,
-    refuse,
     renewed,
 )
 from honed.index.rows import Change, RowIds, net_changes
@@ -179,8 +176,7 @@ def open_images(root: Path, space: ImageSpace, *, verify: Verify = "sizes") -> I
         space: Encoder and head; an index of others is refused.
         verify: "sizes" compares the size of each file with the manifest, "hashes" its bytes.
     """
-    found = leased_current(space.folder(root))
-    return _opened(found[0], space, verify, found[1]) if found else None
+    return folders.open_current(space.folder(root), lambda folder: _read(folder, space, verify))
 
 
 def refresh_images(
@@ -285,25 +281,14 @@ class _Job:
         return found[:count], vectors[:count]
 
 
-def _opened(folder: Path, space: ImageSpace, verify: Verify, lease: int) -> ImageGeneration | None:
-    generation = None
-    try:
-        manifest = ImageManifest.from_json(read_json(folder / MANIFEST))
-        wrong = faults(folder, manifest, verify)
-        if (manifest.encoder, manifest.head) != (space.encoder, space.head.key):
-            wrong.append("it belongs to another encoder or head")
-        if wrong:
-            refuse(folder, "; ".join(wrong))
-            return None
-        rowids, phashes = np.load(folder / "rowids.npy"), np.load(folder / "phashes.npy")
-        if rowids.shape != phashes.shape or phashes.dtype != np.uint64:
-            raise ValueError("row ids and perceptual hashes do not fit each other")
-        generation = ImageGeneration(folder, manifest, rowids, phashes, DenseIndex.load(folder))
-        weakref.finalize(generation, os.close, lease)
-        return generation
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, InputError) as error:
-        refuse(folder, f"{type(error).__name__}: {error}")
-        return None
-    finally:
-        if generation is None:
-            os.close(lease)
+def _read(folder: Path, space: ImageSpace, verify: Verify) -> ImageGeneration:
+    manifest = ImageManifest.from_json(read_json(folder / MANIFEST))
+    wrong = faults(folder, manifest, verify)
+    if (manifest.encoder, manifest.head) != (space.encoder, space.head.key):
+        wrong.append("it belongs to another encoder or head")
+    if wrong:
+        raise Flawed("; ".join(wrong))
+    rowids, phashes = np.load(folder / "rowids.npy"), np.load(folder / "phashes.npy")
+    if rowids.shape != phashes.shape or phashes.dtype != np.uint64:
+        raise ValueError("row ids and perceptual hashes do not fit each other")
+    return ImageGeneration(folder, manifest, rowids, phashes, DenseIndex.load(folder))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from honed.catalog import Catalog, images
 from honed.errors import InputError, IntegrityError
+from honed.ingest.renderings import Rendered, rendered
 from honed.protocols import ImageEncoder
-from honed.types import Picture, Rejection
+from honed.types import Rejection
 from honed.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def open_rendering(workspace: Workspace, media: str) -> Image.Image:
     """
     from PIL import Image
 
-    path = workspace.blobs / media[:2] / media
+    path = workspace.blob(media)
     try:
         with Image.open(path, formats=("PNG", "JPEG")) as picture:
             return picture.convert("RGB")
@@ -60,22 +59,12 @@ def describe_missing(
     return len(missing)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A picture that is searched with and not kept: its pixels, and what its copies share with it."""
-
-    picture: Picture
-    media: str
-    phash: int
-
-
-def look_at_file(path: Path) -> Look:
-    """Read a picture file in the sandbox, as `honed add` would.
+def look_at_file(path: Path) -> Rendered:
+    """Read a picture file in the sandbox, as `honed add` would, to search with it; nothing is kept.
 
     Raises:
         InputError: It is no picture, or a broken one.
     """
-    from honed.ingest.rendering import encoded, perceptual_hash
     from honed.ingest.sandbox import Sandbox
 
     if not path.is_file():
@@ -88,12 +77,4 @@ def look_at_file(path: Path) -> Look:
         raise InputError(f"{path} cannot be searched with: {outcome.reason} [{outcome.code}].", hint=outcome.hint)
     if not outcome.media or outcome.media[0].kind != "file":
         raise InputError(f"{path} is not a picture.", hint="honed search TEXT finds by words")
-    picture = outcome.media[0]
-    return Look(picture, hashlib.sha256(encoded(picture)).hexdigest(), perceptual_hash(picture))
-
-
-def picture_of(picture: Picture) -> Image.Image:
-    """A parsed picture as the encoders take it."""
-    from PIL import Image
-
-    return Image.frombytes("RGB", picture.size, picture.pixels)
+    return rendered(outcome.media[0])[0]

@@ -16,7 +16,7 @@ from honed.ingest.imported import Imported
 from honed.ingest.importing import ImportReport, Progress
 from honed.ingest.language import language
 from honed.ingest.passages import split_passages
-from honed.ingest.renderings import Kept, is_kept, keep
+from honed.ingest.renderings import Rendered, is_kept, keep
 from honed.ingest.sources import sha256_of
 from honed.ingest.sync import Intake
 from honed.types import Block, Document, ImageRecord, Parsed, Rejection, Source
@@ -120,7 +120,7 @@ def _take(intake: Intake, batch: Sequence[tuple[_Task, Parsed | Rejection]], rep
             report.rejected[task.item.id] = refused.code
 
 
-def _add(intake: Intake, task: _Task, parsed: Parsed, kept: Kept) -> None:
+def _add(intake: Intake, task: _Task, parsed: Parsed, kept: Rendered) -> None:
     """One picture with its passage and group, inside the caller's transaction. A caption in the file yields to the pack's."""
     item, catalog = task.item, intake.catalog
     title = item.caption or parsed.title
@@ -143,7 +143,7 @@ def _add(intake: Intake, task: _Task, parsed: Parsed, kept: Kept) -> None:
         images.set_groups(catalog, [(item.id, item.group, item.variant, item.split)])
 
 
-def _record(document: Document, kept: Kept, passage: str) -> ImageRecord:
+def _record(document: Document, kept: Rendered, passage: str) -> ImageRecord:
     picture = kept.picture
     return ImageRecord(
         id=images.image_id(document.id, 0, kept.media),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from honed.catalog.images import image_id
 from honed.ingest.clean import normalised
-from honed.ingest.renderings import Kept
+from honed.ingest.renderings import Rendered
 from honed.types import Document, ImageRecord, Passage, Picture
 
 _FURNITURE = 3
@@ -30,7 +30,7 @@ def distinct(pictures: Sequence[Picture]) -> list[Picture]:
     return [picture for key, picture in first.items() if len(pages[key]) < _FURNITURE]
 
 
-def records(document: Document, passages: Sequence[Passage], kept: Sequence[Kept]) -> list[ImageRecord]:
+def records(document: Document, passages: Sequence[Passage], kept: Sequence[Rendered]) -> list[ImageRecord]:
     """Rows for the catalog, in the order in which the pictures stand in the document."""
     texts = [_folded(passage.text) for passage in passages]
     found = []

@@ -10,11 +10,15 @@ from __future__ import annotations
 import functools
 import io
 import zlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.types import Picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SIDE = 512
 """Longest side of a rendering in pixels: encoders see 224 to 448, and a page shows no more."""
@@ -26,11 +30,16 @@ _DCT = 32
 _LOW = 8
 
 
-def encoded(picture: Picture) -> bytes:
-    """The rendering: JPEG for photographs, PNG for everything else. Equal pixels give equal bytes, and so one hash."""
+def as_image(picture: Picture) -> Image.Image:
+    """A parsed picture as encoders take it."""
     from PIL import Image
 
-    image = Image.frombytes("RGB", picture.size, picture.pixels)
+    return Image.frombytes("RGB", picture.size, picture.pixels)
+
+
+def encoded(picture: Picture) -> bytes:
+    """The rendering: JPEG for photographs, PNG for everything else. Equal pixels give equal bytes, and so one hash."""
+    image = as_image(picture)
     sink = io.BytesIO()
     if _is_grainy(picture.array):
         image.save(sink, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
@@ -48,7 +57,7 @@ def perceptual_hash(picture: Picture) -> int:
     """
     from PIL import Image
 
-    image = Image.frombytes("RGB", picture.size, picture.pixels).convert("L")
+    image = as_image(picture).convert("L")
     grey = np.asarray(image.resize((_DCT, _DCT), Image.Resampling.BOX), np.float64)
     transform = _transform()
     # Rounded, so that in an even picture nothing lies above anything.

@@ -16,15 +16,21 @@ _WRITERS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A picture whose rendering lies in the workspace, durable."""
+class Rendered:
+    """A picture and what its copies share with it: the sha256 of its rendering, its perceptual hash."""
 
     picture: Picture
     media: str
     phash: int
 
 
-def keep(workspace: Workspace, pictures: Sequence[Picture]) -> list[Kept]:
+def rendered(picture: Picture) -> tuple[Rendered, bytes]:
+    """A picture with its identity, and the bytes of its rendering."""
+    data = encoded(picture)
+    return Rendered(picture, hashlib.sha256(data).hexdigest(), perceptual_hash(picture)), data
+
+
+def keep(workspace: Workspace, pictures: Sequence[Picture]) -> list[Rendered]:
     """Encode pictures and write those that are not there yet as blobs, named by their sha256."""
     if not pictures:
         return []
@@ -34,15 +40,14 @@ def keep(workspace: Workspace, pictures: Sequence[Picture]) -> list[Kept]:
 
 def is_kept(workspace: Workspace, media: str) -> bool:
     """Whether a rendering is there."""
-    return (workspace.blobs / media[:2] / media).is_file()
+    return workspace.blob(media).is_file()
 
 
-def _keep(workspace: Workspace, picture: Picture) -> Kept:
-    data = encoded(picture)
-    media = hashlib.sha256(data).hexdigest()
-    target = workspace.blobs / media[:2] / media
+def _keep(workspace: Workspace, picture: Picture) -> Rendered:
+    found, data = rendered(picture)
+    target = workspace.blob(found.media)
     if target.is_file() and target.stat().st_size == len(data):
         fsync_folder(target.parent)  # whoever wrote it may have been killed between its rename and this
     else:
         write_atomic(target, data)
-    return Kept(picture, media, perceptual_hash(picture))
+    return found

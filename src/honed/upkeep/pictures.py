@@ -59,7 +59,7 @@ def render_again(session: Session) -> list[str]:
     names = sorted(set(records.medias(session.catalog)[1]))
     lost = _lost(session.workspace, names, names)
     for media in lost:
-        (session.workspace.blobs / media[:2] / media).unlink(missing_ok=True)
+        session.workspace.blob(media).unlink(missing_ok=True)
     with Sandbox(ocr=False) as sandbox, tempfile.TemporaryDirectory(prefix="honed-") as folder:
         for path, sha256 in _origins(session.catalog, lost):
             original = _original(session.workspace, path, sha256, Path(folder))
@@ -106,8 +106,7 @@ def _lost(workspace: Workspace, names: list[str], hashed: list[str]) -> list[str
     return [
         media
         for media in names
-        if not is_kept(workspace, media)
-        or (media in check and sha256_file(workspace.blobs / media[:2] / media) != media)
+        if not is_kept(workspace, media) or (media in check and sha256_file(workspace.blob(media)) != media)
     ]
 
 
@@ -124,7 +123,7 @@ def _origins(catalog: Catalog, lost: list[str]) -> list[tuple[str, str]]:
 
 def _original(workspace: Workspace, path: str, sha256: str, folder: Path) -> Path | None:
     """The original under its own name, which says what kind of text it is."""
-    kept = workspace.blobs / sha256[:2] / sha256
+    kept = workspace.blob(sha256)
     if not kept.is_file():
         return None
     named = folder / sha256 / Path(path).name

@@ -67,7 +67,7 @@ def _cache(session: Session) -> list[str]:
 def _blobs(session: Session) -> list[str]:
     done = []
     for name, original in original_files(session.catalog).items():
-        kept, source = session.workspace.blobs / name[:2] / name, Path(original.path)
+        kept, source = session.workspace.blob(name), Path(original.path)
         if kept.is_file() and kept.stat().st_size == original.size and sha256_file(kept) == name:
             continue
         if source.is_file() and sha256_file(source) == name:

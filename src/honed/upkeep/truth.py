@@ -87,7 +87,7 @@ def blobs(session: Session, *, deep: bool) -> Iterator[Finding]:
     sample = set(names if deep else random.sample(names, min(SAMPLE, len(names))))
     bad = []
     for name in names:
-        path = session.workspace.blobs / name[:2] / name
+        path = session.workspace.blob(name)
         if not path.is_file():
             bad.append((name, "is missing"))
         elif path.stat().st_size != wanted[name].size or (name in sample and sha256_file(path) != name):
