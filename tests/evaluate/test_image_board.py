@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from honed.answer.fusion import Pool
 from honed.errors import UsageError
 from honed.evaluate.comparison import Trial
-from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard, ranked_scores
+from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard, TextBoard, ranked_scores
 from honed.models.vision.head import unit
 
 
@@ -80,3 +81,44 @@ def test_vectors_must_fit() -> None:
         judge.measure(vectors[:3])
     with pytest.raises(UsageError):
         ranked_scores(np.ones((1, 1), np.float32), np.ones((1, 1), bool), ("ndcg@10",))
+
+
+def text_board(seed: int = 0) -> tuple[TextBoard, np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    relevant = np.arange(10)[:, None] == np.arange(30) // 3
+    captions = np.where(random.random((10, 30)) < 0.5, random.random((10, 30)) * relevant, 0).astype(np.float32)
+    vectors = unit((relevant.T + 0.3 * random.normal(size=(30, 10))).astype(np.float32))
+    queries = unit((np.eye(10) + 0.5 * random.normal(size=(10, 10))).astype(np.float32))
+    return TextBoard([str(at) for at in range(10)], relevant, np.arange(10), captions), queries, vectors
+
+
+def test_fusion_is_that_of_live_search() -> None:
+    judge, queries, vectors = text_board()
+    seen = judge.seen(queries, vectors)
+    for weight in (0.3, 0.8, 1.0):
+        expected = np.stack(
+            [
+                Pool(np.arange(30), row, words).scores(weight)
+                for row, words in zip(seen, judge.captions.astype(np.float32), strict=True)
+            ]
+        )
+        for name, values in ranked_scores(expected, judge.relevant).items():
+            np.testing.assert_array_equal(judge.measure(seen, weight)[name], values)
+
+
+def test_captions_alone_find_only_what_is_described() -> None:
+    judge, _, _ = text_board()
+    described = judge.described()["map"]
+    share = (judge.captions > 0).sum(axis=1) / 3
+    np.testing.assert_allclose(described, share)  # here every caption that matches is right
+
+
+def test_captions_lead_to_pictures_without_one() -> None:
+    judge, queries, vectors = text_board()
+    plain, lead = (judge.measure(judge.seen(queries, vectors, leads=leads), 1.0)["map"].mean() for leads in (0, 2))
+    assert lead > plain
+    result = judge.compared(
+        ("captions", judge.described()), ("led", judge.measure(judge.seen(queries, vectors, leads=2), 1.0)), Trial()
+    )
+    assert result.metric == "map"
+    assert result.primary.clusters == 10

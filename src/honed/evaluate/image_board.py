@@ -17,11 +17,15 @@ from honed.errors import UsageError
 from honed.evaluate.comparison import Comparison, Measured, Questions, Trial, compare
 from honed.evaluate.metrics import Scores
 from honed.evaluate.slices import MIN_QUERIES, Slice
+from honed.models.vision.leads import led
 from honed.models.vision.levers import expanded
 from honed.types import Vectors
 
 IMAGE_METRICS: tuple[str, ...] = ("recall@1", "recall@10", "map")
 """The metrics of pictures. The first one decides."""
+
+TEXT_METRIC = "map"
+"""What decides where a text looks for pictures: a caption finds the first one anyhow, the question is the others."""
 
 _ROWS = 512  # queries at a time: with 20,000 pictures their scores are 40 MB
 _MANY_VARIANTS = 12  # a variant for each picture is a name, not a kind
@@ -166,3 +170,57 @@ def _similarity(vectors: Vectors, rows: NDArray[np.int64], neighbours: int) -> N
         similarity = moved @ vectors.T
         similarity[own] = -np.inf
     return np.asarray(similarity, np.float32)
+
+
+# -- text to image -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextBoard:
+    """Questions in words about the pictures of one split, and what a search of captions says of them.
+
+    Attributes:
+        ids: [q] the questions.
+        relevant: [q, n].
+        clusters: [q] label of each question's cluster.
+        captions: [q, n] scores of the pictures by what is written about them; not above 0 where nothing is, or does not match.
+    """
+
+    ids: Sequence[str]
+    relevant: NDArray[np.bool_]
+    clusters: NDArray[np.int64]
+    captions: NDArray[np.float32]
+
+    def described(self) -> dict[str, Scores]:
+        """Every metric of captions alone."""
+        return ranked_scores(np.where(self.captions > 0, self.captions, -np.inf).astype(np.float32), self.relevant)
+
+    def seen(self, queries: Vectors, vectors: Vectors, *, leads: int = 0) -> NDArray[np.float32]:
+        """Cosines [q, n] of questions and pictures in their joint space.
+
+        Args:
+            queries: [q, m] unit vectors of the questions.
+            vectors: [n, m] unit vectors of the pictures.
+            leads: So many of the best captions lead each question (`models.vision.leads`); 0 for none.
+        """
+        if leads:
+            best = np.argsort(-self.captions, axis=1, kind="stable")[:, :leads]
+            queries = led(queries, vectors[best], np.take_along_axis(self.captions, best, axis=1))
+        return np.asarray(queries @ vectors.T, np.float32)
+
+    def measure(self, seen: NDArray[np.float32], weight: float) -> dict[str, Scores]:
+        """Every metric when what is seen has this weight against what is written, fused as live search fuses."""
+        fused = weight * _by_best(seen) + (1.0 - weight) * _by_best(self.captions)
+        return ranked_scores(fused.astype(np.float32), self.relevant)
+
+    def compared(
+        self, base: tuple[str, Mapping[str, Scores]], candidate: tuple[str, Mapping[str, Scores]], trial: Trial
+    ) -> Comparison:
+        """Two systems (name, what `measure` or `described` gave) question by question; mAP decides."""
+        questions = Questions(list(self.ids), self.clusters)
+        return compare(Measured(*base), Measured(*candidate), questions, metric=TEXT_METRIC, trial=trial)
+
+
+def _by_best(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    best = scores.max(axis=1, keepdims=True, initial=0.0)
+    return np.where(best > 0, scores / np.where(best > 0, best, 1.0), scores)

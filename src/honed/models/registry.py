@@ -10,6 +10,9 @@
     thumbnail:8                     the baseline without a model, for pictures
     transformers:openai/clip-vit-base-patch32   CLIP, SigLIP or DINOv2, a folder or a hub id
 
+    compact:./models/painter        an image generator that `honed tune --role image-generator` trained
+    diffusers:./models/pipeline     any text-to-image pipeline of diffusers, a folder or a hub id
+
 Every backend is a class with `from_spec(spec, **options)`. Others add theirs as
 entry points `honed.<kind>`, named by backend.
 """
@@ -43,7 +46,10 @@ BACKENDS: dict[str, dict[str, str]] = {
         "thumbnail": "honed.models.vision.thumbnail:ThumbnailEncoder",
         "transformers": "honed.models.vision.transformers_encoder:TransformersImageEncoder",
     },
-    "image-generator": {},
+    "image-generator": {
+        "compact": "honed.models.painter.compact:CompactPainter",
+        "diffusers": "honed.models.painter.pipeline:DiffusersPainter",
+    },
 }
 
 DEFAULTS = {
@@ -56,7 +62,9 @@ HUB = {"embedder": "hub", "image-encoder": "transformers"}
 """Kind -> the backend that a hub id without one means. A path without one is a `folder` of these kinds."""
 
 EXTRAS = {
+    "diffusers": "imagine",
     "matplotlib": "tune",
+    "peft": "imagine",
     "pytorch_metric_learning": "tune",
     "rapidocr": "ocr",
     "safetensors": "tune",

@@ -18,6 +18,7 @@ MODEL_FOLDER = "model"
 ADAPTER_FILE = "adapter.safetensors"
 ENCODER_FOLDER = "image-encoder"
 HEAD_FILE = "image-head.safetensors"
+PAINTER_FOLDER = "painter"
 
 
 def build(
@@ -69,6 +70,8 @@ def _fill(folder: Path, name: str, parts: Parts) -> Manifest:
     if parts.adapter:
         shutil.copyfile(parts.adapter, folder / ADAPTER_FILE)
     images = _images(folder, parts.images) if parts.images else None
+    if parts.painter:
+        shutil.copytree(parts.painter, folder / PAINTER_FOLDER)
     return Manifest(
         release=name,
         created=history.now(),
@@ -80,6 +83,7 @@ def _fill(folder: Path, name: str, parts: Parts) -> Manifest:
         pool=parts.pool,
         language=parts.language,
         images=images,
+        painter=PAINTER_FOLDER if parts.painter else "",
         lineage=parts.lineage or {},
         files=tree_hashes(folder),
     )

@@ -52,6 +52,7 @@ class Manifest:
         pool: Candidates that each side gives.
         language: Analysis of the keyword side.
         images: The image side; None where no picture had come when the release was made: then the configured encoder sees.
+        painter: Folder inside the release that holds the image generator, or "".
         lineage: Run, parent release, hashes of data and verdict: how this came to be.
         files: Relative path -> sha256 of everything else in the folder.
     """
@@ -66,6 +67,7 @@ class Manifest:
     pool: int
     language: str
     images: ImageSide | None = None
+    painter: str = ""
     lineage: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT

@@ -35,6 +35,7 @@ class Parts:
         document_folder: Model folder of the document tower, to be copied.
         adapter: Query-side matrix, to be copied.
         images: The image side, if there is one.
+        painter: Folder of the image generator, to be copied.
     """
 
     what: str
@@ -47,6 +48,7 @@ class Parts:
     document_folder: Path | None = None
     adapter: Path | None = None
     images: ImageParts | None = None
+    painter: Path | None = None
     lineage: dict[str, Any] | None = None
 
 
@@ -66,6 +68,7 @@ def parts_of(workspace: Workspace, manifest: Manifest, *, what: str, lineage: di
         document_folder=document,
         adapter=folder / manifest.adapter if manifest.adapter else None,
         images=image_parts(folder, manifest.images),
+        painter=folder / manifest.painter if manifest.painter else None,
         lineage=lineage,
     )
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from honed.errors import UsageError
-from honed.tune.images.closed import Scaling, discriminants, whitened
+from honed.models.vision.head import whitening
+from honed.tune.images.closed import Scaling, discriminants, whitenings
 
 
 def clouds(seed: int = 0, width: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,9 +55,19 @@ def test_the_scale_of_a_part_does_not_matter() -> None:
     louder = rows * np.repeat([1, 100], 6).astype(np.float32)
     (one,), (two,) = discriminants(rows, groups, (6, 6), [0.1]), discriminants(louder, groups, (6, 6), [0.1])
     np.testing.assert_allclose(one.head(4).apply(rows), two.head(4).apply(louder), atol=1e-3)
-    np.testing.assert_allclose(
-        whitened(rows, (6, 6), 4, 1.0).apply(rows), whitened(louder, (6, 6), 4, 1.0).apply(louder), atol=1e-3
-    )
+    (one_,), (two_,) = whitenings(rows, (6, 6), 4, [1.0]), whitenings(louder, (6, 6), 4, [1.0])
+    np.testing.assert_allclose(np.abs(one_.apply(rows)), np.abs(two_.apply(louder)), atol=1e-3)
+
+
+def test_whitening_is_that_of_the_other_room() -> None:
+    rows, _, _ = clouds()
+    rows -= rows.mean(axis=0)
+    rows /= np.sqrt(rows.var(axis=0).sum())  # one part of a total variance of one needs no scaling
+    for ridge, found in zip((0.1, 1.0), whitenings(rows, (), 5, (0.1, 1.0)), strict=True):
+        expected = whitening(rows, 5, ridge=ridge).apply(rows)
+        np.testing.assert_allclose(np.abs(found.apply(rows)), np.abs(expected), atol=1e-3)
+    with pytest.raises(UsageError, match="directions"):
+        list(whitenings(rows, (), 13, [1.0]))
 
 
 def test_pictures_without_company_change_nothing() -> None:

@@ -1,16 +1,17 @@
 """EfficientNet-Lite0 as an ONNX graph, built straight from its weights: no torch, no exporter.
 
-    images [n, side, side, 3] uint8, RGB   ->   embedding [n, 1280] float32, not of unit length
+    images [n, side, side, 3] uint8, RGB   ->   embedding [n, 1280 + maps] float32, not of unit length
 
 Each convolution takes the batch norm behind it into its weights. "Lite" is EfficientNet (Tan and Le 2019,
 https://arxiv.org/abs/1905.11946) without squeeze-and-excitation and with ReLU6, made for small processors. The last
 feature map is pooled by a generalised mean (Radenovic et al. 2018, https://arxiv.org/abs/1711.02512): the p-th root of the
-mean of p-th powers, which lies between the mean (p = 1) and the largest value.
+mean of p-th powers, which lies between the mean (p = 1) and the largest value. Earlier maps may join it, each averaged over
+the cells of a small grid: they know how a thing is drawn and where its parts are, which the last one forgets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,16 @@ def blocks() -> Iterator[Block]:
             channels = stage.outputs
 
 
+Maps = Sequence[tuple[int, int]]
+"""(block, grid), blocks ascending: the output of a block, averaged over grid x grid cells, joins the descriptor."""
+
+
+def parts(maps: Maps) -> tuple[int, ...]:
+    """Widths of the parts of a descriptor: the last map, then the others in order."""
+    outputs = [block.outputs for block in blocks()]
+    return (DIMENSION, *(outputs[number] * grid * grid for number, grid in maps))
+
+
 def shapes() -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that the graph is made of, in the words of the package `efficientnet-lite-pytorch`."""
     found: dict[str, tuple[int, ...]] = {}
@@ -113,7 +124,9 @@ def checked(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
     return found
 
 
-def build(tensors: Mapping[str, NDArray[Any]], preparation: Preparation, power: float, path: Path) -> None:
+def build(
+    tensors: Mapping[str, NDArray[Any]], preparation: Preparation, power: float, path: Path, *, maps: Maps = ()
+) -> None:
     """Write the ONNX file, and its weights beside it with the suffix `.weights`.
 
     Args:
@@ -121,6 +134,7 @@ def build(tensors: Mapping[str, NDArray[Any]], preparation: Preparation, power: 
         preparation: The side of the pictures, and the mean and deviation of the pixels.
         power: The p of the generalised mean over the last feature map.
         path: Where the graph goes.
+        maps: Which earlier maps join the descriptor.
 
     Raises:
         InputError: A weight is missing or has the wrong shape.
@@ -130,10 +144,15 @@ def build(tensors: Mapping[str, NDArray[Any]], preparation: Preparation, power: 
         graph = GraphWriter(file)
         network = _Network(graph, checked(tensors))
         states = network.conv(_pixels(graph, preparation), "_conv_stem", "_bn0", stride=2)
+        cells, found = side // 2, []
         for number, block in enumerate(blocks()):
-            states = network.block(states, block, f"_blocks.{number}")
-        _pool(graph, network.conv(states, "_conv_head", "_bn1"), power)
-    path.write_bytes(graph.model({"images": (np.uint8, ("batch", side, side, 3))}, DIMENSION))
+            states, cells = network.block(states, block, f"_blocks.{number}"), -(-cells // block.stride)
+            if number in dict(maps):
+                found.append(_on_grid(graph, states, block.outputs, cells, dict(maps)[number]))
+        pooled = _pool(graph, network.conv(states, "_conv_head", "_bn1"), power, output="" if found else OUTPUT)
+        if found:
+            graph.node("Concat", pooled, *found, axis=1, output=OUTPUT)
+    path.write_bytes(graph.model({"images": (np.uint8, ("batch", side, side, 3))}, sum(parts(maps))))
 
 
 def _pixels(graph: GraphWriter, preparation: Preparation) -> str:
@@ -144,14 +163,24 @@ def _pixels(graph: GraphWriter, preparation: Preparation) -> str:
     return graph.node("Transpose", scaled, perm=[0, 3, 1, 2])
 
 
-def _pool(graph: GraphWriter, states: str, power: float) -> None:
+def _pool(graph: GraphWriter, states: str, power: float, *, output: str) -> str:
     """One number a channel."""
     if power == 1:
-        graph.node("ReduceMean", states, graph.ints(2, 3), keepdims=0, output=OUTPUT)
-        return
+        return graph.node("ReduceMean", states, graph.ints(2, 3), keepdims=0, output=output)
     powers = graph.node("Pow", states, graph.number(power))
     mean = graph.node("ReduceMean", powers, graph.ints(2, 3), keepdims=0)
-    graph.node("Pow", mean, graph.number(1 / power), output=OUTPUT)
+    return graph.node("Pow", mean, graph.number(1 / power), output=output)
+
+
+def _on_grid(graph: GraphWriter, states: str, channels: int, cells: int, grid: int) -> str:
+    """A map of cells x cells averaged over grid x grid parts that overlap where they do not fit: one matrix product."""
+    one = np.zeros((cells, grid), np.float32)
+    for part in range(grid):
+        start, stop = part * cells // grid, -(-(part + 1) * cells // grid)
+        one[start:stop, part] = 1 / (stop - start)
+    weights = graph.constant(np.kron(one, one), f"grid_{len(graph.nodes)}")
+    flat = graph.node("Reshape", states, graph.ints(0, channels, cells * cells))
+    return graph.node("Reshape", graph.node("MatMul", flat, weights), graph.ints(0, channels * grid * grid))
 
 
 class _Network:

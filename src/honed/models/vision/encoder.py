@@ -67,6 +67,11 @@ class LocalImageEncoder:
         return self.tower.dimension
 
     @property
+    def parts(self) -> tuple[int, ...]:
+        """Widths of the parts of a descriptor, the last feature map first."""
+        return self.tower.parts
+
+    @property
     def preparation(self) -> Preparation:
         """What happens to a picture before the network."""
         return self.tower.config.preparation

@@ -103,9 +103,14 @@ class ImageHead:
             raise IntegrityError(f"{path} is not an image head: {error}", hint="honed doctor --repair") from error
 
 
-def plain_head(dimension: int) -> ImageHead:
-    """The head that leaves descriptors as they are, but for their length: what a release without a tuned head has."""
-    return ImageHead(np.zeros(dimension, np.float32), np.eye(dimension, dtype=np.float32))
+def plain_head(dimension: int, *, first: int = 0) -> ImageHead:
+    """The head that leaves descriptors as they are, but for their length: what a release without a tuned head has.
+
+    Args:
+        dimension: Length of a descriptor.
+        first: Keep only so many numbers, the last feature map; 0 keeps all.
+    """
+    return ImageHead(np.zeros(dimension, np.float32), np.eye(dimension, first or dimension, dtype=np.float32))
 
 
 def whitening(descriptors: Array, dimension: int, *, ridge: float = RIDGE) -> ImageHead:

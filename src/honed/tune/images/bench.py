@@ -32,9 +32,12 @@ class ImageRecipe:
         group_pictures: Pictures of a group in a step, at most; a larger group comes several times an epoch.
         batch: Pictures a step.
         temperature: Of the supervised contrastive loss, 0.1 as in its paper.
-        noise: Share of a descriptor's numbers that are left out in a step of the head.
         first_block: The encoder learns from this block on; what lies before is frozen.
         shares: How much of the encoder's change is kept, tried on dev (WiSE-FT, Wortsman et al. 2022, arXiv:2109.01903).
+        text_ridge: Of the regression that the text matrix starts from, in mean variances of the texts.
+        text_shares: How much of the text matrix's training is kept beyond the regression, tried on dev.
+        leads: Captions that lead a question, tried on dev.
+        text_weights: Weights of what is seen against captions, tried on dev.
     """
 
     seed: int = 13
@@ -45,13 +48,20 @@ class ImageRecipe:
     group_pictures: int = 4
     batch: int = 128
     temperature: float = 0.1
-    noise: float = 0.5
-    head_epochs: int = 20
-    head_rate: float = 3e-5
+    head_epochs: int = 40
+    head_rate: float = 5e-4
     block_epochs: int = 4
     block_rate: float = 3e-4
     first_block: int = 8
     shares: tuple[float, ...] = (0.5, 1.0)
+    text_ridge: float = 0.1
+    text_epochs: int = 15
+    text_rate: float = 1e-3
+    text_temperature: float = 0.05
+    text_noise: float = 0.2
+    text_shares: tuple[float, ...] = (0.0, 0.5, 1.0)
+    leads: tuple[int, ...] = (0, 3, 5)
+    text_weights: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from honed.errors import UsageError
-from honed.models.vision.head import ImageHead, whitening
+from honed.models.vision.head import ImageHead
 from honed.tune.images.bench import Descriptors
 
 LEAST = 1e-6
@@ -50,10 +50,36 @@ class Scaling:
         return ImageHead(inner.centre / self.factors, self.factors[:, None] * inner.matrix)
 
 
-def whitened(descriptors: Descriptors, parts: Sequence[int], width: int, ridge: float) -> ImageHead:
-    """A head that makes the strongest directions about equally strong (`models.vision.head.whitening`)."""
+def whitenings(
+    descriptors: Descriptors, parts: Sequence[int], width: int, ridges: Sequence[float]
+) -> Iterator[ImageHead]:
+    """Heads that make the strongest directions about equally strong, one for each ridge, the strongest direction first.
+
+    The same as `models.vision.head.whitening` on scaled descriptors, with one decomposition for all ridges: of 3,056 numbers it
+    takes a quarter of a minute.
+
+    Args:
+        descriptors: [n, d] raw.
+        parts: Widths of the parts of a descriptor.
+        width: Directions to keep, at most d and n - 1.
+        ridges: Added to each variance, in mean variances.
+
+    Raises:
+        UsageError: There are too few descriptors for so many directions.
+    """
+    count, size = descriptors.shape
+    if not 1 <= width <= min(count - 1, size):
+        raise UsageError(f"{count} pictures of {size} numbers do not give {width} directions.")
     scaling = Scaling.of(descriptors, parts)
-    return scaling.head(whitening(descriptors * scaling.factors, width, ridge=ridge))
+    rows = torch.from_numpy(np.ascontiguousarray(descriptors * scaling.factors))
+    centre = rows.mean(dim=0)
+    rows -= centre
+    variances, directions = torch.linalg.eigh(rows.T @ rows / (count - 1))
+    strongest = torch.arange(size - 1, size - 1 - width, -1)
+    for ridge in ridges:
+        raised = variances[strongest].clamp_min(0) + ridge * variances.mean() + 1e-12
+        matrix = directions[:, strongest] / raised.sqrt()
+        yield scaling.head(ImageHead(centre.numpy(), np.ascontiguousarray(matrix.numpy())))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

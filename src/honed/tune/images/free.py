@@ -11,7 +11,7 @@ from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
 from honed.tune.images.bench import Descriptors, ImageBench
 from honed.tune.images.candidate import ImageCandidate, primary
-from honed.tune.images.closed import discriminants, whitened
+from honed.tune.images.closed import discriminants, whitenings
 
 
 def tune_whitening(bench: ImageBench) -> ImageCandidate:
@@ -19,8 +19,8 @@ def tune_whitening(bench: ImageBench) -> ImageCandidate:
     started, recipe = time.monotonic(), bench.recipe
     most = min(len(bench.train) - 1, bench.train.shape[1])
     tries: list[tuple[Scores, ImageHead, int, float]] = []
-    for ridge in recipe.ridges:
-        widest = whitened(bench.train, bench.parts, min(most, max(recipe.widths)), ridge)
+    widest_first = whitenings(bench.train, bench.parts, min(most, max(recipe.widths)), recipe.ridges)
+    for ridge, widest in zip(recipe.ridges, widest_first, strict=True):
         for width in sorted({min(most, width) for width in recipe.widths}):
             head = ImageHead(widest.centre, np.ascontiguousarray(widest.matrix[:, :width]))
             tries.append((primary(bench.board, head, bench.dev), head, width, ridge))

@@ -58,7 +58,7 @@ def _rung(bench: ImageBench, plan: ImagePlan, step: ImageStep, found: list[Image
     if step.rung == "discriminant":
         return tune_discriminant(bench)
     if step.rung == "head":
-        return tune_head(bench, choose_images(found), step.seconds)
+        return tune_head(bench, step.seconds)
     if step.rung == "blocks":
         limits = BlockLimits(step.epochs, step.train_seconds, plan.speed.bf16, step.shares)
         return tune_blocks(bench, choose_images(found), limits)

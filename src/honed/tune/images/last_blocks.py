@@ -20,10 +20,10 @@ from honed.models.vision.head import ImageHead
 from honed.tune.fit import Checkpoint, Fit, Schedule, fit
 from honed.tune.images.augment import Augmentation, augmented
 from honed.tune.images.bench import ImageBench, Trainee
-from honed.tune.images.candidate import ImageCandidate
+from honed.tune.images.candidate import ImageCandidate, primary
 from honed.tune.images.free import best_discriminant
 from honed.tune.images.groups import group_batches
-from honed.tune.images.learned import metric_loss, training_key
+from honed.tune.images.learned import learn_head, metric_loss, training_key
 from honed.tune.images.network import LearningEncoder, as_floats
 from honed.tune.images.projection import Projection
 
@@ -96,12 +96,14 @@ def _tries(
         train, dev = trainee.encode(folder, trainee.train), trainee.encode(folder, trainee.dev)
         head, scores, _, _ = best_discriminant(bench, train, dev)
         yield _Try(share, head, scores)
+        learned, _ = learn_head(bench, train)
+        yield _Try(share, learned, primary(bench.board, learned, dev))
 
 
 def _train(bench: ImageBench, trainee: Trainee, encoder: LearningEncoder, head: ImageHead, limits: BlockLimits) -> Fit:
     recipe = bench.recipe
     torch.set_num_threads(recipe.threads)
-    projection = Projection(head, bench.train, pace=PACE)
+    projection = Projection.of(head, bench.train, bench.parts, pace=PACE)
     labels, loss, how = torch.from_numpy(bench.groups), metric_loss(recipe.temperature), Augmentation()
     batches = [
         batch
@@ -120,4 +122,4 @@ def _train(bench: ImageBench, trainee: Trainee, encoder: LearningEncoder, head: 
 
     schedule = Schedule(len(batches), recipe.block_rate, limits.seconds)
     checkpoint = Checkpoint(bench.folder, "blocks-" + training_key(bench, head, limits.epochs))
-    return fit({**encoder.parameters, "head": projection.change}, loss_of, schedule, checkpoint=checkpoint)
+    return fit({**encoder.parameters, "head": projection.matrix}, loss_of, schedule, checkpoint=checkpoint)

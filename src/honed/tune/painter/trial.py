@@ -1,0 +1,124 @@
+"""A painter on held-out pictures: drawn from what was retrieved, from random references, and from none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from honed.evaluate.pictures import Drawn, copy_threshold, kid, map_distance, near_copy_share, pixel_distance
+from honed.models.painter.compact import CompactPainter
+from honed.models.painter.sampler import Sampling
+from honed.tune.painter.perception import Perception
+from honed.tune.painter.pictures import Pictures, Rows, unrelated
+from honed.tune.painter.sheet import orders_for
+
+RETRIEVED, RANDOM, NONE = "retrieved", "random", "none"
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exhibition:
+    """What one painter drew of the targets, and how it was measured.
+
+    Attributes:
+        drawn: By kind of references: "retrieved", "random", "none".
+        pictures: [n, side, side, 3] the drawings, by kind.
+        near_copies: Share of the drawings from retrieved references that are nearly copies of one.
+        threshold: The distance below which a drawing counts as one.
+    """
+
+    drawn: Mapping[str, Drawn]
+    pictures: Mapping[str, Pixels]
+    near_copies: float
+    threshold: float
+
+    @property
+    def gain(self) -> float:
+        """By which share the distance to the true drawing is lower with retrieved than with random references."""
+        return self.drawn[RETRIEVED].nearer_than(self.drawn[RANDOM])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Targets:
+    """Held-out pictures that a painter has to draw without seeing them.
+
+    Attributes:
+        pictures: What there is.
+        rows: The targets.
+        gallery: Rows that random references are drawn from.
+        threshold: From `real_threshold` on train.
+        seed: Of noise and lots.
+    """
+
+    pictures: Pictures
+    rows: Rows
+    gallery: Rows
+    threshold: float
+    seed: int = 0
+
+    def references(self, kind: str) -> Rows:
+        """[len(rows), k] references of a kind."""
+        known = self.pictures.references[self.rows]
+        if kind == RETRIEVED:
+            return known
+        if kind == NONE:
+            return np.full_like(known, -1)
+        groups = self.pictures.groups
+        return unrelated(groups, rows=self.rows, allowed=self.gallery, k=known.shape[1], seed=self.seed)
+
+
+def exhibit(
+    painter: CompactPainter,
+    targets: Targets,
+    perception: Perception,
+    *,
+    sampling: Sampling | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Exhibition:
+    """Let a painter draw every target from retrieved, from random and from no references, with the same noise, and measure."""
+    pictures, rows = targets.pictures, targets.rows
+    truth = pictures.pixels[rows]
+    true_maps, true_features = perception(truth)
+    drawn: dict[str, Drawn] = {}
+    made: dict[str, Pixels] = {}
+    for kind in (RETRIEVED, RANDOM, NONE):
+        references = targets.references(kind)
+        made[kind] = painter.paint(orders_for(pictures, rows, references, seed=targets.seed), sampling)
+        maps, features = perception(made[kind])
+        drawn[kind] = Drawn(
+            kind,
+            map_distance(maps, true_maps),
+            pixel_distance(made[kind], truth),
+            distances_to(maps, pictures, references, perception),
+            kid(features, true_features),
+        )
+        if tell:
+            tell(f"drawn from {kind} references: distance to the true drawing {drawn[kind].distance.mean():.3f}")
+    share = near_copy_share(drawn[RETRIEVED].to_references, targets.threshold)
+    return Exhibition(drawn, made, share, targets.threshold)
+
+
+def real_threshold(pictures: Pictures, rows: Rows, perception: Perception) -> float:
+    """The near-copy threshold from real pictures: distances of those of `rows` to each of their own references."""
+    maps, _ = perception(pictures.pixels[rows])
+    return copy_threshold(distances_to(maps, pictures, pictures.references[rows], perception))
+
+
+def distances_to(
+    maps: list[NDArray[np.float16]], pictures: Pictures, references: Rows, perception: Perception
+) -> NDArray[np.float64]:
+    """[n, k] from pictures with these maps to each of their references; NaN where there is none."""
+    found = np.full(references.shape, np.nan)
+    if not (references >= 0).any():
+        return found
+    used, places = np.unique(references, return_inverse=True)
+    places = places.reshape(references.shape)
+    known, _ = perception(pictures.pixels[used])
+    for slot in range(references.shape[1]):
+        distance = map_distance(maps, [layer[places[:, slot]] for layer in known])
+        found[:, slot] = np.where(references[:, slot] >= 0, distance, np.nan)
+    return found

@@ -1,0 +1,109 @@
+"""The text side on made-up vectors: pictures of a thing share a direction, texts of it share another, a matrix links them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from honed.errors import UsageError
+from honed.evaluate.image_board import TextBoard
+from honed.models.vision.head import plain_head, unit
+from honed.tune import fit as fitting
+from honed.tune.images.bench import ImageRecipe
+from honed.tune.images.text import TextBench, TextCandidate, _reversed, regression, tune_text
+
+RECIPE = ImageRecipe(threads=1, text_epochs=4, text_rate=1e-3)
+
+
+def world(things: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vectors of texts [3 a thing], descriptors of pictures [2 a thing], and whose the pictures are."""
+    link = np.random.default_rng(0).normal(size=(24, 16))
+    random = np.random.default_rng(seed)
+    meanings = random.normal(size=(things, 24))
+    texts = np.repeat(meanings, 3, axis=0) + 0.7 * random.normal(size=(3 * things, 24))
+    pictures = np.repeat(meanings @ link, 2, axis=0) + 2.5 * random.normal(size=(2 * things, 16))
+    return unit(texts.astype(np.float32)), pictures.astype(np.float32), np.repeat(np.arange(things), 2)
+
+
+def make(folder: Path) -> TextBench:
+    folder.mkdir(exist_ok=True)
+    texts, pictures, _ = world(150, seed=1)
+    dev_texts, dev_pictures, owner = world(40, seed=2)
+    questions, captions = dev_texts[::3], dev_texts[1::3]
+    written = questions @ captions[owner].T
+    written[:, 1::2] = 0  # the second picture of each thing has no caption
+    relevant = np.arange(40)[:, None] == owner
+    board = TextBoard([str(at) for at in range(40)], relevant, np.arange(40), written.astype(np.float32))
+    rows = np.concatenate([np.arange(300), np.arange(0, 300, 2)])  # some texts belong to both pictures
+    said = np.concatenate([np.repeat(texts[::3], 2, axis=0), texts[1::3]])
+    return TextBench(
+        plain_head(16), pictures, said, rows, dev_pictures, questions, board, folder, RECIPE, lambda _: None
+    )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> TextBench:
+    return make(tmp_path / "run")
+
+
+def test_what_is_seen_finds_what_captions_cannot(bench: TextBench) -> None:
+    found = tune_text(bench)
+    assert found.mean > found.details["captions_alone"] + 0.05
+    assert found.details["moved"] > 0
+    np.testing.assert_array_equal(found.measure(bench.board, bench.questions, bench.dev)["map"], found.dev)
+
+
+def test_the_image_side_stays(bench: TextBench) -> None:
+    found = tune_text(bench)
+    assert found.head.key == bench.head.key
+
+
+def test_a_killed_training_ends_with_the_same_matrix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    straight = tune_text(make(tmp_path / "whole"))
+    broken = make(tmp_path / "broken")
+    monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
+    save = fitting._save
+
+    def save_and_die(checkpoint: fitting.Checkpoint, step: int, *rest: object) -> None:
+        save(checkpoint, step, *rest)  # type: ignore[arg-type]
+        if step == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "_save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        tune_text(broken)
+    monkeypatch.setattr(fitting, "_save", save)
+    np.testing.assert_array_equal(tune_text(broken).head.text_matrix, straight.head.text_matrix)
+
+
+def test_a_candidate_comes_back_from_its_folder(bench: TextBench) -> None:
+    found = tune_text(bench)
+    found.save(bench.folder)
+    again = TextCandidate.load(bench.folder)
+    assert again is not None
+    assert (again.weight, again.leads, again.what, again.tried) == (found.weight, found.leads, found.what, found.tried)
+    np.testing.assert_array_equal(again.head.text_matrix, found.head.text_matrix)
+
+
+def test_nothing_to_learn_from_is_said_so(bench: TextBench) -> None:
+    empty = TextBench(
+        bench.head, bench.train, bench.texts[:0], bench.pictures[:0], bench.dev, bench.questions, bench.board,
+        bench.folder, RECIPE, lambda _: None,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="caption"):
+        tune_text(empty)
+
+
+def test_regression_solves_what_is_linear() -> None:
+    random = np.random.default_rng(0)
+    matrix = random.normal(size=(6, 4))
+    texts = random.normal(size=(50, 6))
+    np.testing.assert_allclose(regression(texts, texts @ matrix, 1e-9), matrix, atol=1e-4)
+
+
+def test_positives_turn_round() -> None:
+    shown, back = _reversed([np.array([4, 7]), np.array([7]), np.array([2])])
+    assert shown.tolist() == [2, 4, 7]
+    assert [texts.tolist() for texts in back] == [[2], [0], [0, 1]]
