@@ -15,8 +15,8 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null \
 	&& echo "$$name" && exit; done; echo python3)
 BIN    := $(VENV)/bin
-# Extras of a user's installation: tune trains (torch), lm writes answers (llama.cpp), ocr reads scans.
-EXTRAS ?= tune,lm,ocr
+# Extras of a user's installation: tune trains (torch), lm writes answers (llama.cpp), ocr reads scans, imagine draws (diffusers).
+EXTRAS ?= tune,lm,ocr,imagine
 # With a GPU: make install TORCH=torch (see constraints.txt).
 TORCH  ?= torch -c constraints.txt
 BUDGET ?= 5m
