@@ -59,8 +59,8 @@ def tune(
 def _role(role: Role) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any]]]:
     """One turn of a role, and its result as JSON; what they need is imported here."""
     if role is Role.IMAGE_RETRIEVER:
-        from honed.loop_images import tune_images
-        from honed.summary_images import image_result
+        from honed.imaging.retriever import tune_images
+        from honed.imaging.summary import image_result
 
         return tune_images, image_result
     from honed.loop import tune as tune_text

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.models.painter.tiny_pipeline import SIDE, make_tiny_pipeline
 
 from honed.errors import UsageError
 from honed.models.painter.pipeline import LORA_WEIGHTS, DiffusersPainter, PipelineSettings, load_pipeline
@@ -14,6 +13,7 @@ from honed.models.weights import Weights
 from honed.tune import fit as fit_module
 from honed.tune.painter import lora as module
 from honed.tune.painter.lora import LoraRecipe, train_lora
+from tests.models.painter.tiny_pipeline import SIDE, make_tiny_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 RECIPE = LoraRecipe(rank=2, batch=2, rate=1e-2)

@@ -12,21 +12,21 @@ from PIL import Image
 
 pytest.importorskip("torch", reason="tuning needs the extra: pip install 'honed[tune]'")
 
-from honed import loop_images
 from honed.catalog import images
 from honed.formats import read_pack
+from honed.imaging import retriever
+from honed.imaging.retriever import tune_images
+from honed.imaging.summary import image_result
 from honed.ingest.describe import look_at_file
 from honed.ingest.importing_images import import_pack
 from honed.ingest.rendering import as_image
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
 from honed.loop import make_live, settle
-from honed.loop_images import tune_images
 from honed.release.build import live_manifest
 from honed.release.open import open_image_release
 from honed.session import Session, open_session
 from honed.summary import text
-from honed.summary_images import image_result
 from honed.turn import ImageTurn
 from honed.workspace import create, read_json
 
@@ -152,6 +152,6 @@ def test_a_second_turn_counts_its_look_and_has_to_beat_the_live_release(turn: Im
 
 
 def test_too_few_pictures_are_refused(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_images, "LEAST_TEST", 10_000)
-    with pytest.raises(loop_images.UsageError, match="grouped pictures in train"):
+    monkeypatch.setattr(retriever, "LEAST_TEST", 10_000)
+    with pytest.raises(retriever.UsageError, match="grouped pictures in train"):
         tune_images(session, budget=60, tell=lambda _: None)

@@ -19,6 +19,8 @@ from honed.dataset.images import Pictures, load_image_task
 from honed.errors import UsageError
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.image_exam import ImageExam, sit_images
+from honed.imaging.studio import Studio
+from honed.imaging.summary import image_report, image_result
 from honed.loop import close, lineage_of, settle
 from honed.protocols import ImageEncoder
 from honed.release.build import HEAD_FILE, live_manifest
@@ -26,8 +28,6 @@ from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of
 from honed.runs import look_at, open_run
 from honed.session import Session
-from honed.studio import Studio
-from honed.summary_images import image_report, image_result
 from honed.turn import Gallery, ImageGround, ImageTurn, Tell
 from honed.types import SPLITS
 
