@@ -20,6 +20,8 @@ class Settings:
     """Spec of the text embedder that an untuned system starts from."""
     image_encoder: str = "efficientnet-lite0"
     """Spec of the image encoder that an untuned system sees with."""
+    image_generator: str = ""
+    """Spec of the image generator where no release has tuned one: `diffusers:FOLDER`. Empty for none."""
     generator: str = "auto"
     """Spec of the language model; `auto` takes SmolLM2 where it is installed and extracts sentences where not."""
     language: str = "english"

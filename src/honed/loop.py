@@ -34,7 +34,7 @@ from honed.release.open import embedder_of, image_encoder_of, image_head_of
 from honed.release.parts import Parts, parts_of
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
-from honed.turn import Baseline, Ground, ImageTurn, Tell, Turn
+from honed.turn import Baseline, Finished, Ground, Tell, Turn
 from honed.types import Split
 from honed.workspace import write_atomic, write_json
 
@@ -216,7 +216,7 @@ def sealed_test(
 
 def close(
     session: Session,
-    turn: Turn | ImageTurn,
+    turn: Finished,
     *,
     outcome: dict[str, Any],
     report: ReportData,

@@ -80,12 +80,23 @@ class ImageGenerator(Protocol):
     def name(self) -> str:
         """What is shown to a user and written into the metadata of a picture."""
 
-    def generate(self, text: str, references: Sequence[Image.Image], *, n: int, seed: int) -> list[Image.Image]:
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The styles that it was trained on; empty where a style is told in words."""
+
+    @property
+    def references(self) -> int:
+        """How many pictures are worth retrieving for it."""
+
+    def generate(
+        self, text: str, references: Sequence[Image.Image], *, n: int, seed: int, style: str = ""
+    ) -> list[Image.Image]:
         """Draw n RGB pictures.
 
         Args:
             text: What to draw; may be empty.
             references: Decoded pictures to draw from, best first; may be empty.
             n: How many pictures.
-            seed: The same seed, text and references give the same pictures on the same machine.
+            seed: The same seed, text, style and references give the same pictures on the same machine.
+            style: One of `styles`, or words where there are none; empty for any.
         """

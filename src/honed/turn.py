@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,46 @@ if TYPE_CHECKING:  # torch is loaded by `tune` alone
 
 Tell = Callable[[str], None]
 """Told one line of progress."""
+
+
+class Tried(Protocol):
+    """A candidate as reports show it: name, one line, mean on dev, seconds, details."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def what(self) -> str: ...  # noqa: D102
+    @property
+    def mean(self) -> float: ...  # noqa: D102
+    @property
+    def seconds(self) -> float: ...  # noqa: D102
+    @property
+    def details(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+class Finished(Protocol):
+    """What a finished turn of any role has: enough to end its run, and to write its JSON and its report."""
+
+    @property
+    def run(self) -> Run: ...  # noqa: D102
+    @property
+    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def candidates(self) -> Sequence[Tried]: ...  # noqa: D102
+    @property
+    def chosen(self) -> Tried: ...  # noqa: D102
+    @property
+    def comparison(self) -> Comparison: ...  # noqa: D102
+    @property
+    def verdict(self) -> Verdict: ...  # noqa: D102
+    @property
+    def gate(self) -> GateSettings: ...  # noqa: D102
+    @property
+    def release(self) -> str: ...  # noqa: D102
+    @property
+    def seconds(self) -> float: ...  # noqa: D102
+    @property
+    def budget(self) -> float: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +112,11 @@ class Turn:
     seconds: float
     budget: float
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the data."""
+        return self.ground.notes
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
@@ -114,3 +159,8 @@ class ImageTurn:
     release: str
     seconds: float
     budget: float
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the data."""
+        return self.ground.notes

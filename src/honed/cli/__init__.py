@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from honed.cli import documents, releasing, searching, tuning, upkeep  # noqa: F401 - each adds its commands
+from honed.cli import documents, imagining, releasing, searching, tuning, upkeep  # noqa: F401 - each adds its commands
 from honed.cli.app import app
 
 if TYPE_CHECKING:

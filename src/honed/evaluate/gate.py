@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,7 +52,7 @@ class Verdict:
         return self.verdict == "proven"
 
 
-def decide(comparison: Comparison, gate: GateSettings | None = None) -> Verdict:
+def decide(comparison: Comparison, gate: GateSettings | None = None, also: Sequence[Check] = ()) -> Verdict:
     """Proven only if every check holds.
 
     1. The interval over clusters excludes 0 and the permutation p agrees. The interval alone would pass a test of four
@@ -63,12 +64,14 @@ def decide(comparison: Comparison, gate: GateSettings | None = None) -> Verdict:
        that lost nothing shows a drop of 3 points every fourth time, and a dozen slices would veto most true gains.
        Drops without that certainty are named in the reasons.
     4. The general probe falls by less than `max_general_drop`. Without a probe, the reasons say that it was not run.
+    5. Whatever else a role asks for, given as `also`.
     """
     gate = gate or GateSettings()
     primary = comparison.at(confidence_after(comparison.test_reads, gate.confidence))
     checks = [_real(comparison, primary), _enough(primary, gate), _slices(comparison, gate)]
     if comparison.general is not None:
         checks.append(_general(comparison.general.before, comparison.general.after, gate))
+    checks += also
     passed = all(check.passed for check in checks)
     reasons = [check.sentence for check in checks if passed or not check.passed]
     reasons += _notes(comparison, primary, gate)

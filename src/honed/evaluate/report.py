@@ -86,6 +86,7 @@ class ReportData:
         test_set: Its name and hash in words, for example "test split, sha256 3f2a…".
         digests: Name of a system -> fingerprint of what it is made of.
         ladder: The candidates that competed on dev.
+        sheets: Pictures to show whole: a sentence and a data URI each.
         cases: Queries to show. The ten largest gains and the ten largest losses among them are.
         costs: Time and size of both systems.
         data_card: Counts, splits, origin of the labels: label -> text.
@@ -104,6 +105,7 @@ class ReportData:
     test_set: str = "test"
     digests: Mapping[str, str] = field(default_factory=dict)
     ladder: tuple[Rung, ...] = ()
+    sheets: tuple[tuple[str, str], ...] = ()
     cases: tuple[Case, ...] = ()
     costs: tuple[Cost, ...] = ()
     data_card: Mapping[str, str] = field(default_factory=dict)

@@ -14,10 +14,10 @@ from honed.index.reader import IndexReader
 from honed.models import registry
 from honed.models.adapter import AdaptedEmbedder, read_adapter
 from honed.models.vision.head import ImageHead, plain_head
-from honed.protocols import Embedder, ImageEncoder
+from honed.protocols import Embedder, ImageEncoder, ImageGenerator
 from honed.release.build import manifest_of, row_of
 from honed.release.manifest import Manifest
-from honed.workspace import Workspace
+from honed.workspace import Workspace, read_json
 
 
 def anchored(workspace: Workspace, spec: str) -> str:
@@ -77,6 +77,29 @@ def image_head_of(workspace: Workspace, manifest: Manifest, encoder: ImageEncode
     if manifest.images and manifest.images.head:
         return ImageHead.read(workspace.releases / manifest.release / manifest.images.head)
     return plain_head(encoder.dimension)
+
+
+def painter_of(workspace: Workspace, manifest: Manifest, settings: Settings) -> ImageGenerator:
+    """The image generator of a release; the configured one where none was tuned.
+
+    A painter that learnt the words of another document tower draws from references and style alone.
+
+    Raises:
+        MissingError: There is none, or what it runs on is not installed.
+    """
+    if not manifest.painter:
+        if not settings.image_generator:
+            raise MissingError(
+                "Nothing here draws pictures yet.",
+                hint='honed tune --role image-generator, or image_generator = "diffusers:FOLDER" in honed.toml',
+            )
+        generator: ImageGenerator = registry.load("image-generator", anchored(workspace, settings.image_generator))
+        return generator
+    folder = workspace.releases / manifest.release / manifest.painter
+    fits = read_json(folder / "config.json").get("text_space") == manifest.space
+    embedder = embedder_of(workspace, manifest, settings) if fits else None
+    painter: ImageGenerator = registry.load("image-generator", f"compact:{folder}", embedder=embedder)
+    return painter
 
 
 def open_image_release(

@@ -83,7 +83,7 @@ class CompactPainter:
             config: Its shape.
             net: In evaluation mode, on the device that is to draw.
             name: Shown, and written into the metadata of every picture.
-            embedder: Turns words into vectors. Without one, words are not looked at.
+            embedder: Turns words into vectors, by its document tower, which a release pins. Without one, words are not looked at.
             sampling: Steps and guidance, unless a call says otherwise.
 
         Raises:
@@ -122,6 +122,11 @@ class CompactPainter:
     def styles(self) -> tuple[str, ...]:
         """The styles that can be asked for."""
         return self.config.styles
+
+    @property
+    def references(self) -> int:
+        """How many reference pictures it takes at once."""
+        return self.config.references
 
     @cached_property
     def preparation(self) -> Preparation:
@@ -197,7 +202,7 @@ class CompactPainter:
     def _text(self, text: str) -> NDArray[np.float32]:
         if not text or self._embedder is None:
             return np.zeros(self.config.text, np.float32)
-        return np.asarray(self._embedder.encode_query([text])[0], np.float32)
+        return np.asarray(self._embedder.encode_document([text])[0], np.float32)
 
 
 def _turned(count: int, slots: int, number: int) -> NDArray[np.int64]:

@@ -31,6 +31,8 @@ INDEX = "model_index.json"
 LIBRARIES = frozenset(("diffusers", "transformers"))
 """Where the parts of a pipeline may come from; anything else is a file of code beside the weights."""
 
+ADAPTED_REFERENCES, BEGINNINGS = 4, 3
+
 LORA_WEIGHTS = "pytorch_lora_weights.safetensors"
 """What diffusers calls the file of a LoRA."""
 
@@ -110,6 +112,11 @@ class DiffusersPainter:
     def styles(self) -> tuple[str, ...]:
         """None: a pipeline is told the style in words."""
         return ()
+
+    @property
+    def references(self) -> int:
+        """As many as an IP-Adapter looks at; without one each drawing begins with another of a few."""
+        return ADAPTED_REFERENCES if self._adapted else BEGINNINGS
 
     def generate(
         self, text: str, references: Sequence[Image.Image], *, n: int, seed: int, style: str = ""

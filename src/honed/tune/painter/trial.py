@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from honed.tune.painter.pictures import Pictures, Rows, unrelated
 from honed.tune.painter.sheet import orders_for
 
 RETRIEVED, RANDOM, NONE = "retrieved", "random", "none"
+KINDS = RETRIEVED, RANDOM, NONE
 
 Pixels = NDArray[np.uint8]
 
@@ -76,16 +77,26 @@ def exhibit(
     targets: Targets,
     perception: Perception,
     *,
+    kinds: Sequence[str] = KINDS,
     sampling: Sampling | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Exhibition:
-    """Let a painter draw every target from retrieved, from random and from no references, with the same noise, and measure."""
+    """Let a painter draw every target from retrieved, from random and from no references, with the same noise, and measure.
+
+    Args:
+        painter: Who draws.
+        targets: What.
+        perception: Who looks.
+        kinds: Some of `KINDS`, retrieved among them.
+        sampling: Steps and guidance, if not the painter's own.
+        tell: Told a line for each kind.
+    """
     pictures, rows = targets.pictures, targets.rows
     truth = pictures.pixels[rows]
     true_maps, true_features = perception(truth)
     drawn: dict[str, Drawn] = {}
     made: dict[str, Pixels] = {}
-    for kind in (RETRIEVED, RANDOM, NONE):
+    for kind in kinds:
         references = targets.references(kind)
         made[kind] = painter.paint(orders_for(pictures, rows, references, seed=targets.seed), sampling)
         maps, features = perception(made[kind])
