@@ -34,8 +34,13 @@ COLOURS = {"warm": (230, 90, 40), "cold": (40, 90, 230), "pale": (170, 190, 170)
 GROUPS, SIDE = 72, 32
 
 
-def write_pack(folder: Path) -> Path:
-    """Each group is a pattern of 4 x 4 fields, drawn in three colours with a little noise."""
+def write_pack(folder: Path, *, alike: int = 0) -> Path:
+    """Each group is a pattern of 4 x 4 fields, drawn in three colours with a little noise.
+
+    Args:
+        folder: For the pack.
+        alike: Every so many-th group is drawn in one colour three times, as some things look the same everywhere; 0 for none.
+    """
     (folder / "images").mkdir(parents=True)
     rng = np.random.default_rng(5)
     rows, splits = [], {"train": [], "dev": [], "test": []}
@@ -43,9 +48,11 @@ def write_pack(folder: Path) -> Path:
         split = "train" if group < 40 else "dev" if group < 52 else "test"
         splits[split].append(f"g{group}")
         fields = np.kron(rng.random((4, 4)) < 0.5, np.ones((SIDE // 4, SIDE // 4)))[:, :, None]
+        same = alike and group % alike == 0
         for variant, colour in COLOURS.items():
+            colour = COLOURS["cold"] if same else colour
             pixels = 255 - fields * (255 - np.array(colour)) * 0.5 - (1 - fields) * (255 - np.array(colour)) * 0.1
-            pixels = np.clip(pixels + rng.normal(0, 6, pixels.shape), 0, 255).astype(np.uint8)
+            pixels = np.clip(pixels + rng.normal(0, 1 if same else 6, pixels.shape), 0, 255).astype(np.uint8)
             name = f"g{group}_{variant}"
             Image.fromarray(pixels).save(folder / "images" / f"{name}.png")
             row = {"id": name, "path": f"images/{name}.png", "caption": f"pattern {group}", "tags": [variant]}

@@ -28,8 +28,8 @@ SLACK = 1.2
 """Estimates are multiplied by this: other programs run too."""
 
 _PROBED = 32
-_LOOKS = 2 * len(KINDS)
-"""Times that a target goes through the perception: each drawing of it, and the references of each drawing."""
+_LOOKS = 3
+"""Times that a target goes through the perception besides its drawings: itself, and its references, which others share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def plan_painting(
     speed = measure_speed(course)
     looks = _looks(perception, course)
     dev, test = min(sizes[0], MOST_DEV), min(sizes[1], MOST_TEST)
-    dev_seconds, test_seconds = (_judging(count, speed, looks) for count in (dev, test))
+    dev_seconds, test_seconds = _judging(dev, 1, speed, looks), _judging(test, len(KINDS), speed, looks)
     reserve = max(RESERVE * budget, test_seconds)
     seconds = budget - spent - reserve - dev_seconds
     if seconds < LEAST_TRAINING:
@@ -96,9 +96,10 @@ def plan_painting(
             f"A budget of {budget:.0f} s leaves no time to train: {dev_seconds + reserve:.0f} s go into drawing and judging.",
             hint=f"honed tune --role image-generator --budget {max(2 * needed, 600) / 60:.0f}m",
         )
+    steps = speed.affordable(seconds)
     return PaintPlan(
         budget,
-        speed.affordable(seconds),
+        min(steps, course.recipe.steps or steps),
         seconds,
         speed.bf16,
         dev,
@@ -128,9 +129,9 @@ def chosen_targets(
     return np.sort(np.random.default_rng([seed, len(rows)]).choice(rows, count, replace=False))
 
 
-def _judging(count: int, speed: PaintSpeed, looks: float) -> float:
-    drawing = len(KINDS) * count * Sampling().steps / max(speed.calls, 1e-9)
-    return SLACK * (drawing + _LOOKS * count / max(looks, 1e-9))
+def _judging(count: int, kinds: int, speed: PaintSpeed, looks: float) -> float:
+    drawing = kinds * count * Sampling().steps / max(speed.calls, 1e-9)
+    return SLACK * (drawing + (_LOOKS + kinds) * count / max(looks, 1e-9))
 
 
 def _looks(perception: Perception, course: Course) -> float:

@@ -40,6 +40,7 @@ class PaintRecipe:
     """How a painter learns.
 
     Attributes:
+        steps: Of training, at most; 0 for as many as the budget allows.
         batch: Pictures a step. Small: with minutes to train, the number of steps is what is scarce.
         rate: Peak learning rate of AdamW.
         average: Decay of the running average of the weights, which is what draws.
@@ -49,6 +50,7 @@ class PaintRecipe:
     """
 
     seed: int = 13
+    steps: int = 0
     batch: int = 16
     rate: float = 2e-3
     warmup: float = 0.02

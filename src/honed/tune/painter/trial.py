@@ -94,6 +94,7 @@ def exhibit(
     pictures, rows = targets.pictures, targets.rows
     truth = pictures.pixels[rows]
     true_maps, true_features = perception(truth)
+    unasked = np.full(pictures.references[rows].shape, np.nan)  # only what was retrieved can have been copied
     drawn: dict[str, Drawn] = {}
     made: dict[str, Pixels] = {}
     for kind in kinds:
@@ -104,7 +105,7 @@ def exhibit(
             kind,
             map_distance(maps, true_maps),
             pixel_distance(made[kind], truth),
-            distances_to(maps, pictures, references, perception),
+            distances_to(maps, pictures, references, perception) if kind == RETRIEVED else unasked,
             kid(features, true_features),
         )
         if tell:
