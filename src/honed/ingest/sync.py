@@ -11,7 +11,7 @@ from pathlib import Path
 from honed.catalog import Catalog, documents, images
 from honed.errors import InputError
 from honed.ingest.clean import clean
-from honed.ingest.codes import rejection
+from honed.ingest.codes import as_evidence, rejection
 from honed.ingest.language import language
 from honed.ingest.linked import with_linked_pictures
 from honed.ingest.passages import split_passages
@@ -224,6 +224,7 @@ class _Prepared:
 
 def _prepared(intake: Intake, source: Source, roots: Sequence[str], outcome: Parsed | Rejection) -> _Prepared:
     """Clean and cut a parsed file; one without any text or picture left is a rejection."""
+    outcome = as_evidence(outcome)
     if isinstance(outcome, Rejection):
         return _Prepared(source, outcome)
     outcome = with_linked_pictures(outcome, Path(source.path), roots, intake.sandbox)
