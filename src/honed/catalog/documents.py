@@ -136,7 +136,7 @@ def drop_orphans(catalog: Catalog) -> int:
 def _rename(catalog: Catalog) -> None:
     """A document that lost the source it was named after goes by another one; an imported one keeps its row's id.
 
-    Judgements follow a file that was moved. Where its old path holds something new, they stay with the path.
+    Judgements and groups follow a file that was moved. Where its old path holds something new, they stay with the path.
     """
     run = catalog.connection.execute
     rows = run(
@@ -153,6 +153,11 @@ def _rename(catalog: Catalog) -> None:
     catalog.connection.executemany("DELETE FROM qrels WHERE query = ? AND document = ?", (row[:2] for row in judged))
     catalog.connection.executemany(
         "INSERT OR REPLACE INTO qrels VALUES (?, ?, ?)", ((query, follow[old], grade) for query, old, grade in judged)
+    )
+    said = [row for row in run("SELECT document, name, variant, split FROM image_groups") if row[0] in follow]
+    catalog.connection.executemany("DELETE FROM image_groups WHERE document = ?", (row[:1] for row in said))
+    catalog.connection.executemany(
+        "INSERT OR REPLACE INTO image_groups VALUES (?, ?, ?, ?)", ((follow[old], *rest) for old, *rest in said)
     )
 
 

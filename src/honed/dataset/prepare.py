@@ -66,7 +66,7 @@ def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: 
     Raises:
         InputError: No source of the table is known.
     """
-    match = _matched(catalog, {source for _, source, _ in rows})
+    match = matched(catalog, {source for _, source, _ in rows})
     queries: dict[str, Query] = {}
     qrels, unknown = [], 0
     for question, source, grade in rows:
@@ -96,8 +96,8 @@ def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: 
     return len(queries), notes
 
 
-def _matched(catalog: Catalog, sources: set[str]) -> dict[str, str]:
-    """Source as a table names it -> external id of the one document that it means."""
+def matched(catalog: Catalog, sources: set[str]) -> dict[str, str]:
+    """Source as a table names it -> external id of the one document that it means; what means none or several is left out."""
     named = {name: name for (name,) in catalog.connection.execute("SELECT external_id FROM documents")}
     paths = "SELECT s.path, d.external_id FROM sources s JOIN documents d ON d.id = s.document"
     named = {**dict(catalog.connection.execute(paths)), **named}

@@ -56,7 +56,7 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
         if len(gallery.pictures) < LEAST_TEST:
             raise UsageError(
                 f"There are {len(gallery.pictures)} grouped pictures in {split}; {LEAST_TEST} are needed.",
-                hint="honed import DIR, where items.jsonl says which pictures show the same (group) and their split",
+                hint="honed label FILE.csv (columns image,group), honed label --by-folder DIR, or honed import an image pack",
             )
     side = manifest.images
     neighbours = side.neighbours if side else 0

@@ -82,6 +82,7 @@ def sync(intake: Intake, paths: Sequence[Path], *, on_progress: Progress | None 
     with catalog.transaction():
         documents.remove_sources(catalog, gone)
         documents.drop_orphans(catalog)
+        images.forget_groups(catalog)
     report.renamed, report.removed = len(moved), len(gone) - len(moved)
     for source in todo:
         outcome = outcomes[source.sha256]
