@@ -243,17 +243,23 @@ def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDA
     `lang`, `type` and `document` are language, media type and id; every key is looked up in the metadata too, where a list
     has each of its items, and what lies deeper is not seen.
     """
-    clauses, parameters = [], []
-    for key, value in filters:
-        column = f"{_COLUMNS[key]} = ? OR " if key in _COLUMNS else ""
-        clauses.append(f"({column}{_HAS})")
-        parameters += [*([value] if column else []), key, value, value]
-    where = " AND ".join(clauses) or "1"
+    where, parameters = filter_clause(filters)
     rows = catalog.connection.execute(
         f"SELECT p.rowid FROM passages p JOIN documents d ON d.rowid = p.document WHERE {where} ORDER BY p.rowid",
         parameters,
     ).fetchall()
     return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+
+
+def filter_clause(filters: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
+    """SQL that holds for the documents `d` with every `key=value`, and its parameters."""
+    clauses: list[str] = []
+    parameters: list[str] = []
+    for key, value in filters:
+        column = f"{_COLUMNS[key]} = ? OR " if key in _COLUMNS else ""
+        clauses.append(f"({column}{_HAS})")
+        parameters += [*([value] if column else []), key, value, value]
+    return " AND ".join(clauses) or "1", parameters
 
 
 def set_clusters(catalog: Catalog, clusters: dict[str, int]) -> None:

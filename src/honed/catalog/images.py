@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.catalog.database import Catalog, Change
-from honed.catalog.documents import ITEM
+from honed.catalog.documents import ITEM, filter_clause
 from honed.types import SPLITS, ImageRecord, Split
 
 BLOCK = 4096
@@ -133,6 +133,16 @@ def of_media(catalog: Catalog, media: str) -> list[int]:
         "SELECT rowid FROM images WHERE substr(media, 1, 32) = ? AND media = ? ORDER BY rowid", (media[:32], media)
     )
     return [row[0] for row in rows]
+
+
+def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+    """Row ids of the images whose document has every `key=value`, as `documents.filtered_rowids` says for passages."""
+    where, parameters = filter_clause(filters)
+    rows = catalog.connection.execute(
+        f"SELECT i.rowid FROM images i JOIN documents d ON d.rowid = i.document WHERE {where} ORDER BY i.rowid",
+        parameters,
+    ).fetchall()
+    return np.fromiter((row[0] for row in rows), np.int64, len(rows))
 
 
 def medias(catalog: Catalog) -> tuple[NDArray[np.int64], list[str]]:
