@@ -274,6 +274,11 @@ def descriptor_blocks(
             yield np.fromiter((rowid for rowid, _ in kept), np.int64, len(kept)), matrix
 
 
+def forget_descriptors(catalog: Catalog, space: str) -> None:
+    """Delete all descriptors of a space, inside the caller's transaction."""
+    catalog.connection.execute("DELETE FROM vectors WHERE space = ?", (space,))
+
+
 def described_spaces(catalog: Catalog) -> set[str]:
     """Spaces in which some image has a descriptor."""
     rows = catalog.connection.execute(
