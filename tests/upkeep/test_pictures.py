@@ -166,9 +166,9 @@ def test_descriptors_are_those_of_the_encoder(seen: Home) -> None:
 def test_what_is_not_described_or_not_indexed_is_told_and_mended(seen: Home) -> None:
     workspace, _, _ = seen
     with open_session(workspace) as session:
-        session.catalog.connection.execute(
-            "DELETE FROM vectors WHERE space IN (?)", tuple(images.described_spaces(session.catalog))
-        )
+        (space,) = images.described_spaces(session.catalog)
+        with session.catalog.transaction():
+            images.forget_descriptors(session.catalog, space)
     assert [(one.level, one.repair) for one in found(workspace, "descriptors")] == [("unfinished", "descriptors")]
     repair(workspace, deep=True)
     assert [one.level for one in found(workspace, "descriptors")] == ["ok"]
@@ -210,7 +210,7 @@ def test_every_file_of_a_tuned_image_side_and_of_a_painter_is_held_to_its_hash(
         promote(workspace, session.catalog, "r1", reason="back")
     assert not found(workspace, f"release {release}")
     path = workspace.releases / release / name
-    path.write_bytes(path.read_bytes()[:-1] + b"?") if how == "changed" else path.unlink()
+    path.write_bytes(path.read_bytes()[:-1] + b"!") if how == "changed" else path.unlink()
     (finding,) = found(workspace, f"release {release}")
     assert finding.level == "wrong"
     assert name in finding.message
