@@ -9,7 +9,7 @@ import typer
 
 from honed.cli.app import Json, app, session
 from honed.cli.output import columns, emit
-from honed.cli.tuning import Measurable, Role
+from honed.cli.tuning import Searched, Searching
 
 export_app = typer.Typer(help="Write a model or rankings in formats that other tools read.", no_args_is_help=True)
 app.add_typer(export_app, name="export")
@@ -87,14 +87,14 @@ def export_rankings(
         str, typer.Option(help="bm25, dense, hybrid, or untuned for pictures; live or a release.")
     ] = "live",
     k: Annotated[int, typer.Option("-k", help="Documents for each question, or pictures for each picture.")] = 100,
-    role: Measurable = Role.RETRIEVER,
+    role: Searched = Searching.RETRIEVER,
     as_json: Json = False,
 ) -> None:
     """Write a TREC run file that any evaluation tool reads."""
     from honed.formats import write_trec
 
     with session() as opened:
-        if role is Role.IMAGE_RETRIEVER:
+        if role is Searching.IMAGE_RETRIEVER:
             from honed.imaging.measure import image_rankings
 
             found = image_rankings(opened, system, split, k)
@@ -104,5 +104,5 @@ def export_rankings(
             task, name = split_task(opened, split)
             found = rankings(opened, system, task, name, k)
     write_trec(file, found, f"honed-{system}")
-    asked = "pictures" if role is Role.IMAGE_RETRIEVER else "questions"
+    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
     emit({"file": str(file), "queries": len(found)}, f"{file}: {len(found)} {asked}.", as_json=as_json)

@@ -22,7 +22,14 @@ class Role(StrEnum):
     IMAGE_RETRIEVER = "image-retriever"
 
 
-Measurable = Annotated[Role, typer.Option(help="What is measured: search over text, or over pictures.")]
+class Searching(StrEnum):
+    """What is measured: the roles that find something."""
+
+    RETRIEVER = "retriever"
+    IMAGE_RETRIEVER = "image-retriever"
+
+
+Searched = Annotated[Searching, typer.Option(help="What is measured: search over text, or over pictures.")]
 
 
 @app.command()
@@ -78,11 +85,11 @@ def evaluate(
     system: Annotated[
         str, typer.Option(help="bm25, dense, hybrid, or untuned for pictures; live, or a release such as r2.")
     ] = "live",
-    role: Measurable = Role.RETRIEVER,
+    role: Searched = Searching.RETRIEVER,
     as_json: Json = False,
 ) -> None:
     """Measure a system on a split, through the same search that users get."""
-    if role is Role.IMAGE_RETRIEVER:
+    if role is Searching.IMAGE_RETRIEVER:
         from honed.imaging.measure import measure_images as measure
     else:
         from honed.measure import measure_system as measure
@@ -90,7 +97,7 @@ def evaluate(
         measured = measure(opened, system, split)
     values = measured["metrics"]
     rows = [["", *values], [f"{system} ({measured['release']})", *(f"{value:.4f}" for value in values.values())]]
-    asked = "pictures" if role is Role.IMAGE_RETRIEVER else "questions"
+    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
     emit(measured, columns(rows) + f"\n{measured['queries']} {asked} of {split}", as_json=as_json)
 
 
@@ -100,7 +107,7 @@ def compare(
     candidate: Annotated[str, typer.Argument(help="As BASE.")],
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 unless the candidate is proven better.")] = False,
-    role: Measurable = Role.RETRIEVER,
+    role: Searched = Searching.RETRIEVER,
     as_json: Json = False,
 ) -> None:
     """Compare two systems query by query, with interval, p and the gate's verdict."""
@@ -108,7 +115,7 @@ def compare(
 
     from honed.errors import CheckFailed
 
-    if role is Role.IMAGE_RETRIEVER:
+    if role is Searching.IMAGE_RETRIEVER:
         from honed.imaging.measure import compare_images as comparing
     else:
         from honed.measure import compare_systems as comparing
@@ -116,7 +123,7 @@ def compare(
         comparison, verdict = comparing(opened, base, candidate, split)
     primary = comparison.primary
     metric = comparison.metric.replace("ndcg", "nDCG")
-    asked = "pictures" if role is Role.IMAGE_RETRIEVER else "questions"
+    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
     low, high = primary.ci95
     text = "\n".join(
         [
