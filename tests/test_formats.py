@@ -122,13 +122,13 @@ def test_label_tables(tmp_path: Path, delimiter: str) -> None:
         ["", "c"],
     ]
     table.write_text("\ufeff" + "\r\n".join(delimiter.join(line) for line in lines), encoding="utf-8")
-    assert read_labels(table) == [("what is ü?", "a b.txt", 2), ("q2", "b", 1)]
+    assert read_labels(table).questions == (("what is ü?", "a b.txt", 2), ("q2", "b", 1))
 
 
 def test_quoted_fields_with_commas_and_line_ends(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text('question,source\n"a, ""b""\nand c",x\n')
-    assert read_labels(table) == [('a, "b"\nand c', "x", 1)]
+    assert read_labels(table).questions == (('a, "b"\nand c', "x", 1),)
     table.write_text("question,source,grade\nq,x,²\n")
     with pytest.raises(InputError, match="line 2: the grade '²'"):
         read_labels(table)

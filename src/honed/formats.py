@@ -176,37 +176,85 @@ def _digit(name: str) -> int:
     return int(hashlib.sha256(name.encode()).hexdigest(), 16) % 10
 
 
-def read_labels(path: Path) -> list[tuple[str, str, int]]:
-    """Rows (question, source, grade) of a CSV or TSV table with the columns `question` and `source`.
+@dataclass(frozen=True, slots=True)
+class PictureLabel:
+    """A row of a table of pictures: which group a picture belongs to; none if that is empty."""
 
-    `source` is a path, or the id that a document was imported with; `grade` is optional and 1 if absent.
+    image: str
+    group: str
+    split: Split | None = None
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a label table holds: questions (question, source, grade), or pictures, never both."""
+
+    questions: tuple[tuple[str, str, int], ...] = ()
+    pictures: tuple[PictureLabel, ...] = ()
+
+
+def read_labels(path: Path) -> Labels:
+    """A CSV or TSV table with the columns `question` and `source`, or `image` and `group`.
+
+    `source` and `image` are a path, or the id that a document was imported with. Optional are `grade` (1 if absent), and
+    `split` and `variant`.
+
+    Raises:
+        InputError: It is another table, or a line is broken; the message names file and line.
     """
+    rows = list(_table(path))
+    columns = set(rows[0][1])
+    if {"question", "source"} <= columns:
+        questions = ((row["question"], row["source"], _grade(path, line, row)) for line, row in rows[1:])
+        return Labels(questions=tuple(one for one in questions if one[0] and one[1]))
+    if {"image", "group"} <= columns:
+        pictures = (
+            PictureLabel(row["image"], row["group"], _split(path, line, row), row.get("variant", ""))
+            for line, row in rows[1:]
+        )
+        return Labels(pictures=tuple(one for one in pictures if one.image))
+    raise InputError(
+        f"{path} has the columns {', '.join(sorted(columns)) or 'none'}.",
+        hint="a label table needs a header with `question` and `source` (optionally `grade`), or with `image` and `group` "
+        "(optionally `split` and `variant`)",
+    )
+
+
+def _table(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line number and cells by column of each row; the header first, without cells."""
     try:
         content = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 text.", hint="save it as 'CSV UTF-8'") from error
     header = content.split("\n", 1)[0]
     reader = csv.DictReader(io.StringIO(content, newline=""), delimiter=max(",;\t", key=header.count))
-    names = {name.strip().lower(): name for name in reader.fieldnames or []}
-    if "question" not in names or "source" not in names:
-        raise InputError(
-            f"{path} has the columns {', '.join(names) or 'none'}.",
-            hint="a label table needs a header with `question` and `source` (and optionally `grade`)",
-        )
-    rows = []
     try:
+        names = {name.strip().lower(): name for name in reader.fieldnames or []}
+        yield 1, dict.fromkeys(names, "")
         for row in reader:
-            question, source = ((row[names[key]] or "").strip() for key in ("question", "source"))
-            grade = ((row[names["grade"]] or "1") if "grade" in names else "1").strip()
-            if not (grade.isascii() and grade.isdigit()):
-                raise InputError(f"{path}, line {reader.line_num}: the grade '{grade}' is not a whole number.")
-            if question and source:
-                rows.append((question, source, int(grade)))
+            yield reader.line_num, {key: (row[name] or "").strip() for key, name in names.items()}
     except csv.Error as error:
         raise InputError(
             f"{path}, line {reader.line_num}: {error}.", hint="look for a quotation mark that is not closed"
         ) from error
-    return rows
+
+
+def _grade(path: Path, line: int, row: Mapping[str, str]) -> int:
+    grade = row.get("grade") or "1"
+    if not (grade.isascii() and grade.isdigit()):
+        raise InputError(f"{path}, line {line}: the grade '{grade}' is not a whole number.")
+    return int(grade)
+
+
+def _split(path: Path, line: int, row: Mapping[str, str]) -> Split | None:
+    given = row.get("split", "").lower()
+    for split in SPLITS:
+        if given == split:
+            return split
+    if given:
+        raise InputError(f"{path}, line {line}: there is no split '{given}'.", hint="splits are: train, dev, test")
+    return None
 
 
 def write_trec(path: Path, rankings: Mapping[str, Sequence[tuple[str, float]]], tag: str) -> None:

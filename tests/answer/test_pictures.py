@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from honed.answer import pictures as pictures_module
 from honed.answer.pictures import Eye, ImageRetriever
 from honed.answer.retrieve import Retriever
 from honed.catalog import Catalog, images
@@ -55,7 +56,7 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
         for colour in COLOURS:
             for shape in SHAPES:
                 name, image = f"{colour}-{shape}", draw(colour, shape)
-                document = put(opened, name, f"A {colour} {shape}.")
+                document = put(opened, name, f"A {colour} {shape}.", meta={"colour": colour, "shape": shape})
                 media, phash = identity(image)
                 key, caption = images.image_id(document, 0, media), f"{colour} {shape}"
                 record = ImageRecord(key, document, 0, media, "file", 64, 64, caption, phash, passage=f"{document}:0")
@@ -114,6 +115,36 @@ def test_a_tuned_head_lets_words_find_what_is_seen(found: ImageRetriever, tmp_pa
     seeing = replace(found, eye=replace(found.eye, head=head, weight=1.0))
     for colour in COLOURS:
         assert names(seeing.by_text(f"A {colour} disc.", 1)) == [f"{colour}-disc"]
+
+
+def test_filters_hold_inside_of_the_search(found: ImageRetriever, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing to spare, what does not match must not take the place of what does."""
+    monkeypatch.setattr(pictures_module, "_SPARE", 0)
+    same = draw("red", "disc")
+    hits = found.by_image(same, *identity(same), 4, filters=[("shape", "bar")])
+    assert sorted(names(hits)) == sorted(f"{colour}-bar" for colour in COLOURS)
+    assert {hit.match for hit in hits} == {"similar"}, "the picture itself and its copies do not match"
+    one = [("shape", "bar"), ("colour", "blue")]
+    assert names(found.by_image(same, *identity(same), 4, filters=one)) == ["blue-bar"]
+    assert names(found.by_text("red disc", 4, filters=one)) == ["blue-bar"]
+    assert sorted(names(found.by_text("red disc", 4, filters=[("colour", "green")]))) == [
+        f"green-{shape}" for shape in sorted(SHAPES)
+    ]
+    assert found.by_image(same, *identity(same), 4, filters=[("colour", "mauve")]) == []
+    assert found.by_text("red disc", 4, filters=[("colour", "mauve")]) == []
+    assert found.eye is not None
+    wider = replace(found, eye=replace(found.eye, neighbours=2))
+    assert names(wider.by_image(same, *identity(same), 4, filters=one)) == ["blue-bar"]
+
+
+def test_what_is_seen_is_filtered_too(found: ImageRetriever) -> None:
+    assert found.eye is not None
+    head = found.eye.head
+    text_matrix = np.random.default_rng(0).normal(size=(256, head.dimension)).astype(np.float32)
+    seeing = replace(found, eye=replace(found.eye, head=ImageHead(head.centre, head.matrix, text_matrix), weight=1.0))
+    assert len(seeing.by_text("red disc", 12)) == 12
+    hits = seeing.by_text("red disc", 12, filters=[("shape", "square")])
+    assert sorted(names(hits)) == sorted(f"{colour}-square" for colour in COLOURS)
 
 
 def test_a_deleted_picture_is_gone_at_once(found: ImageRetriever) -> None:

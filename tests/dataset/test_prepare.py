@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from honed.catalog import Catalog, documents, judgements
+from honed.catalog import Catalog, documents, images, judgements
 from honed.dataset.prepare import add_labels, add_proxy, fix_splits, note_clusters
 from honed.dataset.task import load_task
-from honed.errors import InputError
-from honed.types import SPLITS, Qrel, Query, Source
+from honed.errors import InputError, UsageError
+from honed.types import SPLITS, ImageRecord, Qrel, Query, Source
 from tests.catalog.make import drop, put
 
 
@@ -180,3 +180,21 @@ def test_single_words_and_repeated_titles_are_no_proxies(catalog: Catalog) -> No
     put(catalog, "c", title="a longer TITLE")
     put(catalog, "d")
     assert add_proxy(catalog, seed=1) == 1
+
+
+def show(catalog: Catalog, name: str, title: str) -> None:
+    """A picture with its caption."""
+    document = put(catalog, name, title, title=title)
+    record = ImageRecord(f"i-{name}", document, 0, "0" * 64, "file", 8, 8, title, 0, passage=f"{document}:0")
+    with catalog.transaction():
+        images.add(catalog, document, [record])
+
+
+def test_captions_of_pictures_are_no_proxies(catalog: Catalog) -> None:
+    show(catalog, "cat.png", "A black cat")
+    with pytest.raises(UsageError, match="only pictures here") as raised:
+        add_proxy(catalog, seed=1)
+    assert "--role image-retriever" in raised.value.hint
+    put(catalog, "a", title="A longer title")
+    assert add_proxy(catalog, seed=1) == 1
+    assert list(split_of(catalog)) == ["A longer title"]

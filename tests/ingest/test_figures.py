@@ -16,6 +16,7 @@ from honed.ingest.limits import Limits
 from honed.ingest.placing import distinct
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, SyncReport, sync
+from honed.models.painter.provenance import Provenance, png_with
 from honed.types import ImageRecord, Parsed
 from honed.workspace import Workspace, create
 from tests.ingest.draw import close, data, picture, waves, write
@@ -274,3 +275,17 @@ def test_a_picture_is_a_document_with_its_caption_as_text(intake: Intake, docs: 
         str(docs / "red_panda.png"),
     )
     assert documents.filtered_rowids(intake.catalog, [("type", "image/png"), ("width", "120")]).tolist() == [1]
+
+
+def test_a_drawing_of_the_generator_is_no_figure(intake: Intake, docs: Path) -> None:
+    """Wherever its bytes come whole: in mail, in office files, in an address. A PDF holds pixels and not the file."""
+    drawn = png_with(waves(2), Provenance("a crane", 1, "compact:painter"))
+    message = EmailMessage()
+    message["Subject"] = "The crane"
+    message.set_content("See the attached pictures.")
+    message.add_attachment(data(waves(1)), maintype="image", subtype="png", filename="real.png")
+    message.add_attachment(drawn, maintype="image", subtype="png", filename="drawn.png")
+    (docs / "a.eml").write_bytes(bytes(message))
+    place = "data:image/png;base64," + base64.b64encode(drawn).decode()
+    (docs / "a.html").write_text(f"<h1>Quay</h1><p>The quay is long.</p><img src='{place}' alt='A crane'>")
+    assert [image.caption for image, _ in shown(intake, docs)] == ["real"]

@@ -16,6 +16,7 @@ from honed.ingest.importing import ImportReport, import_beir
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
+from honed.models.painter.provenance import Provenance, save_picture
 from honed.workspace import Workspace, create
 from tests.ingest.draw import waves, write
 from tests.ingest.hostile.pictures import picture as broken
@@ -136,6 +137,16 @@ def test_bad_pictures_are_skipped_with_a_code(intake: Intake, pack: Path, tmp_pa
     write(pack / "images/cut.png", waves(5))
     write(pack / "images/gone.png", waves(6))
     assert take(intake, pack).rejected.keys() == {"text", "page", "out", "link"}
+
+
+def test_a_drawing_of_the_generator_is_no_evidence(intake: Intake, pack: Path) -> None:
+    fill(pack, item("cat_x"), item("cat_y"))
+    save_picture(pack / "images/cat_y.png", waves(3), Provenance("a cat", 1, "compact:painter", "r3"))
+    for _ in range(2):
+        report = take(intake, pack)
+        assert (report.rejected, report.images) == ({"cat_y": "generated"}, 1)
+    assert documents.counts(intake.catalog)["skipped"] == {"generated": 1}
+    assert [member.external_id for member in images.groups(intake.catalog)] == ["cat_x"]
 
 
 def test_a_lost_rendering_comes_back_with_an_import(intake: Intake, pack: Path, workspace: Workspace) -> None:

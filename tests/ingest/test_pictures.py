@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from honed.ingest.codes import CODES
+from honed.ingest.codes import CODES, as_evidence
+from honed.ingest.describe import look_at_file
 from honed.ingest.sandbox import Sandbox
+from honed.models.painter.provenance import KEYWORD, Provenance, save_picture
 from honed.types import Parsed, Picture, Rejection
 from tests.ingest.draw import close, data, grain, titled, waves, write
 from tests.ingest.hostile.drawings import svg
@@ -171,3 +173,12 @@ def test_one_that_ends_its_process_costs_its_neighbours_nothing(tmp_path: Path) 
 def test_grain_of_photographs_survives(sandbox: Sandbox, tmp_path: Path) -> None:
     _, picture = seen(sandbox, write(tmp_path / "a.jpg", grain(1), quality=95))
     assert close(picture.array, grain(1))
+
+
+def test_a_drawing_of_the_generator_may_be_searched_with(sandbox: Sandbox, tmp_path: Path) -> None:
+    save_picture(tmp_path / "drawn.png", waves(1, 400, 300), Provenance("a wave", 1, "compact:painter"))
+    outcome, picture = seen(sandbox, tmp_path / "drawn.png")
+    assert KEYWORD in outcome.meta and "scanned_pages" not in outcome.meta
+    assert close(look_at_file(tmp_path / "drawn.png").picture.array, picture.array)
+    refused = as_evidence(outcome)
+    assert isinstance(refused, Rejection) and refused.code == "generated"

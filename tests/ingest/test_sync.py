@@ -10,15 +10,17 @@ from unittest.mock import ANY
 
 import pytest
 
-from honed.catalog import Catalog, documents, judgements
+from honed.catalog import Catalog, documents, images, judgements
 from honed.errors import InputError
 from honed.formats import read_beir
 from honed.ingest import sync as sync_module
 from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, SyncReport, sync
+from honed.models.painter.provenance import Provenance, save_picture
 from honed.types import Qrel, Query
 from honed.workspace import Workspace, create
+from tests.ingest.draw import waves
 
 
 @pytest.fixture
@@ -370,3 +372,18 @@ def test_what_was_committed_before_a_kill_is_not_read_again(
         sync(intake, [docs], on_progress=stop)
     report = sync(intake, [docs])
     assert (report.unchanged, report.new) == (sync_module.COMMIT_FILES, 4)
+
+
+def test_a_drawing_of_the_generator_is_no_evidence(intake: Intake, docs: Path) -> None:
+    """Neither as a file nor as the figure of a page; a picture that becomes one goes."""
+    save_picture(docs / "drawn.png", waves(3), Provenance("a wave", 1, "compact:painter", "r3"))
+    waves(4).save(docs / "real.png")
+    write(docs / "page.md", "# Page\n\nWords.\n\n![drawn](drawn.png)\n\n![real](real.png)\n")
+    report = sync(intake, [docs])
+    assert {Path(path).name: code for path, (code, _) in report.rejected.items()} == {"drawn.png": "generated"}
+    assert images.counts(intake.catalog) == {"figure": 1, "file": 1}
+    assert documents.counts(intake.catalog)["skipped"] == {"generated": 1}
+    assert sync(intake, [docs]).new == 0
+    save_picture(docs / "real.png", waves(4), Provenance("a wave", 1, "compact:painter", "r3"))
+    sync(intake, [docs])
+    assert "file" not in images.counts(intake.catalog)

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from honed.errors import InputError, UsageError
 from honed.models.embedder import LocalEmbedder
+from honed.models.vision.folder import read_encoder_folder, write_encoder_folder
+from honed.models.vision.head import ImageHead, plain_head
 from honed.models.weights import write_weights
 from honed.release.build import build
 from honed.release.export import export_embedder
+from honed.release.parts import ImageParts
 from honed.session import Session
+from tests.models.vision.make import SMALL, state_dict
 from tests.release.conftest import parts
 from tests.tiny_model import make_tiny_bert
 
@@ -60,3 +65,38 @@ def test_a_matrix_is_not_dropped_in_silence(session: Session, tmp_path: Path) ->
         export_embedder(session.workspace, session.catalog, "r2", tmp_path / "out")
     assert error.value.hint
     assert not (tmp_path / "out").exists()
+
+
+def test_a_tuned_image_side_goes_along_and_its_page_says_how_to_use_it(session: Session, tmp_path: Path) -> None:
+    """The code of the page is run as it stands, on descriptors of the exported encoder."""
+    random = np.random.default_rng(0)
+    head = ImageHead(*(random.normal(size=shape).astype(np.float32) for shape in ((1280,), (1280, 16))))
+    head.write(tmp_path / "head.safetensors")
+    encoder = write_encoder_folder(tmp_path / "encoder", state_dict(), SMALL)
+    side = ImageParts("any", "space", folder=encoder, head=tmp_path / "head.safetensors", neighbours=2)
+    model = make_tiny_bert(tmp_path / "model")
+    release(session, query_folder=model, document_folder=model, images=side)
+    out = tmp_path / "out"
+    export_embedder(session.workspace, session.catalog, "r2", out)
+    exported = read_encoder_folder(out / "images/encoder")
+    assert exported.digest() == read_encoder_folder(encoder).digest()
+    page = (out / "images/README.md").read_text()
+    assert "its 2 nearest pictures" in page
+    code = page.split("```python")[1].split("```")[0].replace("head.safetensors", str(out / "images/head.safetensors"))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    descriptors = random.normal(size=(5, 1280)).astype(np.float32)
+    np.testing.assert_allclose(names["vectors"](descriptors), head.apply(descriptors), atol=1e-6)
+
+
+def test_an_encoder_that_is_no_folder_is_named(session: Session, tmp_path: Path) -> None:
+    plain_head(192).write(tmp_path / "head.safetensors")
+    model = make_tiny_bert(tmp_path / "model")
+    images = ImageParts("thumbnail:8", "space", head=tmp_path / "head.safetensors")
+    release(session, query_folder=model, document_folder=model, images=images)
+    export_embedder(session.workspace, session.catalog, "r2", tmp_path / "out")
+    assert "the image encoder `thumbnail:8`" in (tmp_path / "out/images/README.md").read_text()
+    assert not (tmp_path / "out/images/encoder").exists()
+    release(session, query_folder=model, document_folder=model, images=ImageParts("thumbnail:8", "space"))
+    export_embedder(session.workspace, session.catalog, "r3", tmp_path / "plain")
+    assert not (tmp_path / "plain/images").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ import pytest
 
 from honed.catalog import images
 from honed.ingest.renderings import is_kept
+from honed.models.vision.head import plain_head
+from honed.release.build import build, live_manifest, promote
+from honed.release.parts import ImageParts, parts_of
 from honed.session import open_session
 from honed.upkeep.compact import compact
 from honed.upkeep.derived import damaged_vectors
@@ -123,3 +127,91 @@ def test_raw_descriptors_are_no_damaged_vectors(gallery: Home) -> None:
         matrix[1, 3] = np.nan
         images.put_descriptors(session.catalog, "an encoder", missing, matrix)
         assert damaged_vectors(session.catalog) == [("an encoder", images.media_key(missing[1]))]
+
+
+@pytest.fixture
+def seen(home: Home) -> Home:
+    """Pictures that an encoder without weights describes; some of more pictures than a sample holds."""
+    workspace, folder, add = home
+    with workspace.settings_path.open("a") as file:
+        file.write('image_encoder = "thumbnail:4"\n')
+    for number in range(4):
+        write(folder / f"wave {number}.png", waves(number), compress_level=1)
+    add()
+    return home
+
+
+def test_descriptors_are_those_of_the_encoder(seen: Home) -> None:
+    workspace, _, _ = seen
+    (finding,) = found(workspace, "descriptors")
+    assert (finding.level, finding.message) == ("ok", "4 pictures encoded anew: cosine 1.0000 or more.")
+    assert not [one for one in examine(workspace, surroundings=False).findings if one.check == "descriptors"]
+    with open_session(workspace) as session:
+        (space,) = images.described_spaces(session.catalog)
+        before = images.descriptors(session.catalog, space)[1]
+        swapped = before[::-1].copy()
+        with session.catalog.transaction():
+            images.forget_descriptors(session.catalog, space)
+        images.put_descriptors(session.catalog, space, images.medias(session.catalog)[1], swapped)
+    (finding,) = found(workspace, "descriptors")
+    assert (finding.level, finding.repair) == ("wrong", "descriptors")
+    assert "doctor --deep --repair" in finding.hint
+    done, after = repair(workspace, deep=True)
+    assert "dropped all descriptors of the live image encoder" in done
+    assert not after.wrong
+    with open_session(workspace) as session:
+        np.testing.assert_array_equal(images.descriptors(session.catalog, space)[1], before)
+
+
+def test_what_is_not_described_or_not_indexed_is_told_and_mended(seen: Home) -> None:
+    workspace, _, _ = seen
+    with open_session(workspace) as session:
+        (space,) = images.described_spaces(session.catalog)
+        with session.catalog.transaction():
+            images.forget_descriptors(session.catalog, space)
+    assert [(one.level, one.repair) for one in found(workspace, "descriptors")] == [("unfinished", "descriptors")]
+    repair(workspace, deep=True)
+    assert [one.level for one in found(workspace, "descriptors")] == ["ok"]
+    (vectors,) = workspace.index.glob("images/*/*/dense.vectors.npy")
+    data = bytearray(vectors.read_bytes())
+    data[-1] ^= 1
+    vectors.write_bytes(data)
+    assert [one.level for one in found(workspace, "descriptors")] == ["ok", "unfinished"]
+    repair(workspace, deep=True)
+    assert [one.level for one in found(workspace, "descriptors")] == ["ok"]
+
+
+def test_an_encoder_that_is_not_there_is_a_note(seen: Home) -> None:
+    workspace, _, _ = seen
+    text = workspace.settings_path.read_text()
+    workspace.settings_path.write_text(text.replace("thumbnail:4", f"folder:{workspace.root}/gone"))
+    assert not [one for one in found(workspace, "descriptors") if one.level == "wrong"]
+
+
+@pytest.mark.parametrize(
+    "name", ["image-head.safetensors", "image-encoder/model.safetensors", "painter/model.safetensors"]
+)
+@pytest.mark.parametrize("how", ["changed", "lost"])
+def test_every_file_of_a_tuned_image_side_and_of_a_painter_is_held_to_its_hash(
+    name: str, how: str, seen: Home, tmp_path: Path
+) -> None:
+    workspace, _, _ = seen
+    for folder in ("eye", "painter"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.safetensors").write_bytes(b"weights of " + folder.encode())
+    plain_head(48).write(tmp_path / "head")
+    with workspace.writing(), open_session(workspace) as session:
+        live = live_manifest(workspace, session.catalog)
+        side = ImageParts("any", "space", folder=tmp_path / "eye", head=tmp_path / "head")
+        parts = replace(
+            parts_of(workspace, live, what="pictures", lineage={}), images=side, painter=tmp_path / "painter"
+        )
+        release = build(workspace, session.catalog, parts, run=None, reason="for the test")
+        promote(workspace, session.catalog, "r1", reason="back")
+    assert not found(workspace, f"release {release}")
+    path = workspace.releases / release / name
+    path.write_bytes(path.read_bytes()[:-1] + b"!") if how == "changed" else path.unlink()
+    (finding,) = found(workspace, f"release {release}")
+    assert finding.level == "wrong"
+    assert name in finding.message
+    assert f"restore .honed/releases/{release} from a backup" in finding.hint

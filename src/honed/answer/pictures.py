@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.answer.fusion import hybrid_pools
-from honed.answer.retrieve import NOTHING, Retriever
+from honed.answer.retrieve import NOTHING, Filters, Retriever
 from honed.catalog import images
 from honed.errors import MissingError, UsageError
 from honed.index.images import ImageGeneration
@@ -70,13 +70,16 @@ class ImageRetriever:
     text: Retriever
     eye: Eye | None = None
 
-    def by_image(self, picture: Image.Image, media: str, phash: int, k: int = 10) -> list[ImageHit]:
+    def by_image(
+        self, picture: Image.Image, media: str, phash: int, k: int = 10, *, filters: Filters = ()
+    ) -> list[ImageHit]:
         """The k pictures most like a given one: copies first, then what is similar.
 
         Args:
             picture: Decoded.
             media: sha256 of its rendering; an image with the same one is the same picture.
             phash: Its perceptual hash.
+            filters: Metadata that the document of a hit must have; pictures without it do not expand the query either.
 
         Raises:
             UsageError: k is not positive.
@@ -85,12 +88,15 @@ class ImageRetriever:
         _positive(k)
         if self.eye is None:
             raise MissingError("Nothing sees pictures here.", hint="honed doctor")
-        index = self.eye.index
+        index, allowed = self.eye.index, self._allowed(filters)
         vectors = self.eye.head.apply(self.eye.encoder.encode_image([picture]))
         if self.eye.neighbours:
-            vectors = moved(vectors, index, self.eye.neighbours)
-        found, scores = _first(index.search(vectors, k + _SPARE))
+            vectors = moved(vectors, index, self.eye.neighbours, allowed=allowed)
+        found, scores = _first(index.search(vectors, k + _SPARE, allowed=allowed))
         near, bits = index.near_copies(phash, NEAR_COPY_BITS)
+        if allowed is not None:
+            inside = np.isin(near, allowed)
+            near, bits = near[inside], bits[inside]
         close = dict(zip(near.tolist(), bits.tolist(), strict=True))
         missing = np.array([rowid for rowid in close if rowid not in set(found.tolist())], np.int64)[:k]
         known = index.dense.scores_for(vectors, missing[None, :])[0]
@@ -105,8 +111,13 @@ class ImageRetriever:
         order = ("same", "near-copy", "similar")
         return _ranked(sorted(hits, key=lambda hit: (order.index(hit.match), -hit.score)), k)
 
-    def by_text(self, text: str, k: int = 10) -> list[ImageHit]:
+    def by_text(self, text: str, k: int = 10, *, filters: Filters = ()) -> list[ImageHit]:
         """The k pictures that a text describes, by caption and, where the release was tuned for it, by what is seen.
+
+        Args:
+            text: What to look for.
+            k: How many.
+            filters: Metadata that the document of a hit must have.
 
         Raises:
             UsageError: The text is empty or k is not positive.
@@ -115,8 +126,9 @@ class ImageRetriever:
             raise UsageError("The search text is empty.", hint="honed search 'what you look for' --kind image")
         _positive(k)
         most, size = k + _SPARE, max(self.text.pool, k + _SPARE)
-        captions = self._described(text, size)
-        rowids, scores = self._ranked(text, captions, size)
+        allowed = self._allowed(filters)
+        captions = self._described(text, size, allowed)
+        rowids, scores = self._ranked(text, captions, size, allowed)
         rowids, scores = rowids[:most], scores[:most]
         records = images.by_rowid(self.text.catalog, rowids)
         described = set(captions[0][:most].tolist())
@@ -127,18 +139,24 @@ class ImageRetriever:
         ]
         return _ranked(hits, k)
 
-    def _ranked(self, text: str, captions: Ranking, size: int) -> Ranking:
+    def _allowed(self, filters: Filters) -> NDArray[np.int64] | None:
+        return images.filtered_rowids(self.text.catalog, filters) if filters else None
+
+    def _ranked(self, text: str, captions: Ranking, size: int, allowed: NDArray[np.int64] | None) -> Ranking:
         """Row ids of images and fused scores for a text, best first; captions alone where nothing was tuned to see."""
         eye = self.eye
         if eye is None or eye.weight == 0:
             return captions
         queries = eye.head.apply_text(self.text.embedder.encode_document([text]))
-        hits = eye.index.search(queries, size)
+        hits = eye.index.search(queries, size, allowed=allowed)
         return hybrid_pools(queries, hits, [captions], eye.index.dense)[0].ranked(eye.weight)
 
-    def _described(self, text: str, size: int) -> Ranking:
+    def _described(self, text: str, size: int, allowed: NDArray[np.int64] | None) -> Ranking:
         """Images by the release's search over the passages that hold their captions."""
         rowids, passages = images.passages_of(self.text.catalog)
+        if allowed is not None:
+            inside = np.isin(rowids, allowed)
+            rowids, passages = rowids[inside], passages[inside]
         if not len(rowids):
             return NOTHING
         order = np.argsort(passages, kind="stable")
@@ -147,9 +165,11 @@ class ImageRetriever:
         return _images_of(found, passages, rowids, size)
 
 
-def moved(queries: Vectors, index: ImageGeneration, neighbours: int) -> Vectors:
+def moved(
+    queries: Vectors, index: ImageGeneration, neighbours: int, *, allowed: NDArray[np.int64] | None = None
+) -> Vectors:
     """Queries [n, m] moved towards the so many pictures nearest to them; see `levers.expanded`."""
-    scores, rowids = index.search(queries, neighbours)
+    scores, rowids = index.search(queries, neighbours, allowed=allowed)
     dense = index.dense
     at = np.searchsorted(dense.rowids, rowids.clip(0))
     near = np.where((rowids >= 0)[:, :, None], dense.matrix[at.clip(0, len(dense) - 1)], 0)

@@ -136,7 +136,7 @@ def drop_orphans(catalog: Catalog) -> int:
 def _rename(catalog: Catalog) -> None:
     """A document that lost the source it was named after goes by another one; an imported one keeps its row's id.
 
-    Judgements follow a file that was moved. Where its old path holds something new, they stay with the path.
+    Judgements and groups follow a file that was moved. Where its old path holds something new, they stay with the path.
     """
     run = catalog.connection.execute
     rows = run(
@@ -153,6 +153,11 @@ def _rename(catalog: Catalog) -> None:
     catalog.connection.executemany("DELETE FROM qrels WHERE query = ? AND document = ?", (row[:2] for row in judged))
     catalog.connection.executemany(
         "INSERT OR REPLACE INTO qrels VALUES (?, ?, ?)", ((query, follow[old], grade) for query, old, grade in judged)
+    )
+    said = [row for row in run("SELECT document, name, variant, split FROM image_groups") if row[0] in follow]
+    catalog.connection.executemany("DELETE FROM image_groups WHERE document = ?", (row[:1] for row in said))
+    catalog.connection.executemany(
+        "INSERT OR REPLACE INTO image_groups VALUES (?, ?, ?, ?)", ((follow[old], *rest) for old, *rest in said)
     )
 
 
@@ -238,17 +243,23 @@ def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDA
     `lang`, `type` and `document` are language, media type and id; every key is looked up in the metadata too, where a list
     has each of its items, and what lies deeper is not seen.
     """
-    clauses, parameters = [], []
-    for key, value in filters:
-        column = f"{_COLUMNS[key]} = ? OR " if key in _COLUMNS else ""
-        clauses.append(f"({column}{_HAS})")
-        parameters += [*([value] if column else []), key, value, value]
-    where = " AND ".join(clauses) or "1"
+    where, parameters = filter_clause(filters)
     rows = catalog.connection.execute(
         f"SELECT p.rowid FROM passages p JOIN documents d ON d.rowid = p.document WHERE {where} ORDER BY p.rowid",
         parameters,
     ).fetchall()
     return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+
+
+def filter_clause(filters: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
+    """SQL that holds for the documents `d` with every `key=value`, and its parameters."""
+    clauses: list[str] = []
+    parameters: list[str] = []
+    for key, value in filters:
+        column = f"{_COLUMNS[key]} = ? OR " if key in _COLUMNS else ""
+        clauses.append(f"({column}{_HAS})")
+        parameters += [*([value] if column else []), key, value, value]
+    return " AND ".join(clauses) or "1", parameters
 
 
 def set_clusters(catalog: Catalog, clusters: dict[str, int]) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.catalog.database import Catalog, Change
-from honed.types import ImageRecord, Split
+from honed.catalog.documents import ITEM, filter_clause
+from honed.types import SPLITS, ImageRecord, Split
 
 BLOCK = 4096
 """Descriptors a block: 21 MB of 1,280 numbers each."""
@@ -133,6 +135,16 @@ def of_media(catalog: Catalog, media: str) -> list[int]:
     return [row[0] for row in rows]
 
 
+def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
+    """Row ids of the images whose document has every `key=value`, as `documents.filtered_rowids` says for passages."""
+    where, parameters = filter_clause(filters)
+    rows = catalog.connection.execute(
+        f"SELECT i.rowid FROM images i JOIN documents d ON d.rowid = i.document WHERE {where} ORDER BY i.rowid",
+        parameters,
+    ).fetchall()
+    return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+
+
 def medias(catalog: Catalog) -> tuple[NDArray[np.int64], list[str]]:
     """Row id and media of every image, in rowid order."""
     rows = catalog.connection.execute("SELECT rowid, media FROM images ORDER BY rowid").fetchall()
@@ -164,10 +176,52 @@ def set_groups(catalog: Catalog, members: Iterable[tuple[str, str, str, Split]])
 
 
 def forget_groups(catalog: Catalog) -> None:
-    """Drop what was said of documents that are gone, inside the caller's transaction."""
+    """Drop what was said of documents that are gone, inside the caller's transaction; a file that cannot be read is there."""
     catalog.connection.execute(
         "DELETE FROM image_groups WHERE NOT EXISTS (SELECT 1 FROM documents d WHERE d.external_id = image_groups.document)"
+        " AND NOT EXISTS (SELECT 1 FROM sources s WHERE s.path = image_groups.document)"
     )
+
+
+def ungroup(catalog: Catalog, names: Iterable[str]) -> None:
+    """Drop what was said of some documents (by external id), inside the caller's transaction."""
+    catalog.connection.executemany("DELETE FROM image_groups WHERE document = ?", ((name,) for name in names))
+
+
+def grouped(catalog: Catalog) -> dict[str, tuple[str, str, Split]]:
+    """Group, variant and split of every document (by external id) of which they were said."""
+    rows = catalog.connection.execute("SELECT document, name, variant, split FROM image_groups ORDER BY document")
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+
+
+def group_counts(catalog: Catalog) -> dict[str, Any]:
+    """How many groups there are, how many picture files belong to one, and how many of those to each split."""
+    members = groups(catalog)
+    count = Counter(member.split for member in members)
+    return {
+        "groups": len({member.group for member in members}),
+        "pictures": len(members),
+        "splits": {split: count[split] for split in SPLITS},
+    }
+
+
+def files(catalog: Catalog) -> list[tuple[str, str]]:
+    """(external id, path) of every picture file that was added, in order of paths; not those of an imported pack."""
+    rows = catalog.connection.execute(
+        "SELECT d.external_id, s.path FROM images i JOIN documents d ON d.rowid = i.document"
+        " JOIN sources s ON s.document = d.id"
+        " WHERE i.kind = 'file' AND NOT (s.mtime_ns = 0 AND instr(s.path, ?)) ORDER BY s.path",
+        (ITEM,),
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def file_names(catalog: Catalog) -> set[str]:
+    """External ids of the documents that are a picture."""
+    rows = catalog.connection.execute(
+        "SELECT d.external_id FROM images i JOIN documents d ON d.rowid = i.document WHERE i.kind = 'file'"
+    )
+    return {row[0] for row in rows}
 
 
 def groups(catalog: Catalog, split: Split | None = None) -> list[Member]:
@@ -218,6 +272,11 @@ def descriptor_blocks(
         if kept:
             matrix = np.frombuffer(b"".join(vector for _, vector in kept), np.float32).reshape(len(kept), -1)
             yield np.fromiter((rowid for rowid, _ in kept), np.int64, len(kept)), matrix
+
+
+def forget_descriptors(catalog: Catalog, space: str) -> None:
+    """Delete all descriptors of a space, inside the caller's transaction."""
+    catalog.connection.execute("DELETE FROM vectors WHERE space = ?", (space,))
 
 
 def described_spaces(catalog: Catalog) -> set[str]:

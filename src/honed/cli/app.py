@@ -25,7 +25,8 @@ _chosen: dict[str, Path | None] = {"workspace": None}
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Filter = Annotated[
-    list[str] | None, typer.Option("--filter", "-f", help="Only passages with this metadata: KEY=VALUE.")
+    list[str] | None,
+    typer.Option("--filter", "-f", help="Only passages or pictures of documents with this metadata: KEY=VALUE."),
 ]
 
 

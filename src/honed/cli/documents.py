@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -147,21 +147,59 @@ def _import_pack(opened: Session, folder: Path) -> tuple[ImportReport, dict[str,
 
 @app.command()
 def label(
-    table: Annotated[Path, typer.Argument(help="CSV or TSV with the columns question, source and optionally grade.")],
+    table: Annotated[
+        Path | None,
+        typer.Argument(help="CSV or TSV: question, source (and grade), or image, group (and split, variant)."),
+    ] = None,
+    by_folder: Annotated[
+        Path | None,
+        typer.Option("--by-folder", help="Each folder below this one is a group of pictures; again = sync."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Take labelled questions from a table: what was asked, and the document that answers it."""
+    """Say what was asked and what answers it, or which pictures show the same, by a table or by folders."""
+    from honed.dataset.image_labels import label_by_folder, label_pictures
     from honed.dataset.prepare import add_labels
-    from honed.errors import InputError
-    from honed.formats import read_labels
+    from honed.errors import InputError, UsageError
+    from honed.formats import Labels, read_labels
 
-    if not table.is_file():
-        raise InputError(f"There is no file {table}.", hint="a CSV with the columns question and source")
+    if (table is None) == (by_folder is None):
+        raise UsageError(
+            "One table or one folder of pictures is needed.", hint="honed label FILE.csv, or --by-folder DIR"
+        )
+    if table and not table.is_file():
+        raise InputError(
+            f"There is no file {table}.", hint="a CSV with the columns question and source, or image and group"
+        )
+    labels = read_labels(table) if table else Labels()
     with session(write=True) as opened:
-        count, notes = add_labels(opened.catalog, read_labels(table), seed=opened.settings.seed)
+        catalog, seed = opened.catalog, opened.settings.seed
+        if by_folder or labels.pictures:
+            notes = (
+                label_by_folder(catalog, by_folder, seed=seed)
+                if by_folder
+                else label_pictures(catalog, labels.pictures, seed=seed)
+            )
+            value, text = _grouped(opened)
+        else:
+            count, notes = add_labels(catalog, labels.questions, seed=seed)
+            value, text = {"questions": count}, f"{count:,} questions. Next: honed tune"
     for line in notes:
         note(line)
-    emit({"questions": count, "notes": list(notes)}, f"{count:,} questions. Next: honed tune", as_json=as_json)
+    emit(value | {"notes": list(notes)}, text, as_json=as_json)
+
+
+def _grouped(opened: Session) -> tuple[dict[str, Any], str]:
+    """What is known of groups of pictures, for scripts and for people."""
+    from honed.catalog import images
+
+    counts = images.group_counts(opened.catalog)
+    return counts, f"{_groups(counts)}. Next: honed tune --role image-retriever"
+
+
+def _groups(counts: dict[str, Any]) -> str:
+    splits = ", ".join(f"{count:,} {split}" for split, count in counts["splits"].items())
+    return f"{counts['groups']:,} groups of {counts['pictures']:,} pictures ({splits})"
 
 
 @app.command()
@@ -170,11 +208,12 @@ def status(
     sources: Annotated[bool, typer.Option("--sources", help="List every source with what became of it.")] = False,
 ) -> None:
     """Show what is in the workspace, how large it is, and what was skipped and why."""
-    from honed.catalog import documents, history
+    from honed.catalog import documents, history, images
     from honed.ingest.codes import CODES
 
     with session() as opened:
         counts = documents.counts(opened.catalog)
+        counts["groups"] = images.group_counts(opened.catalog)
         states = documents.sources(opened.catalog) if sources else {}
         live = history.live_release(opened.catalog)
     place = workspace()
@@ -189,6 +228,7 @@ def status(
         ["documents", f"{counts['documents']:,}"],
         ["passages", f"{counts['passages']:,}"],
         *([["images", _kinds(counts["images"])]] if counts["images"] else []),
+        *([["groups", _groups(counts["groups"])]] if counts["groups"]["groups"] else []),
         ["questions", ", ".join(f"{count:,} {split}" for split, count in counts["queries"].items()) or "none"],
         ["on disk", f"{size / 1e6:.1f} MB"],
         *([f"skipped {code}", f"{count:,}: {CODES.get(code, '')}"] for code, count in counts["skipped"].items()),

@@ -9,6 +9,7 @@ import typer
 
 from honed.cli.app import Json, app, session
 from honed.cli.output import columns, emit
+from honed.cli.tuning import Searched, Searching
 
 export_app = typer.Typer(help="Write a model or rankings in formats that other tools read.", no_args_is_help=True)
 app.add_typer(export_app, name="export")
@@ -69,7 +70,7 @@ def export_model(
     release: Annotated[str, typer.Option(help="Release.")] = "live",
     as_json: Json = False,
 ) -> None:
-    """Write the embedder as a folder that sentence-transformers loads."""
+    """Write the embedder as a folder that sentence-transformers loads, with the tuned image side beside it."""
     from honed.release.export import export_embedder
 
     with session() as opened:
@@ -82,16 +83,26 @@ def export_model(
 def export_rankings(
     file: Annotated[Path, typer.Argument(help="TREC run file to write.")],
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    system: Annotated[str, typer.Option(help="bm25, dense, hybrid, live or a release.")] = "live",
-    k: Annotated[int, typer.Option("-k", help="Documents for each question.")] = 100,
+    system: Annotated[
+        str, typer.Option(help="bm25, dense, hybrid, or untuned for pictures; live or a release.")
+    ] = "live",
+    k: Annotated[int, typer.Option("-k", help="Documents for each question, or pictures for each picture.")] = 100,
+    role: Searched = Searching.RETRIEVER,
     as_json: Json = False,
 ) -> None:
     """Write a TREC run file that any evaluation tool reads."""
     from honed.formats import write_trec
-    from honed.measure import rankings, split_task
 
     with session() as opened:
-        task, name = split_task(opened, split)
-        found = rankings(opened, system, task, name, k)
+        if role is Searching.IMAGE_RETRIEVER:
+            from honed.imaging.measure import image_rankings
+
+            found = image_rankings(opened, system, split, k)
+        else:
+            from honed.measure import rankings, split_task
+
+            task, name = split_task(opened, split)
+            found = rankings(opened, system, task, name, k)
     write_trec(file, found, f"honed-{system}")
-    emit({"file": str(file), "queries": len(found)}, f"{file}: {len(found)} questions.", as_json=as_json)
+    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
+    emit({"file": str(file), "queries": len(found)}, f"{file}: {len(found)} {asked}.", as_json=as_json)

@@ -110,8 +110,7 @@ def _search_pictures(
 
     if file is not None and text:
         raise UsageError("A text and a picture cannot be searched with at once.", hint="leave one of them out")
-    if only:
-        raise UsageError("Filters do not work on pictures yet.", hint="leave --filter out")
+    wanted = filters(only)
     with session() as opened:
         if file is not None:
             from honed.ingest.describe import look_at_file
@@ -123,9 +122,9 @@ def _search_pictures(
         )
         started = time.monotonic()
         if file is not None:
-            found = retriever.by_image(as_image(look.picture), look.media, look.phash, k)
+            found = retriever.by_image(as_image(look.picture), look.media, look.phash, k, filters=wanted)
         else:
-            found = retriever.by_text(text, k)
+            found = retriever.by_text(text, k, filters=wanted)
         spent = 1000 * (time.monotonic() - started)
     lines = [
         f"{one.rank:>2}. {one.image.caption or one.image.external_id}  ({one.score:.3f}, {one.match})  {_place(one.image)}"

@@ -23,6 +23,16 @@ class Role(StrEnum):
     IMAGE_GENERATOR = "image-generator"
 
 
+class Searching(StrEnum):
+    """What is measured: the roles that find something."""
+
+    RETRIEVER = "retriever"
+    IMAGE_RETRIEVER = "image-retriever"
+
+
+Searched = Annotated[Searching, typer.Option(help="What is measured: search over text, or over pictures.")]
+
+
 @app.command()
 def tune(
     budget: Annotated[str, typer.Option(help="Time for everything: 90s, 10m, 2h.")] = "10m",
@@ -80,45 +90,54 @@ def _role(role: Role) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any
 @app.command()
 def evaluate(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    system: Annotated[str, typer.Option(help="bm25, dense, hybrid, live or a release such as r2.")] = "live",
+    system: Annotated[
+        str, typer.Option(help="bm25, dense, hybrid, or untuned for pictures; live, or a release such as r2.")
+    ] = "live",
+    role: Searched = Searching.RETRIEVER,
     as_json: Json = False,
 ) -> None:
     """Measure a system on a split, through the same search that users get."""
-    from honed.evaluate.metrics import METRICS
-    from honed.measure import measure_system
-
+    if role is Searching.IMAGE_RETRIEVER:
+        from honed.imaging.measure import measure_images as measure
+    else:
+        from honed.measure import measure_system as measure
     with session() as opened:
-        measured = measure_system(opened, system, split)
-    rows = [
-        ["", *METRICS],
-        [f"{system} ({measured['release']})", *(f"{measured['metrics'][name]:.4f}" for name in METRICS)],
-    ]
-    emit(measured, columns(rows) + f"\n{measured['queries']} questions of {split}", as_json=as_json)
+        measured = measure(opened, system, split)
+    values = measured["metrics"]
+    rows = [["", *values], [f"{system} ({measured['release']})", *(f"{value:.4f}" for value in values.values())]]
+    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
+    emit(measured, columns(rows) + f"\n{measured['queries']} {asked} of {split}", as_json=as_json)
 
 
 @app.command()
 def compare(
-    base: Annotated[str, typer.Argument(help="bm25, dense, hybrid, live or a release.")],
-    candidate: Annotated[str, typer.Argument(help="bm25, dense, hybrid, live or a release.")],
+    base: Annotated[str, typer.Argument(help="bm25, dense, hybrid, or untuned for pictures; live or a release.")],
+    candidate: Annotated[str, typer.Argument(help="As BASE.")],
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 unless the candidate is proven better.")] = False,
+    role: Searched = Searching.RETRIEVER,
     as_json: Json = False,
 ) -> None:
     """Compare two systems query by query, with interval, p and the gate's verdict."""
     import json
 
     from honed.errors import CheckFailed
-    from honed.measure import compare_systems
 
+    if role is Searching.IMAGE_RETRIEVER:
+        from honed.imaging.measure import compare_images as comparing
+    else:
+        from honed.measure import compare_systems as comparing
     with session(write=split == "test") as opened:
-        comparison, verdict = compare_systems(opened, base, candidate, split)
+        comparison, verdict = comparing(opened, base, candidate, split)
     primary = comparison.primary
+    metric = comparison.metric.replace("ndcg", "nDCG")
+    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
     low, high = primary.ci95
     text = "\n".join(
         [
-            f"{base}: nDCG@10 {primary.base:.3f}    {candidate}: nDCG@10 {primary.candidate:.3f}",
+            f"{base}: {metric} {primary.base:.3f}    {candidate}: {metric} {primary.candidate:.3f}",
             f"difference {primary.delta:+.3f}, 95% CI {low:+.3f}..{high:+.3f}, p {primary.p:.3g}, "
-            f"{primary.queries} questions in {primary.clusters} clusters",
+            f"{primary.queries} {asked} in {primary.clusters} clusters",
             f"VERDICT: {verdict.verdict.upper()}",
             *verdict.reasons,
         ]

@@ -19,7 +19,7 @@ def doctor(
         typer.Option("--repair", help="Rebuild what is derived and clear away leftovers; the truth is not touched."),
     ] = False,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Hash every original file, and encode some passages again.")
+        bool, typer.Option("--deep", help="Hash every original file, and encode some passages and pictures again.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog import Catalog, documents, judgements
+from honed.catalog import Catalog, documents, images, judgements
 from honed.dataset.clusters import document_clusters, query_clusters
 from honed.dataset.splits import assign, join
-from honed.errors import InputError
+from honed.errors import InputError, UsageError
 from honed.types import Passage, Qrel, Query, Split
 
 NearDuplicates = Callable[[Sequence[str]], Sequence[int]]
@@ -66,7 +66,7 @@ def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: 
     Raises:
         InputError: No source of the table is known.
     """
-    match = _matched(catalog, {source for _, source, _ in rows})
+    match = matched(catalog, {source for _, source, _ in rows})
     queries: dict[str, Query] = {}
     qrels, unknown = [], 0
     for question, source, grade in rows:
@@ -96,8 +96,8 @@ def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: 
     return len(queries), notes
 
 
-def _matched(catalog: Catalog, sources: set[str]) -> dict[str, str]:
-    """Source as a table names it -> external id of the one document that it means."""
+def matched(catalog: Catalog, sources: set[str]) -> dict[str, str]:
+    """Source as a table names it -> external id of the one document that it means; what means none or several is left out."""
     named = {name: name for (name,) in catalog.connection.execute("SELECT external_id FROM documents")}
     paths = "SELECT s.path, d.external_id FROM sources s JOIN documents d ON d.id = s.document"
     named = {**dict(catalog.connection.execute(paths)), **named}
@@ -124,13 +124,23 @@ def add_proxy(catalog: Catalog, *, seed: int) -> int:
     """Make titles and headings stand in for questions, so that the fusion weight can at least be tuned; returns how many.
 
     The heading is taken out of nothing: the document keeps it, so the proxy is easier than a real question and favours
-    keywords. A verdict that rests on it says so.
+    keywords. A verdict that rests on it says so. A picture's caption is no proxy: it is all that is indexed of a picture.
+
+    Raises:
+        UsageError: There is nothing but pictures.
     """
     seen: dict[str, tuple[str, str]] = {}
+    pictures, texts = images.file_names(catalog), 0
     for _, name, passage in documents.passages(catalog):
         text = _proxy_text(passage)
-        if len(text.split()) >= 2:
+        texts += name not in pictures
+        if name not in pictures and len(text.split()) >= 2:
             seen.setdefault(text.casefold(), (text, name))
+    if pictures and not texts:
+        raise UsageError(
+            "There are only pictures here, and no questions to tune search over text with.",
+            hint="honed tune --role image-retriever",
+        )
     rows = sorted(seen.values(), key=lambda row: hashlib.sha256(row[0].encode()).digest())[:MAX_PROXY]
     queries = [Query("proxy-" + hashlib.sha256(text.encode()).hexdigest()[:16], text) for text, _ in rows]
     qrels = [Qrel(query.id, name) for query, (_, name) in zip(queries, rows, strict=True)]

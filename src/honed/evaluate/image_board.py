@@ -19,7 +19,7 @@ from honed.evaluate.metrics import Scores
 from honed.evaluate.slices import MIN_QUERIES, Slice
 from honed.models.vision.leads import led
 from honed.models.vision.levers import expanded
-from honed.types import Vectors
+from honed.types import Ranking, Vectors
 
 IMAGE_METRICS: tuple[str, ...] = ("recall@1", "recall@10", "map")
 """The metrics of pictures. The first one decides."""
@@ -106,8 +106,13 @@ class ImageBoard:
 
     def ranking(self, vectors: Vectors, query: int, k: int = 8, *, neighbours: int = 0) -> NDArray[np.int64]:
         """The first k pictures for one picture, for a report's grid."""
+        return self.hits(vectors, query, k, neighbours=neighbours)[0]
+
+    def hits(self, vectors: Vectors, query: int, k: int, *, neighbours: int = 0) -> Ranking:
+        """Places and scores of the first k other pictures for one picture, best first."""
         similarity = _similarity(vectors, np.array([query]), neighbours)[0]
-        return np.argsort(-similarity, kind="stable")[:k]
+        places = np.argsort(-similarity, kind="stable")[: min(k, len(similarity) - 1)]
+        return places, similarity[places]
 
     def questions(self) -> Questions:
         """The queries for a comparison: clusters are groups; a picture without a group is a cluster of its own."""

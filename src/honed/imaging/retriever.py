@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from honed.catalog import history, images
-from honed.dataset.images import Pictures, load_image_task
+from honed.catalog import history
+from honed.dataset.images import load_image_task
 from honed.errors import UsageError
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.image_exam import ImageExam, sit_images
+from honed.imaging.measure import gallery_of, look_at_pictures
 from honed.imaging.studio import Studio
 from honed.imaging.summary import image_report, image_result
 from honed.loop import close, lineage_of, settle
@@ -26,9 +27,9 @@ from honed.protocols import ImageEncoder
 from honed.release.build import HEAD_FILE, live_manifest
 from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of
-from honed.runs import look_at, open_run
+from honed.runs import open_run
 from honed.session import Session
-from honed.turn import Gallery, ImageGround, ImageTurn, Tell
+from honed.turn import ImageGround, ImageTurn, Tell
 from honed.types import SPLITS
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
@@ -51,12 +52,12 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     head = image_head_of(session.workspace, manifest, encoder)
     task = load_image_task(session.catalog, seed=session.settings.seed)
-    galleries = {split: _gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
+    galleries = {split: gallery_of(session, encoder, pictures) for split, pictures in task.splits.items()}
     for split, gallery in galleries.items():
         if len(gallery.pictures) < LEAST_TEST:
             raise UsageError(
                 f"There are {len(gallery.pictures)} grouped pictures in {split}; {LEAST_TEST} are needed.",
-                hint="honed import DIR, where items.jsonl says which pictures show the same (group) and their split",
+                hint="honed label FILE.csv (columns image,group), honed label --by-folder DIR, or honed import an image pack",
             )
     side = manifest.images
     neighbours = side.neighbours if side else 0
@@ -116,12 +117,6 @@ def tune_images(
     return turn
 
 
-def _gallery(session: Session, encoder: ImageEncoder, pictures: Pictures) -> Gallery:
-    rowids, descriptors = images.descriptors(session.catalog, encoder.space, pictures.rowids)
-    assert np.array_equal(rowids, pictures.rowids), "every picture was described a moment ago"
-    return Gallery(pictures, descriptors)
-
-
 def _experiment(session: Session, ground: ImageGround, recipe: ImageRecipe, budget: float) -> dict[str, Any]:
     """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
     digest = hashlib.sha256()
@@ -153,8 +148,7 @@ def _sealed_test(
 ) -> ImageExam:
     """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
     gallery = ground.galleries["test"]
-    named = repr((gallery.pictures.ids, gallery.pictures.groups.tolist()))
-    reads = look_at(session.catalog, hashlib.sha256(named.encode()).hexdigest(), *looking)
+    reads = look_at_pictures(session, gallery.pictures, *looking)
     board = gallery.board
     base = sit_images(board, ground.baseline, ground.head.apply(gallery.descriptors), ground.neighbours)
     vectors = chosen.head.apply(studio.descriptors(chosen, gallery))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from honed.types import Rejection
+from honed.models.painter.provenance import KEYWORD
+from honed.types import Parsed, Rejection
 
 CODES: dict[str, str] = {
     "binary": "The file is neither text nor a document format that is read. Leave it out, or export it as PDF or text.",
@@ -11,6 +12,7 @@ CODES: dict[str, str] = {
     "crash": "The parser of this format crashed on the file. Convert it to another format, for example PDF to DOCX.",
     "empty": "The file holds neither text nor pictures. Leave it out.",
     "encrypted": "The file is encrypted. Save a copy without a password and add that.",
+    "generated": "The picture was drawn by an image generator of Honed and proves nothing. Leave it out of what is added.",
     "memory": "Parsing needed more memory than is allowed. Split the file, or raise the memory limit.",
     "no-text": "No text was recognised in the images of the file. Add a sharper scan or a version with text.",
     "nesting": "The structure of the file is nested too deeply. Export it in a simpler format.",
@@ -43,3 +45,12 @@ def rejection(code: str, detail: str = "") -> Rejection:
     reason, _, remedy = CODES[code].partition(". ")
     detail = " ".join(detail.split())[:300]
     return Rejection(code, f"{reason} ({detail})." if detail else f"{reason}.", remedy)
+
+
+def as_evidence(outcome: Parsed | Rejection) -> Parsed | Rejection:
+    """What the sandbox gave, unless it is a picture that says that a generator of ours drew it: that is no evidence.
+
+    The sandbox notes it in the metadata and does not refuse the file, because searching *with* a drawing is allowed.
+    """
+    drawn = isinstance(outcome, Parsed) and KEYWORD in outcome.meta
+    return rejection("generated") if drawn else outcome

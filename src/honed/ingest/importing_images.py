@@ -11,7 +11,7 @@ from pathlib import Path
 
 from honed.catalog import documents, images
 from honed.formats import Item, Pack
-from honed.ingest.codes import rejection
+from honed.ingest.codes import as_evidence, rejection
 from honed.ingest.imported import Imported
 from honed.ingest.importing import ImportReport, Progress
 from honed.ingest.language import language
@@ -46,7 +46,7 @@ def import_pack(intake: Intake, pack: Pack, *, on_progress: Progress | None = No
     imported = Imported.of(catalog, pack.folder, documents.ITEM)
     tasks = _compared(intake, pack, imported, report)
     outcomes = intake.sandbox.parse_pictures([task.path for task in tasks])
-    stream = zip(tasks, (outcome for _, outcome in outcomes), strict=True)
+    stream = zip(tasks, (as_evidence(outcome) for _, outcome in outcomes), strict=True)
     done = 0
     while batch := list(islice(stream, COMMIT_ITEMS)):
         _take(intake, batch, report)

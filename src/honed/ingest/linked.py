@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from honed.ingest.codes import as_evidence
 from honed.ingest.sandbox import Sandbox
 from honed.types import Parsed, Picture
 
@@ -26,7 +27,7 @@ def with_linked_pictures(parsed: Parsed, path: Path, roots: Sequence[str], sandb
     outcomes = sandbox.parse_pictures([file for file, _ in wanted])
     media: list[Picture] = []
     for (_, (caption, near)), (_, outcome) in zip(wanted, outcomes, strict=True):
-        if isinstance(outcome, Parsed):
+        if isinstance(outcome, Parsed) and isinstance(as_evidence(outcome), Parsed):
             media += [
                 replace(one, kind="figure", caption=caption or one.caption, near=near) for one in outcome.media[:1]
             ]

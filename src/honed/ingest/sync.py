@@ -11,7 +11,7 @@ from pathlib import Path
 from honed.catalog import Catalog, documents, images
 from honed.errors import InputError
 from honed.ingest.clean import clean
-from honed.ingest.codes import rejection
+from honed.ingest.codes import as_evidence, rejection
 from honed.ingest.language import language
 from honed.ingest.linked import with_linked_pictures
 from honed.ingest.passages import split_passages
@@ -82,6 +82,7 @@ def sync(intake: Intake, paths: Sequence[Path], *, on_progress: Progress | None 
     with catalog.transaction():
         documents.remove_sources(catalog, gone)
         documents.drop_orphans(catalog)
+        images.forget_groups(catalog)
     report.renamed, report.removed = len(moved), len(gone) - len(moved)
     for source in todo:
         outcome = outcomes[source.sha256]
@@ -224,6 +225,7 @@ class _Prepared:
 
 def _prepared(intake: Intake, source: Source, roots: Sequence[str], outcome: Parsed | Rejection) -> _Prepared:
     """Clean and cut a parsed file; one without any text or picture left is a rejection."""
+    outcome = as_evidence(outcome)
     if isinstance(outcome, Rejection):
         return _Prepared(source, outcome)
     outcome = with_linked_pictures(outcome, Path(source.path), roots, intake.sandbox)

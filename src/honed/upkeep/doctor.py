@@ -27,7 +27,7 @@ def examine(workspace: Workspace, *, deep: bool = False, surroundings: bool = Tr
     """Look at everything; nothing is changed, and nothing that is found raises.
 
     Args:
-        deep: Hash every original instead of a sample, and encode some passages anew.
+        deep: Hash every original instead of a sample, and encode some passages and pictures anew.
         surroundings: Also look at Python, packages and sandbox.
     """
     found: list[Finding] = []
@@ -65,6 +65,7 @@ def _checks(session: Session, deep: bool) -> Iterator[tuple[str, Check]]:
         yield "vectors", lambda: derived.vectors(session, _live_space(session))
         if deep:
             yield "vectors", lambda: derived.encoded_anew(session, _live_embedder(session))
+            yield "descriptors", lambda: pictures.described_anew(session)
         yield "index", lambda: derived.index(session, _live_space(session))
         yield "index", lambda: derived.other_indexes(session, needed_spaces(session) - {_live_space(session)})
     yield "cache", lambda: derived.cache(session)

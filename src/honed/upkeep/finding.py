@@ -11,7 +11,18 @@ Level = Literal["ok", "note", "unfinished", "wrong"]
 and nothing that was acknowledged is touched. `wrong`: bytes are not what they have to be."""
 
 Action = Literal[
-    "", "reindex", "leftovers", "orphans", "cache", "blobs", "pictures", "vectors", "index", "rebuild", "results"
+    "",
+    "reindex",
+    "leftovers",
+    "orphans",
+    "cache",
+    "blobs",
+    "pictures",
+    "descriptors",
+    "vectors",
+    "index",
+    "rebuild",
+    "results",
 ]
 """What `--repair` would do about it; empty where the truth itself is hit and has to come from outside."""
 

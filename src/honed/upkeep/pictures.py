@@ -8,19 +8,29 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from honed.catalog import Catalog, documents, history
 from honed.catalog import images as records
 from honed.errors import HonedError, MissingError
+from honed.index.images import ImageSpace, open_images
+from honed.ingest.describe import open_rendering
 from honed.ingest.renderings import is_kept, keep
 from honed.ingest.sandbox import Sandbox
+from honed.models.probe import MIN_COSINE
 from honed.models.vision.encoder import LocalImageEncoder
+from honed.models.vision.head import unit
 from honed.release.build import live_manifest, manifests
 from honed.release.open import image_encoder_of, image_head_of
 from honed.session import Session
 from honed.types import Parsed
-from honed.upkeep.finding import Finding, plural
+from honed.upkeep.finding import Action, Finding, plural
 from honed.upkeep.truth import BACKUP, SAMPLE, log_faults
 from honed.workspace import Workspace, sha256_file
+
+SEEN_ANEW = 32
+"""Pictures that `--deep` encodes again and compares with what is kept."""
 
 _RULES = (
     (
@@ -69,6 +79,66 @@ def render_again(session: Session) -> list[str]:
     still = sum(not is_kept(session.workspace, media) for media in lost)
     left = f"; {plural(still, 'rendering')} could not be made: import the pack again" if still else ""
     return [f"made {plural(len(lost) - still, 'rendering')} of images again{left}"]
+
+
+def described_anew(session: Session) -> Iterator[Finding]:
+    """Whether the live release sees: every picture described, by what its encoder gives today, and an index that is whole.
+
+    A sample is encoded again. Loads the encoder; nothing is found where there are no pictures or no encoder.
+    """
+    if not len(records.medias(session.catalog)[0]):
+        return
+    manifest = live_manifest(session.workspace, session.catalog)
+    try:
+        encoder = image_encoder_of(session.workspace, manifest, session.settings)
+    except MissingError as error:
+        yield Finding("descriptors", "note", f"Pictures are found by their captions only: {error.message}", error.hint)
+        return
+    missing = len(records.missing_descriptors(session.catalog, encoder.space))
+    if missing:
+        message = f"{plural(missing, 'picture')} without a descriptor: found by captions only."
+        yield Finding("descriptors", "unfinished", message, "honed add again, or honed doctor --deep --repair", _SEEN)
+    rowids, kept = _sampled(session, encoder.space)
+    if len(rowids):
+        found = records.by_rowid(session.catalog, rowids)
+        shown = [open_rendering(session.workspace, found[rowid].media) for rowid in rowids.tolist()]
+        least = float(np.sum(unit(encoder.encode_image(shown)) * unit(kept), axis=1).min())
+        if not least >= MIN_COSINE:
+            message = f"A kept descriptor has a cosine of {least:.3f} to the one that the live encoder gives."
+            hint = "honed doctor --deep --repair describes all pictures again"
+            yield Finding("descriptors", "wrong", message, hint, _SEEN)
+            return
+        yield Finding(
+            "descriptors", "ok", f"{plural(len(rowids), 'picture')} encoded anew: cosine {least:.4f} or more."
+        )
+    space = ImageSpace(encoder.space, image_head_of(session.workspace, manifest, encoder))
+    if not missing and open_images(session.workspace.index, space, verify="hashes") is None:
+        message = "The index of pictures of the live release is missing or damaged."
+        yield Finding("descriptors", "unfinished", message, "honed doctor --deep --repair builds it again", _SEEN)
+
+
+_SEEN: Action = "descriptors"
+
+
+def _sampled(session: Session, space: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Row ids and kept descriptors of a few pictures, spread over all."""
+    every = records.medias(session.catalog)[0]
+    rows = np.linspace(0, len(every) - 1, min(SEEN_ANEW, len(every))).astype(np.int64)
+    return records.descriptors(session.catalog, space, every[rows])
+
+
+def describe_again(session: Session) -> list[str]:
+    """Describe what is not described; all of the live encoder's pictures, if other descriptors come out of it now."""
+    manifest = live_manifest(session.workspace, session.catalog)
+    encoder = image_encoder_of(session.workspace, manifest, session.settings)
+    done: list[str] = []
+    if any(finding.level == "wrong" for finding in described_anew(session)):
+        with session.catalog.transaction():
+            records.forget_descriptors(session.catalog, encoder.space)
+        done.append("dropped all descriptors of the live image encoder")
+    shutil.rmtree(session.workspace.index / "images", ignore_errors=True)
+    session.catch_up_images(encoder, image_head_of(session.workspace, manifest, encoder), tell=done.append)
+    return [*done, "built the index of pictures from nothing"]
 
 
 def index_again(session: Session, tell: Callable[[str], None]) -> None:

@@ -19,7 +19,7 @@ from honed.upkeep.finding import Action, Checkup, plural, size
 from honed.upkeep.history import lost_results
 from honed.upkeep.leftovers import remains, remove
 from honed.upkeep.needs import original_files
-from honed.upkeep.pictures import render_again
+from honed.upkeep.pictures import describe_again, render_again
 from honed.workspace import Workspace, sha256_file, write_json
 
 
@@ -136,6 +136,7 @@ _ACTS: tuple[tuple[Action, Callable[[Session], list[str]]], ...] = (
     ("cache", _cache),
     ("blobs", _blobs),
     ("pictures", render_again),
+    ("descriptors", describe_again),
     ("vectors", _vectors),
     ("rebuild", _rebuild),
     ("index", _catch_up),

@@ -16,6 +16,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from honed.ingest.parse import Job, pixels
 from honed.ingest.sources import picture_type
 from honed.ingest.wire import MOST_PICTURES
+from honed.models.painter.provenance import is_generated
 from honed.types import Block, Picture
 
 LEAST_SIDE = 64
@@ -133,9 +134,9 @@ class Figures:
 
 
 def _decoded(data: bytes) -> Picture | None:
-    """A picture of a size worth keeping, else None."""
+    """A picture of a size worth keeping, else None; what a generator of ours drew is no figure of anything."""
     kind = picture_type(data[:64])
-    if kind not in pixels.FORMATS:
+    if kind not in pixels.FORMATS or is_generated(data):
         return None
     opened = pixels.opened(io.BytesIO(data), kind)
     if min(opened.size) < LEAST_SIDE:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from honed.ingest.parse import Job, captions, pixels
+from honed.models.painter.provenance import KEYWORD, is_generated
 from honed.types import Block, Parsed
 
 _OCR_SIDE = 2200
@@ -28,7 +29,8 @@ def preload(job: Job) -> None:
 def parse(source: BinaryIO, job: Job) -> Parsed:
     """The picture under its caption; its text is its description and tags, or, with `job.ocr`, the text in it alone.
 
-    The meta entry "scanned_pages" asks for a second visit with OCR.
+    The meta entry "scanned_pages" asks for a second visit with OCR; that of `provenance.KEYWORD` says that the picture was
+    drawn by a generator.
     """
     picture = pixels.opened(source, job.media_type)
     size = pixels.original_size(picture)
@@ -37,7 +39,9 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     plain = pixels.upright(picture)  # some formats have their metadata behind the pixels
     words = captions.words_of(picture)
     meta: dict[str, Any] = {"width": size[0], "height": size[1]}
-    if max(size) >= _LEAST_OCR_SIDE:
+    if is_generated(picture.info):
+        meta[KEYWORD] = True
+    elif max(size) >= _LEAST_OCR_SIDE:
         meta["scanned_pages"] = [1]
     return described(Parsed(captions.readable(job.stem), (), job.media_type, meta), words, plain, size)
 
