@@ -13,6 +13,7 @@ from honed.index.images import ImageSpace, open_images
 from honed.index.reader import IndexReader
 from honed.models import registry
 from honed.models.adapter import AdaptedEmbedder, read_adapter
+from honed.models.vision.encoder import map_widths
 from honed.models.vision.head import ImageHead, plain_head
 from honed.protocols import Embedder, ImageEncoder
 from honed.release.build import manifest_of, row_of
@@ -73,10 +74,10 @@ def image_encoder_of(workspace: Workspace, manifest: Manifest, settings: Setting
 
 
 def image_head_of(workspace: Workspace, manifest: Manifest, encoder: ImageEncoder) -> ImageHead:
-    """The image head of a release; the one that leaves descriptors as they are where none was tuned."""
+    """The image head of a release; where none was tuned, the last feature map as it is."""
     if manifest.images and manifest.images.head:
         return ImageHead.read(workspace.releases / manifest.release / manifest.images.head)
-    return plain_head(encoder.dimension)
+    return plain_head(encoder.dimension, first=map_widths(encoder)[0])
 
 
 def open_image_release(
