@@ -181,6 +181,14 @@ def groups(catalog: Catalog, split: Split | None = None) -> list[Member]:
     return [Member(*row) for row in rows]
 
 
+def files(catalog: Catalog) -> list[tuple[int, str]]:
+    """Row id and document's external id of every picture file, in a group or not, in rowid order."""
+    return catalog.connection.execute(
+        "SELECT i.rowid, d.external_id FROM images i JOIN documents d ON d.rowid = i.document"
+        " WHERE i.kind = 'file' ORDER BY i.rowid"
+    ).fetchall()
+
+
 # -- descriptors -----------------------------------------------------------------------------------------------------
 
 
