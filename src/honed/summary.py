@@ -15,7 +15,7 @@ from honed.catalog import documents
 from honed.evaluate.metrics import METRICS, Scores
 from honed.evaluate.report import Cost, ReportData, Rung, report_text
 from honed.session import Session
-from honed.turn import ImageTurn, Turn
+from honed.turn import AnyTurn, Turn
 from honed.types import Split
 
 
@@ -32,7 +32,7 @@ def result(turn: Turn) -> dict[str, Any]:
 
 
 def turn_json(
-    turn: Turn | ImageTurn, *, role: str, baseline: dict[str, Any], candidate: dict[str, Any], labels: str
+    turn: AnyTurn, *, role: str, baseline: dict[str, Any], candidate: dict[str, Any], labels: str
 ) -> dict[str, Any]:
     """A turn of any role as JSON, given what is the role's own: both sides and where the labels come from."""
     primary = turn.comparison.primary
@@ -60,6 +60,7 @@ def turn_json(
             for one in turn.candidates
         ],
         "release": turn.release or None,
+        "notes": [*turn.ground.notes, *turn.notes],
         "seconds": round(turn.seconds, 1),
         "budget": turn.budget,
         "report": str(turn.run.folder / "report.html"),
@@ -71,9 +72,9 @@ def side(name: str, scores: Mapping[str, Scores], metrics: Iterable[str]) -> dic
     return {"name": name, "metrics": {metric: round(float(np.nanmean(scores[metric])), 4) for metric in metrics}}
 
 
-def text(session: Session, turn: Turn | ImageTurn) -> str:
-    """A turn of any role in ten lines for a terminal."""
-    return report_text(turn_report(session, turn))
+def text(session: Session, turn: AnyTurn) -> str:
+    """A turn of any role in ten lines for a terminal, and what its release changes elsewhere."""
+    return "\n".join([report_text(turn_report(session, turn)), *turn.notes])
 
 
 def report_data(session: Session, turn: Turn) -> ReportData:
@@ -101,7 +102,7 @@ def report_data(session: Session, turn: Turn) -> ReportData:
     )
 
 
-def turn_report(session: Session, turn: Turn | ImageTurn) -> ReportData:
+def turn_report(session: Session, turn: AnyTurn) -> ReportData:
     """What the report of a turn of any role shows; the role adds its data and its cases."""
     spent = ", ".join(f"{one.name} {one.seconds:.0f} s" for one in turn.candidates)
     return ReportData(
@@ -114,7 +115,7 @@ def turn_report(session: Session, turn: Turn | ImageTurn) -> ReportData:
         ),
         costs=(Cost("time of the whole turn", "", f"{turn.seconds:.0f} s of {turn.budget:.0f} s ({spent})"),),
         environment=environment() | {"seed": str(session.settings.seed)},
-        warnings=turn.ground.notes,
+        warnings=(*turn.ground.notes, *turn.notes),
         release=turn.release,
         path=str((turn.run.folder / "report.html").relative_to(session.workspace.root)),
     )

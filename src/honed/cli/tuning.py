@@ -20,6 +20,7 @@ class Role(StrEnum):
 
     RETRIEVER = "retriever"
     IMAGE_RETRIEVER = "image-retriever"
+    TEXT_TO_IMAGE = "text-to-image"
 
 
 @app.command()
@@ -27,7 +28,9 @@ def tune(
     budget: Annotated[str, typer.Option(help="Time for everything: 90s, 10m, 2h.")] = "10m",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     require_gain: Annotated[bool, typer.Option("--require-gain", help="Exit with 1 if no gain is proven.")] = False,
-    role: Annotated[Role, typer.Option(help="What learns: search over text, or over pictures.")] = Role.RETRIEVER,
+    role: Annotated[
+        Role, typer.Option(help="What learns: search over text, over pictures, for pictures by text.")
+    ] = Role.RETRIEVER,
     as_json: Json = False,
 ) -> None:
     """Make candidates, choose one on dev, test it once on held-out questions, and release it only if it is proven better."""
@@ -63,6 +66,11 @@ def _role(role: Role) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any
         from honed.imaging.summary import image_result
 
         return tune_images, image_result
+    if role is Role.TEXT_TO_IMAGE:
+        from honed.imaging.summary import words_result
+        from honed.imaging.words import tune_words
+
+        return tune_words, words_result
     from honed.loop import tune as tune_text
     from honed.summary import result
 

@@ -93,16 +93,16 @@ def open_image_release(
     side = manifest.images
     if not images.seq(catalog):
         raise MissingError("There are no pictures here.", hint="honed add PATH, or honed import DIR")
-    seen = side is not None and side.weight > 0 and side.text_space == manifest.space
-    if not by_image and not seen:
+    words = side if side and side.finds_by_words and side.text_space == manifest.space else None
+    if not by_image and not words:
         return ImageRetriever(text.release, text)
     encoder = image_encoder_of(workspace, manifest, settings)
     head = image_head_of(workspace, manifest, encoder)
     index = open_images(workspace.index, ImageSpace(encoder.space, head))
     if index is None:
         raise MissingError("There is no index of the pictures for this release.", hint="honed doctor --repair")
-    weight = side.weight if side and seen else 0.0
-    return ImageRetriever(text.release, text, Eye(encoder, head, index, weight, side.neighbours if side else 0))
+    weight, leads = (words.weight, words.leads) if words else (0.0, 0)
+    return ImageRetriever(text.release, text, Eye(encoder, head, index, weight, side.neighbours if side else 0, leads))
 
 
 def open_release(workspace: Workspace, catalog: Catalog, settings: Settings, name: str = "live") -> Retriever:
