@@ -167,7 +167,8 @@ class WordsGround:
         weight: Of the vector side in the live search of captions.
         asked: The dev questions.
         sight: The baseline: the strongest on dev of captions alone, and of what is live.
-        dev: Mean of the metric that decides, of everything that could have been the baseline.
+        others: What could have been the baseline; measured on test beside it, to be reported only.
+        dev: Mean of the metric that decides, of the baseline and of the others.
     """
 
     galleries: dict[Split, Gallery]
@@ -178,6 +179,7 @@ class WordsGround:
     weight: float
     asked: Asked
     sight: Sight
+    others: tuple[Sight, ...]
     dev: dict[str, float]
     notes: tuple[str, ...] = ()
 

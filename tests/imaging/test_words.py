@@ -97,7 +97,8 @@ def test_only_a_plan_changes_nothing(prepared: Path, tmp_path: Path) -> None:
     shown: list[str] = []
     with open_session(Workspace(copied(prepared, tmp_path))) as opened:
         assert (
-            tune_words(opened, budget=60, tell=lambda _: None, show_plan=lambda lines: bool(shown.extend(lines))) is None
+            tune_words(opened, budget=60, tell=lambda _: None, show_plan=lambda lines: bool(shown.extend(lines)))
+            is None
         )
         assert not list(opened.workspace.runs.glob("*words*"))
     assert any("text-heads" in line for line in shown)
@@ -156,6 +157,8 @@ def test_leaves_a_report_with_grids_and_the_proof(turn: WordsTurn, session: Sess
     outcome = read_json(turn.run.folder / "result.json")
     assert outcome == json.loads(json.dumps(words_result(turn)))
     assert (outcome["role"], outcome["verdict"], outcome["release"]) == ("text-to-image", "proven", "r2")
+    measured = {outcome["baseline"]["name"], *(one["name"] for one in outcome["baseline"]["others"])}
+    assert measured == set(outcome["baseline"]["dev"]) == {f"captions ({name})" for name in ("bm25", "dense", "hybrid")}
     assert "VERDICT: PROVEN -> release r2 is live." in text(session, turn)
 
 
@@ -164,6 +167,7 @@ def test_a_second_turn_counts_its_look_and_has_to_beat_the_live_release(turn: Wo
     assert again is not None
     assert again.comparison.test_reads == 2
     assert again.exam.base.name == turn.release
+    assert len(again.exam.others) == 3
     assert again.ground.dev[turn.release] == pytest.approx(turn.chosen.mean, abs=1e-6)
     assert not again.verdict.proven
     assert live_manifest(session.workspace, session.catalog).release == turn.release

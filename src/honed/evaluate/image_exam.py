@@ -105,12 +105,18 @@ def sit_text(board: TextBoard, name: str, found: NDArray[np.float32]) -> TextPap
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextExam:
-    """Both papers on one board of questions; `reads` counts how often this test set has been looked at, this time included."""
+    """Both papers on one board of questions.
+
+    Attributes:
+        reads: How often this test set has been looked at, this time included.
+        others: Papers of systems that dev did not choose, for the reader; nothing is decided by them.
+    """
 
     board: TextBoard
     base: TextPaper
     candidate: TextPaper
     reads: int
+    others: tuple[TextPaper, ...] = ()
 
     def compared(self, candidates_tried: int, seed: int) -> Comparison:
         """The comparison question by question, with slices."""

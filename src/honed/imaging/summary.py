@@ -61,12 +61,13 @@ def image_report(session: Session, turn: ImageTurn) -> ReportData:
 
 
 def words_result(turn: WordsTurn) -> dict[str, Any]:
-    """The turn as the JSON that scripts rely on; the same keys as for text."""
+    """The turn as the JSON that scripts rely on; the same keys as for text, and what dev did not choose as baseline."""
     base, candidate = turn.exam.base, turn.exam.candidate
+    others = [side(paper.name, paper.scores, IMAGE_METRICS) for paper in turn.exam.others]
     return turn_json(
         turn,
         role="text-to-image",
-        baseline={**side(base.name, base.scores, IMAGE_METRICS), "dev": turn.ground.dev},
+        baseline={**side(base.name, base.scores, IMAGE_METRICS), "dev": turn.ground.dev, "others": others},
         candidate={**side(turn.chosen.name, candidate.scores, IMAGE_METRICS), "what": turn.chosen.what},
         labels="keywords",
     )

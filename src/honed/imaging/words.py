@@ -80,7 +80,8 @@ def survey_words(session: Session, tell: Tell) -> WordsGround:
         sights.insert(0, Sight(manifest.release, manifest.weight, head, side.weight, side.leads))
     means = {one.name: _mean(dev, one) for one in sights}
     best = max(sights, key=lambda one: means[one.name])
-    return WordsGround(galleries, queries, encoder, head, embedder, manifest.weight, dev, best, means, task.notes)
+    rest = tuple(one for one in sights if one is not best)
+    return WordsGround(galleries, queries, encoder, head, embedder, manifest.weight, dev, best, rest, means, task.notes)
 
 
 def _untuned(live: float) -> dict[str, float]:
@@ -245,8 +246,10 @@ def _sealed_test(
     reads = look_at(session.catalog, _fingerprint(ground.queries["test"], ground), *looking)
     asked = _ask(session, (ground.embedder, ground.weight), ground.galleries["test"], ground.queries["test"])
     tuned = Sight(f"tuned ({chosen.name})", ground.weight, chosen.head, chosen.weight, chosen.leads)
-    base, candidate = (sit_text(asked.board, one.name, found_by(asked, one)) for one in (ground.sight, tuned))
-    return TextExam(asked.board, base, candidate, reads)
+    base, candidate, *others = (
+        sit_text(asked.board, one.name, found_by(asked, one)) for one in (ground.sight, tuned, *ground.others)
+    )
+    return TextExam(asked.board, base, candidate, reads, tuple(others))
 
 
 def _fingerprint(queries: TextQueries, ground: WordsGround) -> str:
