@@ -166,6 +166,7 @@ class WordsGround:
     Attributes:
         weight: Of the vector side in the live search of captions.
         asked: The dev questions.
+        titles: Questions that are titles, of dev.
         sight: The baseline: the strongest on dev of captions alone, and of what is live.
         others: What could have been the baseline; measured on test beside it, to be reported only.
         dev: Mean of the metric that decides, of the baseline and of the others.
@@ -178,6 +179,7 @@ class WordsGround:
     embedder: Embedder
     weight: float
     asked: Asked
+    titles: Asked
     sight: Sight
     others: tuple[Sight, ...]
     dev: dict[str, float]

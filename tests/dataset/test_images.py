@@ -16,6 +16,7 @@ from honed.dataset.images import (
     load_caption_task,
     load_image_task,
     text_queries,
+    title_queries,
     unsaid,
 )
 from honed.types import ImageRecord
@@ -45,6 +46,16 @@ def test_questions_come_once_and_ask_for_all_that_carry_their_words() -> None:
         assert int(cluster) in carriers
         assert relevant.sum() == 4 * len(carriers)
         assert all(set(text.split()) <= set(pictures().keywords[at]) for at in np.flatnonzero(relevant))
+
+
+def test_titles_ask_for_every_picture_that_carries_them_hidden_or_not() -> None:
+    hidden = np.arange(16) % 4 > 0
+    hidden[4:8] = True
+    queries = title_queries(pictures(), hidden, seed=3)
+    assert queries.texts == ("red apple", "house", "green tree"), "nobody can type a title that search does not know"
+    assert queries.relevant.sum(axis=1).tolist() == [4, 4, 4]
+    assert queries.clusters.tolist() == [0, 2, 3]
+    assert len(title_queries(pictures(), hidden, seed=3, most=2).texts) == 2
 
 
 def test_about_half_of_the_titles_are_hidden_and_stay_so() -> None:

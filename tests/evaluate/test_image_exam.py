@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.image_board import TextBoard
 from honed.evaluate.image_exam import TextExam, sit_text
 
@@ -21,6 +24,24 @@ def test_the_comparison_is_by_average_precision() -> None:
     assert result.base_scores == (0.5, 1.0, 1.0)
     assert result.candidate_scores == (1.0, 0.5, 1.0)
     assert result.candidates_tried == 45
+
+
+def test_titles_that_are_lost_fail_the_gate() -> None:
+    """What is gained on questions that no caption answers does not pay for captions that no longer find their picture."""
+    count = 60
+    own, other = np.eye(count, dtype=np.float32), np.roll(np.eye(count, dtype=np.float32), 1, axis=1)
+    board = TextBoard([f"title {at}" for at in range(count)], own > 0, np.arange(count), own)
+
+    def between(before: np.ndarray, after: np.ndarray) -> TextExam:
+        return TextExam(board, sit_text(board, "captions", before), sit_text(board, "tuned", after), 1)
+
+    gains = between(other, own)
+    kept = replace(gains, titles=between(own, own)).compared(45, seed=1)
+    lost = replace(gains, titles=between(own, np.where(np.arange(count)[:, None] < 6, other, own))).compared(45, seed=1)
+    assert decide(kept, GateSettings()).proven
+    verdict = decide(lost, GateSettings())
+    assert not verdict.proven
+    assert any("questions that are a title" in reason for reason in verdict.reasons)
 
 
 def test_cases_show_what_changed_with_the_right_pictures_marked() -> None:

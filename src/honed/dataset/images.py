@@ -261,6 +261,22 @@ def text_queries(pictures: Pictures, *, seed: int, bare: float = BARE, most: int
     return TextQueries(tuple(rows), relevant, pictures.groups[list(rows.values())], hidden)
 
 
+def title_queries(pictures: Pictures, bare: NDArray[np.bool_], *, seed: int, most: int = MOST_QUESTIONS) -> TextQueries:
+    """Questions that are a title which search knows, and all pictures that carry it: what captions alone find already.
+
+    Nobody who types a caption may lose by a search that was tuned on questions which no caption answers.
+    """
+    titles = np.array(pictures.titles)
+    first: dict[str, int] = {}
+    for row in np.flatnonzero(~bare).tolist():
+        if pictures.titles[row].strip():
+            first.setdefault(pictures.titles[row], row)
+    kept = set(sorted(first, key=lambda text: _draw(f"{seed}:question:{text}"))[:most])
+    rows = {text: row for text, row in first.items() if text in kept}
+    relevant = np.array([titles == text for text in rows], bool).reshape(len(rows), len(pictures))
+    return TextQueries(tuple(rows), relevant, pictures.groups[list(rows.values())], bare)
+
+
 def unsaid(title: str, keywords: Sequence[str], *, seed: int) -> tuple[str, ...]:
     """Up to `KEYWORDS` keywords that share no word with the title, drawn by hash."""
     said = set(_WORD.findall(title.casefold()))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.evaluate.comparison import Comparison, Trial
+from honed.evaluate import wording
+from honed.evaluate.comparison import Comparison, Measured, Questions, SliceResult, Trial, compare
 from honed.evaluate.image_board import IMAGE_METRICS, TEXT_METRIC, ImageBoard, TextBoard, ranked_scores
 from honed.evaluate.metrics import Scores
 from honed.evaluate.report import Case, Hit
@@ -110,6 +111,7 @@ class TextExam:
     Attributes:
         reads: How often this test set has been looked at, this time included.
         others: Papers of systems that dev did not choose, for the reader; nothing is decided by them.
+        titles: The exam whose questions are titles: its recall@1 is a slice, so the gate sees to it that it does not fall.
     """
 
     board: TextBoard
@@ -117,12 +119,21 @@ class TextExam:
     candidate: TextPaper
     reads: int
     others: tuple[TextPaper, ...] = ()
+    titles: TextExam | None = None
 
     def compared(self, candidates_tried: int, seed: int) -> Comparison:
-        """The comparison question by question, with slices."""
+        """The comparison question by question, with slices, one of them the titles."""
         trial = Trial(candidates_tried, self.reads, seed=seed)
         papers = [(paper.name, paper.scores) for paper in (self.base, self.candidate)]
-        return self.board.compared(papers[0], papers[1], trial)
+        result = self.board.compared(papers[0], papers[1], trial)
+        asked = self.titles
+        if asked is None or not len(asked.board.ids):
+            return result
+        before, after = (Measured(paper.name, paper.scores) for paper in (asked.base, asked.candidate))
+        questions = Questions(asked.board.ids, asked.board.clusters)
+        first = compare(before, after, questions, metric=IMAGE_METRICS[0], trial=trial)
+        name = f"questions that are a title ({wording.metric_name(IMAGE_METRICS[0])})"
+        return replace(result, slices=(*result.slices, SliceResult(name, first.primary)))
 
     def cases(self, picture: Picture, *, each: int = 10) -> tuple[Case, ...]:
         """The largest gains and losses as grids: the question, the pictures found before and now."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.dataset.images import TextQueries, caption_pairs, load_caption_task, text_queries
+from honed.dataset.images import TextQueries, caption_pairs, load_caption_task, text_queries, title_queries
 from honed.errors import UsageError
 from honed.evaluate.captions import search_captions
 from honed.evaluate.image_board import TEXT_METRIC, TextBoard
@@ -74,6 +74,7 @@ def survey_words(session: Session, tell: Tell) -> WordsGround:
     galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
     embedder = session.live_embedder()
     dev = _ask(session, (embedder, manifest.weight), galleries["dev"], queries["dev"])
+    titles = _ask_titles(session, (embedder, manifest.weight), galleries["dev"], queries["dev"])
     sights = [Sight(f"captions ({name})", weight) for name, weight in _untuned(manifest.weight).items()]
     side = manifest.images
     if side and side.finds_by_words and side.text_space == manifest.space:  # first, so that it wins a tie
@@ -81,7 +82,9 @@ def survey_words(session: Session, tell: Tell) -> WordsGround:
     means = {one.name: _mean(dev, one) for one in sights}
     best = max(sights, key=lambda one: means[one.name])
     rest = tuple(one for one in sights if one is not best)
-    return WordsGround(galleries, queries, encoder, head, embedder, manifest.weight, dev, best, rest, means, task.notes)
+    return WordsGround(
+        galleries, queries, encoder, head, embedder, manifest.weight, dev, titles, best, rest, means, task.notes
+    )
 
 
 def _untuned(live: float) -> dict[str, float]:
@@ -100,6 +103,11 @@ def _ask(session: Session, text: tuple[Embedder, float], shown: Gallery, queries
     captions = search_captions(embedder, titles, queries.texts, language=session.index_settings.language)
     board = TextBoard(queries.texts, queries.relevant, queries.clusters, captions.under(weight), captions.titled)
     return Asked(board, captions, embedder.encode_document(queries.texts), shown.descriptors)
+
+
+def _ask_titles(session: Session, text: tuple[Embedder, float], shown: Gallery, queries: TextQueries) -> Asked:
+    """The same for questions that are a title which search knows."""
+    return _ask(session, text, shown, title_queries(shown.pictures, queries.bare, seed=session.settings.seed))
 
 
 def found_by(asked: Asked, sight: Sight) -> NDArray[np.float32]:
@@ -210,6 +218,7 @@ class _Lesson:
                 folder=folder,
                 recipe=self.recipe,
                 tell=tell,
+                titles=(self.ground.titles.board, self.ground.titles.questions),
             )
             done = tune_text(bench, plan.train)
             done.save(folder)
@@ -244,12 +253,16 @@ def _sealed_test(
 ) -> TextExam:
     """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
     reads = look_at(session.catalog, _fingerprint(ground.queries["test"], ground), *looking)
-    asked = _ask(session, (ground.embedder, ground.weight), ground.galleries["test"], ground.queries["test"])
     tuned = Sight(f"tuned ({chosen.name})", ground.weight, chosen.head, chosen.weight, chosen.leads)
-    base, candidate, *others = (
-        sit_text(asked.board, one.name, found_by(asked, one)) for one in (ground.sight, tuned, *ground.others)
-    )
-    return TextExam(asked.board, base, candidate, reads, tuple(others))
+    text, shown, queries = (ground.embedder, ground.weight), ground.galleries["test"], ground.queries["test"]
+
+    def exam(asked: Asked, others: Sequence[Sight] = ()) -> TextExam:
+        entrants = (ground.sight, tuned, *others)
+        base, candidate, *rest = (sit_text(asked.board, one.name, found_by(asked, one)) for one in entrants)
+        return TextExam(asked.board, base, candidate, reads, tuple(rest))
+
+    titles = exam(_ask_titles(session, text, shown, queries))
+    return replace(exam(_ask(session, text, shown, queries), ground.others), titles=titles)
 
 
 def _fingerprint(queries: TextQueries, ground: WordsGround) -> str:
