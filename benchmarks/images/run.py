@@ -1,9 +1,9 @@
 """Does tuning make retrieval of pictures better, under the command that a user types?
 
-    python benchmarks/images/run.py PACKS [--budget 10m] [--only NAME ...] [--work DIR]
+    python benchmarks/images/run.py PACKS [--role text-to-image] [--budget 10m] [--only NAME ...] [--work DIR]
 
-For every image pack (items.jsonl with groups, images/) below PACKS: import, `honed tune --role image-retriever --budget`. One JSON a
-pack goes to results/, and RESULTS.md is written anew from all of them. The verdict is the one sealed look at test.
+For every image pack (items.jsonl with groups or tags, images/) below PACKS: import into a workspace of its own, `honed tune --role ROLE
+--budget`, by default of the image retriever. One JSON a pack and role goes to results/, and RESULTS.md is written anew from all of them. The verdict is the one sealed look at test.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ def honed(folder: Path, *arguments: str) -> dict[str, Any]:
     )
 
 
-def measure(pack: Path, folder: Path, budget: str) -> dict[str, Any]:
+def measure(pack: Path, folder: Path, role: str, budget: str) -> dict[str, Any]:
     if not (folder / "honed.toml").exists():
         subprocess.run([sys.executable, "-m", "honed", "init", str(folder)], check=True, stdout=subprocess.DEVNULL)
     imported = honed(folder, "import", str(pack))
     before = os.times().children_user
-    turn = honed(folder, "tune", "--role", "image-retriever", "--budget", budget)
+    turn = honed(folder, "tune", "--role", role, "--budget", budget)
     return {
         "pack": pack.name,
+        "role": role,
         "budget": budget,
         "import_seconds": imported["seconds"],
         "cpu_seconds": round(os.times().children_user - before, 1),
@@ -44,51 +45,94 @@ def measure(pack: Path, folder: Path, budget: str) -> dict[str, Any]:
     }
 
 
-def table() -> str:
+def written(role: str) -> list[dict[str, Any]]:
+    """Results of a role; those from before there were roles are of pictures."""
     rows = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    return [row for row in rows if row.get("role", "image-retriever") == role]
+
+
+def line(row: dict[str, Any], system: dict[str, Any], *, verdict: bool = False) -> str:
+    turn = row["turn"]
+    low, high = turn["delta"]["ci95"]
+    values = " | ".join(f"{system['metrics'][name]:.3f}" for name in METRICS)
+    rest = (
+        f"{turn['verdict'].upper()} | {100 * low:+.1f} .. {100 * high:+.1f} | {turn['delta']['p']:.4f} "
+        f"| {turn['queries']}, {turn['clusters']} | {turn['seconds']:.0f} | {row['budget']}"
+        if verdict
+        else "| | | | | "
+    )
+    return f"| {row['pack']} | {system['name']} | {values} | {rest} |"
+
+
+def columns(metric: str, groups: str) -> list[str]:
+    return [
+        "",
+        f"| data | system | recall@1 | recall@10 | mAP | verdict | 95% CI ({metric}) | p | queries, {groups} | wall s | budget |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+
+
+def pictures() -> list[str]:
+    rows = written("image-retriever")
     lines = [
         "# Does tuning make retrieval of pictures better?",
         "",
         "Every picture of a test group asks for the others of its group among all other pictures of test. Recall@k: share of queries with",
         "a hit among the first k. Written by `python benchmarks/images/run.py PACKS`.",
-        "",
-        "| data | system | recall@1 | recall@10 | mAP | verdict | 95% CI (recall@1) | p | queries, groups | wall s | budget |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *columns("recall@1", "groups"),
     ]
     for row in rows:
         turn = row["turn"]
-        low, high = turn["delta"]["ci95"]
-        for side in ("baseline", "candidate"):
-            values = " | ".join(f"{turn[side]['metrics'][name]:.3f}" for name in METRICS)
-            rest = (
-                f"{turn['verdict'].upper()} | {100 * low:+.1f} .. {100 * high:+.1f} | {turn['delta']['p']:.4f} "
-                f"| {turn['queries']}, {turn['clusters']} | {turn['seconds']:.0f} | {row['budget']}"
-                if side == "candidate"
-                else "| | | | | "
-            )
-            lines.append(f"| {row['pack']} | {turn[side]['name']} | {values} | {rest} |")
+        lines += [line(row, turn["baseline"]), line(row, turn["candidate"], verdict=True)]
     lines += ["", "Rungs (dev recall@1, seconds):", ""]
     for row in rows:
         rungs = ", ".join(f"{one['rung']} {one['dev']:.3f} ({one['seconds']:.0f} s)" for one in row["turn"]["ladder"])
         lines.append(f"- {row['pack']}: untuned {next(iter(row['turn']['baseline']['dev'].values())):.3f}, {rungs}")
-    return "\n".join([*lines, "", *(NOTES.read_text().splitlines() if NOTES.is_file() else [])]) + "\n"
+    return [*lines, "", *(NOTES.read_text().splitlines() if NOTES.is_file() else [])]
+
+
+def words() -> list[str]:
+    rows = written("text-to-image")
+    if not rows:
+        return []
+    lines = [
+        "",
+        "# Do words find pictures better when they are tuned to what is seen?",
+        "",
+        "Keywords that a picture's title lacks ask for all pictures of test that carry them. Titles alone are searched, and half of them are",
+        "hidden. mAP decides. The baseline is what dev chose among the systems that search captions alone; the others are measured",
+        "beside it. Written by `python benchmarks/images/run.py PACKS --role text-to-image`.",
+        *columns("mAP", "clusters"),
+    ]
+    for row in rows:
+        base, candidate = row["turn"]["baseline"], row["turn"]["candidate"]
+        chosen = {**base, "name": f"{base['name']}, the baseline"}
+        lines += [line(row, one) for one in (*base["others"], chosen)] + [line(row, candidate, verdict=True)]
+    lines += ["", "On dev (mAP):", ""]
+    for row in rows:
+        before = ", ".join(f"{name} {value:.3f}" for name, value in row["turn"]["baseline"]["dev"].items())
+        after = ", ".join(f"{one['rung']} {one['dev']:.3f} ({one['seconds']:.0f} s)" for one in row["turn"]["ladder"])
+        lines.append(f"- {row['pack']}: {before}; {after}: {row['turn']['candidate']['what']}")
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packs", type=Path)
+    parser.add_argument("--role", choices=("image-retriever", "text-to-image"), default="image-retriever")
     parser.add_argument("--budget", default="10m")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--work", type=Path, default=Path("/tmp/honed-images"))
     options = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
+    name = "{}.json" if options.role == "image-retriever" else "{}-text-to-image.json"
     for pack in sorted(options.packs.iterdir()):
         if not (pack / "items.jsonl").is_file() or (options.only and pack.name not in options.only):
             continue
-        result = measure(pack, options.work / pack.name, options.budget)
-        (RESULTS / f"{pack.name}.json").write_text(json.dumps(result, indent=1) + "\n")
-        (HERE / "RESULTS.md").write_text(table())
+        result = measure(pack, options.work / options.role / pack.name, options.role, options.budget)
+        (RESULTS / name.format(pack.name)).write_text(json.dumps(result, indent=1) + "\n")
+        (HERE / "RESULTS.md").write_text("\n".join([*pictures(), *words()]) + "\n")
         print(pack.name, result["turn"]["verdict"], flush=True)
 
 

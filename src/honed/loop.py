@@ -31,7 +31,7 @@ from honed.release.build import build, live_manifest, manifest_of, manifests, pr
 from honed.release.first import ensure_release
 from honed.release.manifest import Manifest
 from honed.release.open import embedder_of, image_encoder_of, image_head_of
-from honed.release.parts import Parts, parts_of
+from honed.release.parts import Parts, parts_of, words_lost
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
 from honed.turn import Baseline, Finished, Ground, Tell, Turn
@@ -170,12 +170,15 @@ def tune(
     comparison = exam.compared(sum(one.tried for one in candidates), session.settings.seed)
     gate = GateSettings.of(session.settings)
     verdict = decide(comparison, gate)
-    release = ""
+    live, release = live_manifest(session.workspace, session.catalog), ""
     if verdict.proven:
         session.catch_up(work.embedder(chosen), tell=tell)
         release = f"r{history.next_release_number(session.catalog)}"
     seconds = time.monotonic() - started
-    turn = Turn(run, ground, tuple(candidates), chosen, exam, comparison, verdict, gate, release, seconds, budget)
+    verdicts = comparison, verdict, gate, release
+    turn = Turn(run, ground, tuple(candidates), chosen, exam, *verdicts, seconds, budget)
+    if release:
+        turn = replace(turn, notes=words_lost(live, space=work.embedder(chosen).space))
     from honed.summary import report_data, result
 
     close(
@@ -257,10 +260,13 @@ def _parts(session: Session, work: Workbench, turn: Turn) -> Parts:
     """What the proven candidate's release consists of; its space is indexed already."""
     chosen, live = turn.chosen, live_manifest(session.workspace, session.catalog)
     lineage = lineage_of(turn.run, turn.comparison, live.release)
+    parts, space = parts_of(session.workspace, live, what=chosen.what, lineage=lineage), work.embedder(chosen).space
+    images_ = parts.images.without_words() if parts.images and space != live.space else parts.images
     return replace(
-        parts_of(session.workspace, live, what=chosen.what, lineage=lineage),
+        parts,
+        images=images_,
         embedder=work.spec,
-        space=work.embedder(chosen).space,
+        space=space,
         weight=chosen.weight,
         pool=session.settings.pool,
         language=session.settings.language,

@@ -60,6 +60,7 @@ def turn_json(
             for one in turn.candidates
         ],
         "release": turn.release or None,
+        "notes": [*turn.ground.notes, *turn.notes],
         "seconds": round(turn.seconds, 1),
         "budget": turn.budget,
         "report": str(turn.run.folder / "report.html"),
@@ -72,8 +73,8 @@ def side(name: str, scores: Mapping[str, Scores], metrics: Iterable[str]) -> dic
 
 
 def text(session: Session, turn: Finished) -> str:
-    """A turn of any role in ten lines for a terminal."""
-    return report_text(turn_report(session, turn))
+    """A turn of any role in ten lines for a terminal, and what its release changes elsewhere."""
+    return "\n".join([report_text(turn_report(session, turn)), *turn.notes])
 
 
 def report_data(session: Session, turn: Turn) -> ReportData:
@@ -114,7 +115,7 @@ def turn_report(session: Session, turn: Finished) -> ReportData:
         ),
         costs=(Cost("time of the whole turn", "", f"{turn.seconds:.0f} s of {turn.budget:.0f} s ({spent})"),),
         environment=environment() | {"seed": str(session.settings.seed)},
-        warnings=turn.notes,
+        warnings=(*turn.ground.notes, *turn.notes),
         release=turn.release,
         path=str((turn.run.folder / "report.html").relative_to(session.workspace.root)),
     )

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.dataset.images import Pictures
+from honed.dataset.images import Pictures, TextQueries
 from honed.dataset.task import Task
 from honed.evaluate.board import Board
+from honed.evaluate.captions import CaptionScores
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.exam import Exam
 from honed.evaluate.gate import GateSettings, Verdict
-from honed.evaluate.image_board import ImageBoard
-from honed.evaluate.image_exam import ImageExam
+from honed.evaluate.image_board import ImageBoard, TextBoard
+from honed.evaluate.image_exam import ImageExam, TextExam
 from honed.index.generation import Generation
 from honed.models.vision.head import ImageHead
 from honed.protocols import Embedder, ImageEncoder
 from honed.runs import Run
-from honed.types import Split
+from honed.types import Split, Vectors
 
 if TYPE_CHECKING:  # torch is loaded by `tune` alone
     from honed.tune.candidate import Candidate
     from honed.tune.images.candidate import ImageCandidate
+    from honed.tune.images.text import TextCandidate
 
 Tell = Callable[[str], None]
 """Told one line of progress."""
@@ -46,11 +48,24 @@ class Tried(Protocol):
     def details(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
+class Surveyed(Protocol):
+    """Where a turn of any role starts from."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the user should know of the data."""
+
+
 class Finished(Protocol):
-    """What a finished turn of any role has: enough to end its run, and to write its JSON and its report."""
+    """What a finished turn of any role has: enough to end its run, and to write its JSON and its report.
+
+    `notes` tell what its release changes elsewhere.
+    """
 
     @property
     def run(self) -> Run: ...  # noqa: D102
+    @property
+    def ground(self) -> Surveyed: ...  # noqa: D102
     @property
     def notes(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
@@ -98,7 +113,11 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Turn:
-    """What a finished turn leaves: for the report, for JSON, for the next turn."""
+    """What a finished turn leaves: for the report, for JSON, for the next turn.
+
+    Attributes:
+        notes: What its release changes elsewhere, one sentence each.
+    """
 
     run: Run
     ground: Ground
@@ -111,11 +130,7 @@ class Turn:
     release: str
     seconds: float
     budget: float
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know of the data."""
-        return self.ground.notes
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,8 +174,84 @@ class ImageTurn:
     release: str
     seconds: float
     budget: float
+    notes: tuple[str, ...] = ()
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know of the data."""
-        return self.ground.notes
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """A way to find pictures by words.
+
+    Attributes:
+        captions: Weight of the vector side in the search of captions.
+        head: With a text matrix; None where captions alone find pictures.
+        weight: Of what is seen against captions.
+        leads: Captions that lead a question.
+    """
+
+    name: str
+    captions: float
+    head: ImageHead | None = None
+    weight: float = 0.0
+    leads: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """The questions of one split, ready to be measured.
+
+    Attributes:
+        board: With captions as the live release searches them.
+        captions: What they say under any weight.
+        questions: [q, t] vectors of the document tower.
+        descriptors: [n, d] of the pictures.
+    """
+
+    board: TextBoard
+    captions: CaptionScores
+    questions: Vectors
+    descriptors: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordsGround:
+    """Where a turn on words that look for pictures starts from.
+
+    Attributes:
+        weight: Of the vector side in the live search of captions.
+        asked: The dev questions.
+        titles: Questions that are titles, of dev.
+        sight: The baseline: the strongest on dev of captions alone, and of what is live.
+        others: What could have been the baseline; measured on test beside it, to be reported only.
+        dev: Mean of the metric that decides, of the baseline and of the others.
+    """
+
+    galleries: dict[Split, Gallery]
+    queries: dict[Split, TextQueries]
+    encoder: ImageEncoder
+    head: ImageHead
+    embedder: Embedder
+    weight: float
+    asked: Asked
+    titles: Asked
+    sight: Sight
+    others: tuple[Sight, ...]
+    dev: dict[str, float]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordsTurn:
+    """What a finished turn leaves."""
+
+    run: Run
+    ground: WordsGround
+    candidates: tuple[TextCandidate, ...]
+    chosen: TextCandidate
+    exam: TextExam
+    comparison: Comparison
+    verdict: Verdict
+    gate: GateSettings
+    release: str
+    seconds: float
+    budget: float
+    notes: tuple[str, ...] = ()

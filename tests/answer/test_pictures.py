@@ -147,6 +147,18 @@ def test_what_is_seen_is_filtered_too(found: ImageRetriever) -> None:
     assert sorted(names(hits)) == sorted(f"{colour}-square" for colour in COLOURS)
 
 
+def test_the_best_captions_lead_to_pictures_that_look_alike(found: ImageRetriever) -> None:
+    """The text matrix knows nothing; the picture that the caption found leads to itself, then to what looks like it."""
+    assert found.eye is not None
+    plain = found.eye.head
+    head = ImageHead(plain.centre, plain.matrix, np.zeros((256, plain.dimension), np.float32))
+    blind = replace(found, eye=replace(found.eye, head=head, weight=1.0))
+    led = replace(found, eye=replace(found.eye, head=head, weight=1.0, leads=1))
+    looks = found.by_image(draw("blue", "bar"), *identity(draw("blue", "bar")), 4)
+    assert names(led.by_text("blue bar", 4)) == names(looks)
+    assert {hit.score for hit in blind.by_text("blue bar", 12)} == {0.0}
+
+
 def test_a_deleted_picture_is_gone_at_once(found: ImageRetriever) -> None:
     drop(found.text.catalog, "red-disc")
     same = draw("red", "disc")

@@ -1,8 +1,26 @@
 from __future__ import annotations
 
-import numpy as np
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
 
-from honed.dataset.images import Pictures, _whole_groups, caption_pairs, keywords_of, text_queries, unsaid
+import numpy as np
+import pytest
+
+from honed.catalog import Catalog, images
+from honed.dataset.images import (
+    Pictures,
+    _whole_groups,
+    caption_pairs,
+    keywords_of,
+    load_caption_task,
+    load_image_task,
+    text_queries,
+    title_queries,
+    unsaid,
+)
+from honed.types import ImageRecord
+from tests.catalog.make import put
 
 
 def pictures() -> Pictures:
@@ -30,6 +48,16 @@ def test_questions_come_once_and_ask_for_all_that_carry_their_words() -> None:
         assert all(set(text.split()) <= set(pictures().keywords[at]) for at in np.flatnonzero(relevant))
 
 
+def test_titles_ask_for_every_picture_that_carries_them_hidden_or_not() -> None:
+    hidden = np.arange(16) % 4 > 0
+    hidden[4:8] = True
+    queries = title_queries(pictures(), hidden, seed=3)
+    assert queries.texts == ("red apple", "house", "green tree"), "nobody can type a title that search does not know"
+    assert queries.relevant.sum(axis=1).tolist() == [4, 4, 4]
+    assert queries.clusters.tolist() == [0, 2, 3]
+    assert len(title_queries(pictures(), hidden, seed=3, most=2).texts) == 2
+
+
 def test_about_half_of_the_titles_are_hidden_and_stay_so() -> None:
     many = pictures()
     one, two = text_queries(many, seed=3), text_queries(many, seed=3)
@@ -53,3 +81,77 @@ def test_keywords_are_short_pieces() -> None:
 
 def test_a_group_is_never_torn() -> None:
     assert _whole_groups(["train", "test", "dev", "train"], np.array([0, 0, 1, 1])) == ["test", "test", "dev", "dev"]
+
+
+def test_of_too_many_questions_a_hash_keeps_some() -> None:
+    every, some = text_queries(pictures(), seed=3), text_queries(pictures(), seed=3, most=2)
+    assert len(some.texts) == 2
+    rows = [every.texts.index(text) for text in some.texts]
+    np.testing.assert_array_equal(every.relevant[rows], some.relevant)
+    np.testing.assert_array_equal(every.clusters[rows], some.clusters)
+
+
+# -- from a catalog ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with Catalog(tmp_path / "catalog.db", create=True) as opened:
+        yield opened
+
+
+def show(catalog: Catalog, name: str, *, phash: int, title: str = "", kind: str = "file") -> None:
+    """A picture with a title, with the pixels that its name says."""
+    document = put(catalog, name, "sea, boat", title=title or f"title of {name}")
+    media = hashlib.sha256(name.encode()).hexdigest()
+    record = ImageRecord(
+        images.image_id(document, 0, media), document, 0, media, kind, 9, 9, title, phash, passage=f"{document}:0"
+    )
+    with catalog.transaction():
+        images.add(catalog, document, [record])
+
+
+def far(at: int) -> int:
+    """Perceptual hashes that differ in many bits."""
+    return int(np.random.default_rng(at).integers(0, 2**63))
+
+
+def test_pictures_need_no_group_to_be_asked_for(catalog: Catalog) -> None:
+    for at in range(60):
+        show(catalog, f"p{at}", phash=far(at))
+    show(catalog, "figure", phash=far(99), kind="figure")
+    assert not any(len(part) for part in load_image_task(catalog, seed=1).splits.values())
+    task = load_caption_task(catalog, seed=1)
+    sizes = {split: len(part) for split, part in task.splits.items()}
+    assert sum(sizes.values()) == 60, "a figure's passage is text around it, not a caption with keywords"
+    assert sizes["train"] > 24
+    assert min(sizes.values()) > 3
+    assert len(np.unique(np.concatenate([part.groups for part in task.splits.values()]))) == 60
+    assert task.splits["dev"].keywords[0] == ("sea", "boat")
+
+
+def test_near_copies_and_equal_titles_share_a_cluster_and_a_split(catalog: Catalog) -> None:
+    for at in range(40):
+        show(catalog, f"p{at}", phash=far(at))
+        show(catalog, f"copy{at}", phash=far(at) ^ 0b101)
+        show(catalog, f"named{at}", phash=far(1000 + at), title=f"title of p{at}")
+    task = load_caption_task(catalog, seed=1)
+    parts = [(split, zip(part.ids, part.groups.tolist(), strict=True)) for split, part in task.splits.items()]
+    where = {name: (split, group) for split, members in parts for name, group in members}
+    assert all(where[f"p{at}"] == where[f"copy{at}"] == where[f"named{at}"] for at in range(40))
+    assert len({group for _, group in where.values()}) == 40
+
+
+def test_groups_keep_their_splits_beside_pictures_of_none(catalog: Catalog) -> None:
+    for at in range(30):
+        show(catalog, f"p{at}", phash=far(at))
+    splits = ("train", "dev", "test")
+    with catalog.transaction():
+        images.set_groups(catalog, [(f"p{at}", f"g{at // 2}", "", splits[at // 2 % 3]) for at in range(24)])
+    grouped, every = load_image_task(catalog, seed=1), load_caption_task(catalog, seed=1)
+    for split, part in grouped.splits.items():
+        assert set(part.ids) <= set(every.splits[split].ids)
+    assert sum(len(part) for part in every.splits.values()) == 30
+    for part in every.splits.values():
+        members = [group for name, group in zip(part.ids, part.groups.tolist(), strict=True) if int(name[1:]) < 24]
+        assert all(members.count(group) == 2 for group in members)

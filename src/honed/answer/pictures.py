@@ -13,8 +13,10 @@ from honed.answer.fusion import hybrid_pools
 from honed.answer.retrieve import NOTHING, Filters, Retriever
 from honed.catalog import images
 from honed.errors import MissingError, UsageError
+from honed.index.dense import DenseIndex
 from honed.index.images import ImageGeneration
 from honed.models.vision.head import ImageHead
+from honed.models.vision.leads import led
 from honed.models.vision.levers import expanded
 from honed.protocols import ImageEncoder
 from honed.types import ImageRecord, Ranking, Vectors
@@ -27,6 +29,9 @@ NEAR_COPY_BITS = 6
 
 _SPARE = 20
 """Hits that are asked for beyond k: pictures that were deleted since the index was built are left out by the fetch."""
+
+_DEEP = 1000
+"""Pictures that captions, and what is seen, each bring to the fusion: up to so many captioned ones it is that of the test."""
 
 Match = Literal["same", "near-copy", "similar", "described"]
 """Why a picture was found: its very pixels, nearly its pixels, what it shows, what is written about it."""
@@ -49,6 +54,7 @@ class Eye:
     Attributes:
         weight: Share of what is seen, against captions, when a text looks for pictures.
         neighbours: Nearest pictures that a query by picture is expanded with.
+        leads: Best captions that lead a text towards the pictures that they belong to.
     """
 
     encoder: ImageEncoder
@@ -56,6 +62,7 @@ class Eye:
     index: ImageGeneration
     weight: float = 0.0
     neighbours: int = 0
+    leads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +121,8 @@ class ImageRetriever:
     def by_text(self, text: str, k: int = 10, *, filters: Filters = ()) -> list[ImageHit]:
         """The k pictures that a text describes, by caption and, where the release was tuned for it, by what is seen.
 
+        Every caption counts. Only the test of text to image hides some.
+
         Args:
             text: What to look for.
             k: How many.
@@ -125,7 +134,8 @@ class ImageRetriever:
         if not text.strip():
             raise UsageError("The search text is empty.", hint="honed search 'what you look for' --kind image")
         _positive(k)
-        most, size = k + _SPARE, max(self.text.pool, k + _SPARE)
+        most = k + _SPARE
+        size = max(self.text.pool, most, _DEEP if self.eye and self.eye.weight else 0)
         allowed = self._allowed(filters)
         captions = self._described(text, size, allowed)
         rowids, scores = self._ranked(text, captions, size, allowed)
@@ -148,6 +158,9 @@ class ImageRetriever:
         if eye is None or eye.weight == 0:
             return captions
         queries = eye.head.apply_text(self.text.embedder.encode_document([text]))
+        if eye.leads:
+            best, scores = captions[0][: eye.leads], captions[1][: eye.leads]
+            queries = led(queries, _vectors(eye.index.dense, best)[None], scores[None])
         hits = eye.index.search(queries, size, allowed=allowed)
         return hybrid_pools(queries, hits, [captions], eye.index.dense)[0].ranked(eye.weight)
 
@@ -170,10 +183,16 @@ def moved(
 ) -> Vectors:
     """Queries [n, m] moved towards the so many pictures nearest to them; see `levers.expanded`."""
     scores, rowids = index.search(queries, neighbours, allowed=allowed)
-    dense = index.dense
-    at = np.searchsorted(dense.rowids, rowids.clip(0))
-    near = np.where((rowids >= 0)[:, :, None], dense.matrix[at.clip(0, len(dense) - 1)], 0)
-    return expanded(queries, near.astype(np.float32), np.where(rowids >= 0, scores, 0).astype(np.float32))
+    near = _vectors(index.dense, rowids)
+    return expanded(queries, near, np.where(rowids >= 0, scores, 0).astype(np.float32))
+
+
+def _vectors(dense: DenseIndex, rowids: NDArray[np.int64]) -> Vectors:
+    """Vectors [..., m] of images [...]; zeros for -1 and for images that have none yet."""
+    if not len(dense):
+        return np.zeros((*rowids.shape, dense.matrix.shape[1]), np.float32)
+    at = np.searchsorted(dense.rowids, rowids).clip(0, len(dense) - 1)
+    return np.where((dense.rowids[at] == rowids)[..., None], dense.matrix[at], 0).astype(np.float32)
 
 
 def _images_of(ranking: Ranking, passages: NDArray[np.int64], rowids: NDArray[np.int64], size: int) -> Ranking:

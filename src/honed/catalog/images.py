@@ -205,7 +205,7 @@ def group_counts(catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def files(catalog: Catalog) -> list[tuple[str, str]]:
+def added_files(catalog: Catalog) -> list[tuple[str, str]]:
     """(external id, path) of every picture file that was added, in order of paths; not those of an imported pack."""
     rows = catalog.connection.execute(
         "SELECT d.external_id, s.path FROM images i JOIN documents d ON d.rowid = i.document"
@@ -216,12 +216,12 @@ def files(catalog: Catalog) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def file_names(catalog: Catalog) -> set[str]:
-    """External ids of the documents that are a picture."""
-    rows = catalog.connection.execute(
-        "SELECT d.external_id FROM images i JOIN documents d ON d.rowid = i.document WHERE i.kind = 'file'"
-    )
-    return {row[0] for row in rows}
+def files(catalog: Catalog) -> list[tuple[int, str]]:
+    """Row id and document's external id of every picture file, in a group or not, in rowid order."""
+    return catalog.connection.execute(
+        "SELECT i.rowid, d.external_id FROM images i JOIN documents d ON d.rowid = i.document"
+        " WHERE i.kind = 'file' ORDER BY i.rowid"
+    ).fetchall()
 
 
 def groups(catalog: Catalog, split: Split | None = None) -> list[Member]:

@@ -20,6 +20,7 @@ class Role(StrEnum):
 
     RETRIEVER = "retriever"
     IMAGE_RETRIEVER = "image-retriever"
+    TEXT_TO_IMAGE = "text-to-image"
     IMAGE_GENERATOR = "image-generator"
 
 
@@ -39,7 +40,7 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     require_gain: Annotated[bool, typer.Option("--require-gain", help="Exit with 1 if no gain is proven.")] = False,
     role: Annotated[
-        Role, typer.Option(help="What learns: text search, picture search, or what draws.")
+        Role, typer.Option(help="What learns: text search, picture search, words for pictures, or what draws.")
     ] = Role.RETRIEVER,
     as_json: Json = False,
 ) -> None:
@@ -81,6 +82,11 @@ def _role(role: Role) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any
         from honed.imaging.generator_summary import generator_result
 
         return tune_generator, generator_result
+    if role is Role.TEXT_TO_IMAGE:
+        from honed.imaging.summary import words_result
+        from honed.imaging.words import tune_words
+
+        return tune_words, words_result
     from honed.loop import tune as tune_text
     from honed.summary import result
 

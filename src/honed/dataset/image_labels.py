@@ -30,7 +30,7 @@ def label_pictures(catalog: Catalog, rows: Sequence[PictureLabel], *, seed: int)
     Raises:
         InputError: No picture of the table is known.
     """
-    files = images.file_names(catalog)
+    files = {name for _, name in images.files(catalog)}
     match = {
         name: document for name, document in matched(catalog, {row.image for row in rows}).items() if document in files
     }
@@ -67,7 +67,7 @@ def label_by_folder(catalog: Catalog, folder: Path, *, seed: int) -> tuple[str, 
     root = folder.resolve()
     homes: dict[str, PurePath] = {}
     twins: list[str] = []
-    for name, path in images.files(catalog):
+    for name, path in images.added_files(catalog):
         home = PurePath(path).parent
         if home.is_relative_to(root) and homes.setdefault(name, home) != home:
             twins.append(path)  # the same bytes in two folders are one document

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.catalog import Catalog, documents, images
-from honed.dataset.splits import assign
+from honed.dataset.clusters import Groups, document_clusters
+from honed.dataset.splits import assign, join
 from honed.types import SPLITS, Split
 
 KEYWORDS = 3
@@ -27,7 +29,14 @@ KEYWORDS = 3
 BARE = 0.5
 """Share of pictures whose title is hidden from search in a test of text to image."""
 
+MOST_QUESTIONS = 1000
+"""Questions of a split, at most: their scores against 20,000 pictures are 80 MB."""
+
+NEAR_BITS = 4
+"""Differing bits of the perceptual hash up to which two pictures never go to different splits."""
+
 _WORD = re.compile(r"\w+")
+_NEAREST = 32  # near-copies that are joined one by one; a thousand blank pages need not be paired a million times
 _LONG = 4  # words from which on a piece of text is a sentence and no keyword
 
 
@@ -70,6 +79,16 @@ class ImageTask:
     notes: tuple[str, ...] = ()
 
 
+class _Placed(NamedTuple):
+    """A picture with its label (equal where pictures belong together) and its split."""
+
+    rowid: int
+    external_id: str
+    label: int
+    variant: str
+    split: Split
+
+
 def load_image_task(catalog: Catalog, *, seed: int) -> ImageTask:
     """Read the grouped pictures of the catalog as they are at one moment; splits that are missing are drawn by group."""
     with catalog.snapshot():
@@ -77,30 +96,96 @@ def load_image_task(catalog: Catalog, *, seed: int) -> ImageTask:
         media = dict(zip(*_listed(images.medias(catalog)), strict=True))
         told = _told(catalog)
     names = tuple(dict.fromkeys(member.group for member in members))
+    placed, notes = _placed(members, names, seed=seed)
+    return _task(placed, media, told, ImageTask({}, names, notes))
+
+
+def load_caption_task(catalog: Catalog, *, seed: int) -> ImageTask:
+    """Read the picture files of which something is said, in a group or not, as they are at one moment.
+
+    Grouped pictures are split as `load_image_task` splits them. The others need no group: each is a cluster of its own,
+    with its near-copies and with what has the same title, and its split is drawn, 60/20/20.
+    """
+    with catalog.snapshot():
+        members = images.groups(catalog)
+        files = images.files(catalog)
+        media = dict(zip(*_listed(images.medias(catalog)), strict=True))
+        hashes = dict(zip(*(column.tolist() for column in images.phashes(catalog)), strict=True))
+        told = _told(catalog)
+    names = tuple(dict.fromkeys(member.group for member in members))
+    placed, notes = _placed(members, names, seed=seed)
+    known = {one.rowid: one for one in placed}
+    kept = [(rowid, name) for rowid, name in files if rowid in told]
+    given = [known.get(rowid) for rowid, _ in kept]
+    labels = _clusters(
+        [one.label if one else -1 for one in given],
+        np.array([hashes[rowid] for rowid, _ in kept], np.uint64),
+        [told[rowid][0] for rowid, _ in kept],
+    )
+    if any(one is None for one in given):
+        fixed = [one.split if one else None for one in given]
+        assignment = join([name for _, name in kept], fixed, labels, seed=seed)
+        splits, notes = assignment.splits, (*notes, *assignment.notes)
+    else:
+        splits = tuple(one.split for one in given if one)
+    placed = [
+        _Placed(rowid, name, int(label), one.variant if one else "", split)
+        for (rowid, name), one, label, split in zip(kept, given, labels, splits, strict=True)
+    ]
+    return _task(placed, media, told, ImageTask({}, names, notes))
+
+
+def _placed(
+    members: Sequence[images.Member], names: Sequence[str], *, seed: int
+) -> tuple[list[_Placed], tuple[str, ...]]:
+    """The grouped pictures with their splits, those that are missing drawn, and what had to be said about it."""
     index = {name: place for place, name in enumerate(names)}
     groups = np.array([index[member.group] for member in members], np.int64)
     given = _whole_groups([member.split for member in members], groups)
     assignment = assign([member.external_id for member in members], given, groups, seed=seed)
-    where, notes = np.array(assignment.splits), list(assignment.notes)
-    held_out = {media[member.rowid] for member, split in zip(members, where, strict=True) if split != "train"}
-    leaks = np.array([media[member.rowid] in held_out for member in members], bool) & (where == "train")
-    if leaks.any():
-        notes.append(
-            f"{leaks.sum()} train pictures are also in dev or test, pixel by pixel: they are not learned from."
-        )
+    found = [
+        _Placed(member.rowid, member.external_id, int(group), member.variant, split)
+        for member, group, split in zip(members, groups, assignment.splits, strict=True)
+    ]
+    return found, assignment.notes
+
+
+def _clusters(groups: Sequence[int], hashes: NDArray[np.uint64], titles: Sequence[str]) -> NDArray[np.int64]:
+    """Cluster label of each picture, [n]: by group; those of no group (-1) by near-copies and equal titles."""
+    alone = np.array(groups) < 0
+    joined = Groups(len(groups))
+    first: dict[int, int] = {}
+    for row in np.flatnonzero(~alone).tolist():
+        joined.join(row, first.setdefault(groups[row], row))
+    for row in np.flatnonzero(alone).tolist():  # 20,000 pictures: a second
+        for near in np.flatnonzero(np.bitwise_count(hashes ^ hashes[row]) <= NEAR_BITS)[:_NEAREST].tolist():
+            joined.join(row, near)
+    ours = [title if lone else "" for title, lone in zip(titles, alone, strict=True)]
+    return document_clusters([""] * len(ours), ours, lambda _: joined.labels().tolist())
+
+
+def _task(
+    placed: Sequence[_Placed], media: dict[int, str], told: dict[int, tuple[str, tuple[str, ...]]], empty: ImageTask
+) -> ImageTask:
+    """The pictures by split. What is in dev or test pixel by pixel is not learned from."""
+    held_out = {media[one.rowid] for one in placed if one.split != "train"}
+    leaks = {one.rowid for one in placed if one.split == "train" and media[one.rowid] in held_out}
+    notes = list(empty.notes)
+    if leaks:
+        notes.append(f"{len(leaks)} train pictures are also in dev or test, pixel by pixel: they are not learned from.")
     splits: dict[Split, Pictures] = {}
     for split in SPLITS:
-        rows = np.flatnonzero((where == split) & ~leaks)
-        texts = [told.get(members[row].rowid, ("", ())) for row in rows]
+        rows = [one for one in placed if one.split == split and one.rowid not in leaks]
+        texts = [told.get(one.rowid, ("", ())) for one in rows]
         splits[split] = Pictures(
-            np.array([members[row].rowid for row in rows], np.int64),
-            tuple(members[row].external_id for row in rows),
-            groups[rows],
-            tuple(members[row].variant for row in rows),
+            np.array([one.rowid for one in rows], np.int64),
+            tuple(one.external_id for one in rows),
+            np.array([one.label for one in rows], np.int64),
+            tuple(one.variant for one in rows),
             tuple(title for title, _ in texts),
             tuple(words for _, words in texts),
         )
-    return ImageTask(splits, names, tuple(notes))
+    return ImageTask(splits, empty.names, tuple(notes))
 
 
 def _listed(columns: tuple[NDArray[np.int64], list[str]]) -> tuple[list[int], list[str]]:
@@ -140,7 +225,7 @@ class TextQueries:
     """Questions in words about the pictures of one split.
 
     Attributes:
-        texts: [q] keywords, joined by spaces.
+        texts: [q] keywords, joined by spaces; each question once, as pictures of one group ask the same.
         relevant: [q, n] pictures that carry all keywords of a question.
         clusters: [q] group of the picture whose keywords they are.
         bare: [n] pictures whose title is hidden from search.
@@ -151,35 +236,45 @@ class TextQueries:
     clusters: NDArray[np.int64]
     bare: NDArray[np.bool_]
 
-    def without_repeats(self) -> TextQueries:
-        """Each question once: pictures of one group ask the same."""
-        _, first = np.unique(np.array(self.texts), return_index=True)
-        rows = np.sort(first)
-        return replace(
-            self,
-            texts=tuple(self.texts[row] for row in rows),
-            relevant=self.relevant[rows],
-            clusters=self.clusters[rows],
-        )
 
-
-def text_queries(pictures: Pictures, *, seed: int, bare: float = BARE) -> TextQueries:
+def text_queries(pictures: Pictures, *, seed: int, bare: float = BARE, most: int = MOST_QUESTIONS) -> TextQueries:
     """Questions from keywords that a picture's own title does not hold, and the pictures that search knows no title of.
 
-    Which keywords and which pictures is a hash of seed and id, so it does not change when pictures come.
+    Which keywords, which pictures and, where there are more than `most`, which questions is a hash of seed and text, so it
+    does not change when pictures come. Hiding titles belongs to the test: live search knows every caption that there is.
     """
     asked = [unsaid(title, words, seed=seed) for title, words in zip(pictures.titles, pictures.keywords, strict=True)]
-    rows = [row for row, words in enumerate(asked) if words]
-    carried = [set(words) for words in pictures.keywords]
-    relevant = np.array([[set(asked[row]) <= words for words in carried] for row in rows], bool)
+    first: dict[str, int] = {}
+    for row, words in enumerate(asked):
+        if words:
+            first.setdefault(" ".join(words), row)
+    kept = set(sorted(first, key=lambda text: _draw(f"{seed}:question:{text}"))[:most])
+    rows = {text: row for text, row in first.items() if text in kept}
+    carriers: defaultdict[str, set[int]] = defaultdict(set)
+    for row, words in enumerate(pictures.keywords):
+        for word in words:
+            carriers[word].add(row)
+    relevant = np.zeros((len(rows), len(pictures)), bool)
+    for place, row in enumerate(rows.values()):
+        relevant[place, list(set.intersection(*(carriers[word] for word in asked[row])))] = True
     hidden = np.array([_draw(f"{seed}:{name}") < bare for name in pictures.ids], bool)
-    queries = TextQueries(
-        tuple(" ".join(asked[row]) for row in rows),
-        relevant.reshape(len(rows), len(pictures)),
-        pictures.groups[rows],
-        hidden,
-    )
-    return queries.without_repeats()
+    return TextQueries(tuple(rows), relevant, pictures.groups[list(rows.values())], hidden)
+
+
+def title_queries(pictures: Pictures, bare: NDArray[np.bool_], *, seed: int, most: int = MOST_QUESTIONS) -> TextQueries:
+    """Questions that are a title which search knows, and all pictures that carry it: what captions alone find already.
+
+    Nobody who types a caption may lose by a search that was tuned on questions which no caption answers.
+    """
+    titles = np.array(pictures.titles)
+    first: dict[str, int] = {}
+    for row in np.flatnonzero(~bare).tolist():
+        if pictures.titles[row].strip():
+            first.setdefault(pictures.titles[row], row)
+    kept = set(sorted(first, key=lambda text: _draw(f"{seed}:question:{text}"))[:most])
+    rows = {text: row for text, row in first.items() if text in kept}
+    relevant = np.array([titles == text for text in rows], bool).reshape(len(rows), len(pictures))
+    return TextQueries(tuple(rows), relevant, pictures.groups[list(rows.values())], bare)
 
 
 def unsaid(title: str, keywords: Sequence[str], *, seed: int) -> tuple[str, ...]:

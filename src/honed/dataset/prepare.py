@@ -130,7 +130,7 @@ def add_proxy(catalog: Catalog, *, seed: int) -> int:
         UsageError: There is nothing but pictures.
     """
     seen: dict[str, tuple[str, str]] = {}
-    pictures, texts = images.file_names(catalog), 0
+    pictures, texts = {name for _, name in images.files(catalog)}, 0
     for _, name, passage in documents.passages(catalog):
         text = _proxy_text(passage)
         texts += name not in pictures

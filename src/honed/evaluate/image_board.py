@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from honed.errors import UsageError
 from honed.evaluate.comparison import Comparison, Measured, Questions, Trial, compare
 from honed.evaluate.metrics import Scores
-from honed.evaluate.slices import MIN_QUERIES, Slice
+from honed.evaluate.slices import MIN_QUERIES, Slice, build_slices
 from honed.models.vision.leads import led
 from honed.models.vision.levers import expanded
-from honed.types import Ranking, Vectors
+from honed.types import Query, Ranking, Vectors
 
 IMAGE_METRICS: tuple[str, ...] = ("recall@1", "recall@10", "map")
 """The metrics of pictures. The first one decides."""
@@ -185,20 +185,26 @@ class TextBoard:
     """Questions in words about the pictures of one split, and what a search of captions says of them.
 
     Attributes:
-        ids: [q] the questions.
+        ids: [q] the questions, word by word.
         relevant: [q, n].
         clusters: [q] label of each question's cluster.
         captions: [q, n] scores of the pictures by what is written about them; not above 0 where nothing is, or does not match.
+        titled: [n] whether search knows a title of each picture, for slices; None for no such slices.
     """
 
     ids: Sequence[str]
     relevant: NDArray[np.bool_]
     clusters: NDArray[np.int64]
     captions: NDArray[np.float32]
+    titled: NDArray[np.bool_] | None = None
+
+    def written(self) -> NDArray[np.float32]:
+        """Scores [q, n] by captions alone; -inf for pictures that no caption finds."""
+        return np.where(self.captions > 0, self.captions, -np.inf).astype(np.float32)
 
     def described(self) -> dict[str, Scores]:
         """Every metric of captions alone."""
-        return ranked_scores(np.where(self.captions > 0, self.captions, -np.inf).astype(np.float32), self.relevant)
+        return ranked_scores(self.written(), self.relevant)
 
     def seen(self, queries: Vectors, vectors: Vectors, *, leads: int = 0) -> NDArray[np.float32]:
         """Cosines [q, n] of questions and pictures in their joint space.
@@ -215,15 +221,29 @@ class TextBoard:
 
     def measure(self, seen: NDArray[np.float32], weight: float) -> dict[str, Scores]:
         """Every metric when what is seen has this weight against what is written, fused as live search fuses."""
-        fused = weight * _by_best(seen) + (1.0 - weight) * _by_best(self.captions)
-        return ranked_scores(fused.astype(np.float32), self.relevant)
+        return ranked_scores(self.fused(seen, weight), self.relevant)
+
+    def fused(self, seen: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
+        """Scores [q, n] of both together, as `answer.fusion.Pool` gives them."""
+        return (weight * _by_best(seen) + (1.0 - weight) * _by_best(self.captions)).astype(np.float32)
 
     def compared(
         self, base: tuple[str, Mapping[str, Scores]], candidate: tuple[str, Mapping[str, Scores]], trial: Trial
     ) -> Comparison:
         """Two systems (name, what `measure` or `described` gave) question by question; mAP decides."""
-        questions = Questions(list(self.ids), self.clusters)
+        questions = Questions(list(self.ids), self.clusters, self.slices())
         return compare(Measured(*base), Measured(*candidate), questions, metric=TEXT_METRIC, trial=trial)
+
+    def slices(self) -> tuple[Slice, ...]:
+        """Questions by length, by number of pictures to find, and by how many of these have a title."""
+        asked = [Query(text, text) for text in self.ids]
+        found = build_slices(asked, relevant=self.relevant.sum(axis=1).tolist())
+        if self.titled is None:
+            return found
+        share = (self.relevant & self.titled).sum(axis=1) / np.maximum(self.relevant.sum(axis=1), 1)
+        kinds = (("no picture has a title", share == 0), ("some pictures have a title", (share > 0) & (share < 1)))
+        parts = [Slice(name, members) for name, members in (*kinds, ("all pictures have a title", share == 1))]
+        return found + tuple(part for part in parts if MIN_QUERIES <= part.members.sum() < len(asked))
 
 
 def _by_best(scores: NDArray[np.float32]) -> NDArray[np.float32]:

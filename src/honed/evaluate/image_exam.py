@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from honed.evaluate.comparison import Comparison, Trial
-from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
+from honed.evaluate import wording
+from honed.evaluate.comparison import Comparison, Measured, Questions, SliceResult, Trial, compare
+from honed.evaluate.image_board import IMAGE_METRICS, TEXT_METRIC, ImageBoard, TextBoard, ranked_scores
 from honed.evaluate.metrics import Scores
 from honed.evaluate.report import Case, Hit
 from honed.types import Vectors
@@ -83,3 +85,76 @@ class ImageExam:
         caption, uri = picture(place)
         same = bool(self.board.groups[place] == self.board.groups[query] >= 0)
         return Hit(caption, "", same, uri)
+
+
+# -- text to image -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextPaper:
+    """What a system handed in: its score of every picture for every question [q, n], -inf for not found, and the metrics."""
+
+    name: str
+    found: NDArray[np.float32]
+    scores: Mapping[str, Scores]
+
+
+def sit_text(board: TextBoard, name: str, found: NDArray[np.float32]) -> TextPaper:
+    """Measure a system on every question of a board."""
+    return TextPaper(name, found, ranked_scores(found, board.relevant))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TextExam:
+    """Both papers on one board of questions.
+
+    Attributes:
+        reads: How often this test set has been looked at, this time included.
+        others: Papers of systems that dev did not choose, for the reader; nothing is decided by them.
+        titles: The exam whose questions are titles: its recall@1 is a slice, so the gate sees to it that it does not fall.
+    """
+
+    board: TextBoard
+    base: TextPaper
+    candidate: TextPaper
+    reads: int
+    others: tuple[TextPaper, ...] = ()
+    titles: TextExam | None = None
+
+    def compared(self, candidates_tried: int, seed: int) -> Comparison:
+        """The comparison question by question, with slices, one of them the titles."""
+        trial = Trial(candidates_tried, self.reads, seed=seed)
+        papers = [(paper.name, paper.scores) for paper in (self.base, self.candidate)]
+        result = self.board.compared(papers[0], papers[1], trial)
+        asked = self.titles
+        if asked is None or not len(asked.board.ids):
+            return result
+        before, after = (Measured(paper.name, paper.scores) for paper in (asked.base, asked.candidate))
+        questions = Questions(asked.board.ids, asked.board.clusters)
+        first = compare(before, after, questions, metric=IMAGE_METRICS[0], trial=trial)
+        name = f"questions that are a title ({wording.metric_name(IMAGE_METRICS[0])})"
+        return replace(result, slices=(*result.slices, SliceResult(name, first.primary)))
+
+    def cases(self, picture: Picture, *, each: int = 10) -> tuple[Case, ...]:
+        """The largest gains and losses as grids: the question, the pictures found before and now."""
+        before, after = self.base.scores[TEXT_METRIC], self.candidate.scores[TEXT_METRIC]
+        change = np.nan_to_num(after - before)
+        order = np.argsort(-change, kind="stable")
+        chosen = dict.fromkeys([*order[:each].tolist(), *order[::-1][:each].tolist()])
+        return tuple(
+            Case(
+                query=self.board.ids[at],
+                base=float(before[at]),
+                candidate=float(after[at]),
+                before=self._hits(self.base, at, picture),
+                after=self._hits(self.candidate, at, picture),
+            )
+            for at in chosen
+            if change[at] != 0
+        )
+
+    def _hits(self, paper: TextPaper, at: int, picture: Picture) -> tuple[Hit, ...]:
+        order = np.argsort(-paper.found[at], kind="stable")[:SHOWN].tolist()
+        found = [place for place in order if np.isfinite(paper.found[at, place])]
+        shown = ((*picture(place), bool(self.board.relevant[at, place])) for place in found)
+        return tuple(Hit(caption, "", right, uri) for caption, uri, right in shown)

@@ -82,14 +82,12 @@ def tune_generator(
     verdict = decide(comparison, gate, exam.checks(gate, session.settings.seed))
     release = f"r{history.next_release_number(session.catalog)}" if verdict.proven else ""
     seconds = time.monotonic() - started
-    turn = PaintTurn(
-        run, atelier.collection.notes, candidate, exam, comparison, verdict, gate, release, seconds, budget
-    )
+    turn = PaintTurn(run, atelier.collection, candidate, exam, comparison, verdict, gate, release, seconds, budget)
     close(
         session,
         turn,
         outcome=generator_result(turn),
-        report=generator_report(session, turn, atelier.collection),
+        report=generator_report(session, turn),
         parts=lambda: _parts(session, turn),
     )
     return turn

@@ -39,7 +39,7 @@ class PaintTurn:
     """What a finished turn of the image generator leaves."""
 
     run: Run
-    notes: tuple[str, ...]
+    ground: Collection
     chosen: PaintCandidate
     exam: PaintExam
     comparison: Comparison
@@ -48,6 +48,7 @@ class PaintTurn:
     release: str
     seconds: float
     budget: float
+    notes: tuple[str, ...] = ()
 
     @property
     def candidates(self) -> tuple[PaintCandidate, ...]:
@@ -76,9 +77,10 @@ def generator_result(turn: PaintTurn) -> dict[str, Any]:
     }
 
 
-def generator_report(session: Session, turn: PaintTurn, collection: Collection) -> ReportData:
+def generator_report(session: Session, turn: PaintTurn) -> ReportData:
     """The turn as the report shows it: a sheet by lot, then the drawings that gained and lost most."""
-    exam, rows = turn.exam, collection.rows
+    exam, collection = turn.exam, turn.ground
+    rows = collection.rows
     counts = {split: len(found) for split, found in rows.items()}
     groups = {split: len(np.unique(collection.pictures.groups[found])) for split, found in rows.items()}
     drawn = exam.shown.drawn

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from honed.catalog import history, images
+from honed.catalog import history
 from honed.dataset.images import Pictures, load_image_task
 from honed.errors import UsageError
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.gate import GateSettings, Verdict, decide
 from honed.evaluate.image_board import IMAGE_METRICS
 from honed.evaluate.image_exam import ImageExam, ImagePaper, sit_images
+from honed.imaging.ground import gallery
 from honed.ingest.describe import describe_missing
-from honed.models.vision.head import ImageHead, plain_head
+from honed.models.vision.head import ImageHead
 from honed.protocols import ImageEncoder
 from honed.release.build import manifest_of, row_of
 from honed.release.manifest import Manifest
@@ -34,7 +35,7 @@ DEPTH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class Seeing:
     """How a system sees: its encoder, its head, and how many neighbours expand a query; `release` is where it comes from."""
 
     release: str
@@ -43,7 +44,7 @@ class Sight:
     neighbours: int = 0
 
 
-def sight_of(session: Session, system: str) -> Sight:
+def sight_of(session: Session, system: str) -> Seeing:
     """What a system sees with.
 
     Args:
@@ -57,11 +58,12 @@ def sight_of(session: Session, system: str) -> Sight:
     row = row_of(session.catalog, _untuned(session) if system == UNTUNED else system)
     manifest = manifest_of(session.workspace, row)
     if system == UNTUNED:
-        encoder = image_encoder_of(session.workspace, replace(manifest, images=None), session.settings)
-        return Sight(row.name, encoder, plain_head(encoder.dimension))
+        plain = replace(manifest, images=None)
+        encoder = image_encoder_of(session.workspace, plain, session.settings)
+        return Seeing(row.name, encoder, image_head_of(session.workspace, plain, encoder))
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     neighbours = manifest.images.neighbours if manifest.images else 0
-    return Sight(row.name, encoder, image_head_of(session.workspace, manifest, encoder), neighbours)
+    return Seeing(row.name, encoder, image_head_of(session.workspace, manifest, encoder), neighbours)
 
 
 def _untuned(session: Session) -> str:
@@ -92,14 +94,6 @@ def split_pictures(session: Session, split: str) -> tuple[Pictures, Split]:
     return pictures, name
 
 
-def gallery_of(session: Session, encoder: ImageEncoder, pictures: Pictures) -> Gallery:
-    """Pictures with their raw descriptors; those that the encoder has not seen are described and kept."""
-    describe_missing(session.workspace, session.catalog, encoder)
-    rowids, descriptors = images.descriptors(session.catalog, encoder.space, pictures.rowids)
-    assert np.array_equal(rowids, pictures.rowids), "every picture was described a moment ago"
-    return Gallery(pictures, descriptors)
-
-
 def measure_images(session: Session, system: str, split: str) -> dict[str, Any]:
     """Means of all metrics of a system on a split, in the frame of `measure.measure_system`. Chooses nothing: not counted.
 
@@ -108,13 +102,13 @@ def measure_images(session: Session, system: str, split: str) -> dict[str, Any]:
     """
     pictures, _ = split_pictures(session, split)
     sight = sight_of(session, system)
-    paper, gallery = _sat(session, system, sight, pictures)
+    paper, shown = _sat(session, system, sight, pictures)
     return {
         "release": sight.release,
         "system": system,
         "split": split,
         "queries": pictures.pairs,
-        "clusters": len(np.unique(pictures.groups[gallery.board.judged])),
+        "clusters": len(np.unique(pictures.groups[shown.board.judged])),
         "labels": "groups",
         "metrics": {metric: round(float(np.nanmean(paper.scores[metric])), 4) for metric in IMAGE_METRICS},
     }
@@ -131,10 +125,10 @@ def compare_images(session: Session, base: str, candidate: str, split: str) -> t
     what = f"compare images {base} {candidate}"
     experiment = {"workspace": history.identity(session.catalog), "what": what}
     reads = look_at_pictures(session, pictures, what, experiment) if name == "test" else 1
-    (first, gallery), (second, _) = (
+    (first, shown), (second, _) = (
         _sat(session, system, sight, pictures) for system, sight in zip((base, candidate), sights, strict=True)
     )
-    comparison = ImageExam(gallery.board, first, second, reads).compared(1, session.settings.seed)
+    comparison = ImageExam(shown.board, first, second, reads).compared(1, session.settings.seed)
     return comparison, decide(comparison, GateSettings.of(session.settings))
 
 
@@ -148,10 +142,10 @@ def image_rankings(session: Session, system: str, split: str, depth: int = DEPTH
         raise UsageError(f"k must be at least 1, not {depth}.")
     pictures, _ = split_pictures(session, split)
     sight = sight_of(session, system)
-    paper, gallery = _sat(session, system, sight, pictures)
+    paper, shown = _sat(session, system, sight, pictures)
     found: dict[str, Any] = {}
-    for query in np.flatnonzero(gallery.board.judged).tolist():
-        places, scores = gallery.board.hits(paper.vectors, query, depth, neighbours=paper.neighbours)
+    for query in np.flatnonzero(shown.board.judged).tolist():
+        places, scores = shown.board.hits(paper.vectors, query, depth, neighbours=paper.neighbours)
         found[pictures.ids[query]] = [
             (pictures.ids[place], score) for place, score in zip(places.tolist(), scores.tolist(), strict=True)
         ]
@@ -174,7 +168,8 @@ def look_at_pictures(session: Session, pictures: Pictures, run: str, experiment:
     return max(look_at(session.catalog, hashlib.sha256(each.encode()).hexdigest(), run, experiment) for each in names)
 
 
-def _sat(session: Session, system: str, sight: Sight, pictures: Pictures) -> tuple[ImagePaper, Gallery]:
-    gallery = gallery_of(session, sight.encoder, pictures)
-    vectors = sight.head.apply(gallery.descriptors)
-    return sit_images(gallery.board, system, vectors, sight.neighbours), gallery
+def _sat(session: Session, system: str, sight: Seeing, pictures: Pictures) -> tuple[ImagePaper, Gallery]:
+    describe_missing(session.workspace, session.catalog, sight.encoder)
+    shown = gallery(session, sight.encoder, pictures)
+    vectors = sight.head.apply(shown.descriptors)
+    return sit_images(shown.board, system, vectors, sight.neighbours), shown

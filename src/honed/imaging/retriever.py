@@ -5,39 +5,32 @@ The same words, gate and release as `loop.tune`; read that one first. Text stays
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from honed.catalog import history
 from honed.dataset.images import load_image_task
 from honed.errors import UsageError
-from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.image_exam import ImageExam, sit_images
-from honed.imaging.measure import gallery_of, look_at_pictures
+from honed.imaging.ground import LEAST_TEST, experiment_of, gallery, judge
+from honed.imaging.measure import look_at_pictures
 from honed.imaging.studio import Studio
 from honed.imaging.summary import image_report, image_result
 from honed.loop import close, lineage_of, settle
 from honed.protocols import ImageEncoder
 from honed.release.build import HEAD_FILE, live_manifest
 from honed.release.open import image_encoder_of, image_head_of
-from honed.release.parts import ImageParts, Parts, parts_of
+from honed.release.parts import ImageParts, Parts, parts_of, words_lost
 from honed.runs import open_run
 from honed.session import Session
 from honed.turn import ImageGround, ImageTurn, Tell
-from honed.types import SPLITS
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
     from honed.tune.images.bench import ImageRecipe
     from honed.tune.images.candidate import ImageCandidate
-
-LEAST_TEST = 10
-"""Pictures of a split below which no verdict is attempted."""
 
 
 def survey_images(session: Session, tell: Tell) -> ImageGround:
@@ -52,11 +45,11 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     head = image_head_of(session.workspace, manifest, encoder)
     task = load_image_task(session.catalog, seed=session.settings.seed)
-    galleries = {split: gallery_of(session, encoder, pictures) for split, pictures in task.splits.items()}
-    for split, gallery in galleries.items():
-        if len(gallery.pictures) < LEAST_TEST:
+    galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
+    for split, shown in galleries.items():
+        if len(shown.pictures) < LEAST_TEST:
             raise UsageError(
-                f"There are {len(gallery.pictures)} grouped pictures in {split}; {LEAST_TEST} are needed.",
+                f"There are {len(shown.pictures)} grouped pictures in {split}; {LEAST_TEST} are needed.",
                 hint="honed label FILE.csv (columns image,group), honed label --by-folder DIR, or honed import an image pack",
             )
     side = manifest.images
@@ -92,21 +85,20 @@ def tune_images(
     plan = studio.plan(budget, started)
     if not show_plan(images_table(plan)):
         return None
-    experiment = _experiment(session, ground, studio.recipe, budget)
+    experiment = experiment_of(session, ground, studio.recipe, budget)
     run = open_run(session.workspace, session.catalog, "tune-images", experiment)
     if run.resumed:
         tell(f"going on with {run.id}")
     candidates = climb_images(studio.bench(run.folder), plan, deadline=started + budget * (1.0 - RESERVE))
     chosen = choose_images(candidates)
     exam = _sealed_test(session, ground, studio, chosen, looking=(run.id, experiment))
-    comparison = exam.compared(sum(one.tried for one in candidates), session.settings.seed)
-    gate = GateSettings.of(session.settings)
-    verdict = decide(comparison, gate)
-    release = f"r{history.next_release_number(session.catalog)}" if verdict.proven else ""
+    comparison, gate, verdict, release = judge(session, exam, sum(one.tried for one in candidates))
+    notes = words_lost(live_manifest(session.workspace, session.catalog)) if release else ()
     if verdict.proven:
         session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)
     seconds = time.monotonic() - started
-    turn = ImageTurn(run, ground, tuple(candidates), chosen, exam, comparison, verdict, gate, release, seconds, budget)
+    verdicts = comparison, verdict, gate, release
+    turn = ImageTurn(run, ground, tuple(candidates), chosen, exam, *verdicts, seconds, budget, notes)
     close(
         session,
         turn,
@@ -115,27 +107,6 @@ def tune_images(
         parts=lambda: _parts(session, turn, studio.encoder(chosen)),
     )
     return turn
-
-
-def _experiment(session: Session, ground: ImageGround, recipe: ImageRecipe, budget: float) -> dict[str, Any]:
-    """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
-    digest = hashlib.sha256()
-    for split in SPLITS:
-        gallery = ground.galleries[split]
-        shown = gallery.pictures
-        digest.update(repr((shown.ids, shown.groups.tolist(), shown.variants)).encode())
-        digest.update(gallery.descriptors.tobytes())
-    settings = asdict(recipe)
-    settings.pop("threads", None)
-    return {
-        "budget": budget,
-        "data": digest.hexdigest(),
-        "space": ground.encoder.space,
-        "head": ground.head.key,
-        "settings": repr(sorted(settings.items())),
-        "gate": [session.settings.min_gain, session.settings.max_slice_drop],
-        "version": version("honed"),
-    }
 
 
 def _sealed_test(
@@ -147,11 +118,11 @@ def _sealed_test(
     looking: tuple[str, dict[str, Any]],
 ) -> ImageExam:
     """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
-    gallery = ground.galleries["test"]
-    reads = look_at_pictures(session, gallery.pictures, *looking)
-    board = gallery.board
-    base = sit_images(board, ground.baseline, ground.head.apply(gallery.descriptors), ground.neighbours)
-    vectors = chosen.head.apply(studio.descriptors(chosen, gallery))
+    shown = ground.galleries["test"]
+    reads = look_at_pictures(session, shown.pictures, *looking)
+    board = shown.board
+    base = sit_images(board, ground.baseline, ground.head.apply(shown.descriptors), ground.neighbours)
+    vectors = chosen.head.apply(studio.descriptors(chosen, shown))
     return ImageExam(board, base, sit_images(board, f"tuned ({chosen.name})", vectors, chosen.neighbours), reads)
 
 
@@ -167,7 +138,7 @@ def _parts(session: Session, turn: ImageTurn, encoder: ImageEncoder) -> Parts:
         lineage=lineage_of(turn.run, turn.comparison, live.release),
     )
     side = parts.images or ImageParts(session.settings.image_encoder, encoder.space)
-    side = replace(side, space=encoder.space, head=head, neighbours=turn.chosen.neighbours)
+    side = replace(side.without_words(), space=encoder.space, head=head, neighbours=turn.chosen.neighbours)
     if turn.chosen.encoder_folder:
         side = replace(side, folder=turn.chosen.encoder_folder)
     return replace(parts, images=side)

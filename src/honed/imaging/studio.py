@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from honed.catalog import images
 from honed.ingest.describe import open_rendering
 from honed.models.runtime import cores
-from honed.models.vision.encoder import LocalImageEncoder
+from honed.models.vision.encoder import LocalImageEncoder, map_widths
 from honed.models.vision.folder import read_encoder_folder
 from honed.protocols import ImageEncoder
 from honed.session import Session
@@ -64,6 +64,7 @@ class Studio:
             folder=folder,
             recipe=self.recipe,
             tell=self._tell,
+            parts=map_widths(self._ground.encoder),
             trainee=self._trainee,
         )
 

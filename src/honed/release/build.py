@@ -101,6 +101,7 @@ def _images(folder: Path, parts: ImageParts) -> ImageSide:
         head=HEAD_FILE if parts.head else "",
         neighbours=parts.neighbours,
         weight=parts.weight,
+        leads=parts.leads,
     )
 
 

@@ -27,6 +27,7 @@ class ImageSide:
             pictures by their captions alone.
         neighbours: Nearest pictures that a query by image is expanded with; 0 for none.
         weight: Share of what is seen, against captions, where text looks for pictures.
+        leads: Captions that lead a text towards the pictures that they belong to; 0 for none.
     """
 
     encoder: str
@@ -35,6 +36,12 @@ class ImageSide:
     text_space: str = ""
     neighbours: int = 0
     weight: float = 0.0
+    leads: int = 0  # younger than FORMAT 2: a manifest without it has none
+
+    @property
+    def finds_by_words(self) -> bool:
+        """Whether text finds pictures by what is seen, and not by captions alone."""
+        return self.weight > 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from honed.index.images import ImageSpace, open_images
 from honed.index.reader import IndexReader
 from honed.models import registry
 from honed.models.adapter import AdaptedEmbedder, read_adapter
+from honed.models.vision.encoder import map_widths
 from honed.models.vision.head import ImageHead, plain_head
 from honed.protocols import Embedder, ImageEncoder, ImageGenerator
 from honed.release.build import manifest_of, row_of
@@ -73,10 +74,10 @@ def image_encoder_of(workspace: Workspace, manifest: Manifest, settings: Setting
 
 
 def image_head_of(workspace: Workspace, manifest: Manifest, encoder: ImageEncoder) -> ImageHead:
-    """The image head of a release; the one that leaves descriptors as they are where none was tuned."""
+    """The image head of a release; where none was tuned, the last feature map as it is."""
     if manifest.images and manifest.images.head:
         return ImageHead.read(workspace.releases / manifest.release / manifest.images.head)
-    return plain_head(encoder.dimension)
+    return plain_head(encoder.dimension, first=map_widths(encoder)[0])
 
 
 def painter_of(workspace: Workspace, manifest: Manifest, settings: Settings) -> ImageGenerator:
@@ -115,16 +116,16 @@ def open_image_release(
     side = manifest.images
     if not images.seq(catalog):
         raise MissingError("There are no pictures here.", hint="honed add PATH, or honed import DIR")
-    seen = side is not None and side.weight > 0 and side.text_space == manifest.space
-    if not by_image and not seen:
+    words = side if side and side.finds_by_words and side.text_space == manifest.space else None
+    if not by_image and not words:
         return ImageRetriever(text.release, text)
     encoder = image_encoder_of(workspace, manifest, settings)
     head = image_head_of(workspace, manifest, encoder)
     index = open_images(workspace.index, ImageSpace(encoder.space, head))
     if index is None:
         raise MissingError("There is no index of the pictures for this release.", hint="honed doctor --repair")
-    weight = side.weight if side and seen else 0.0
-    return ImageRetriever(text.release, text, Eye(encoder, head, index, weight, side.neighbours if side else 0))
+    weight, leads = (words.weight, words.leads) if words else (0.0, 0)
+    return ImageRetriever(text.release, text, Eye(encoder, head, index, weight, side.neighbours if side else 0, leads))
 
 
 def open_release(workspace: Workspace, catalog: Catalog, settings: Settings, name: str = "live") -> Retriever:

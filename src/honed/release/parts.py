@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from honed.models.towers import open_towers
 from honed.release.manifest import ImageSide, Manifest
 from honed.workspace import Workspace
+
+CAPTIONS_ALONE = "Words find pictures by captions alone until `honed tune --role text-to-image`."
+"""What a turn says whose release makes the text matrix of the one before it void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,11 @@ class ImageParts:
     text_space: str = ""
     neighbours: int = 0
     weight: float = 0.0
+    leads: int = 0
+
+    def without_words(self) -> ImageParts:
+        """The same without what a text matrix of before says: it is void once head, encoder or document tower change."""
+        return replace(self, text_space="", weight=0.0, leads=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +94,11 @@ def image_parts(folder: Path, side: ImageSide | None) -> ImageParts | None:
         head=folder / side.head if side.head else None,
         neighbours=side.neighbours,
         weight=side.weight,
+        leads=side.leads,
     )
+
+
+def words_lost(live: Manifest, *, space: str = "") -> tuple[str, ...]:
+    """What to say when a release with a new image side, or with a document tower of another space, follows the live one."""
+    side = live.images
+    return (CAPTIONS_ALONE,) if side and side.finds_by_words and space != live.space else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from honed.evaluate.image_board import TextBoard
 from honed.models.vision.head import plain_head, unit
 from honed.tune import fit as fitting
 from honed.tune.images.bench import ImageRecipe
-from honed.tune.images.text import TextBench, TextCandidate, _reversed, regression, tune_text
+from honed.tune.images.text import LOST, TextBench, TextCandidate, _reversed, regression, tune_text
 
 RECIPE = ImageRecipe(threads=1, text_epochs=4, text_rate=1e-3)
 
@@ -53,6 +54,19 @@ def test_what_is_seen_finds_what_captions_cannot(bench: TextBench) -> None:
     assert found.mean > found.details["captions_alone"] + 0.05
     assert found.details["moved"] > 0
     np.testing.assert_array_equal(found.measure(bench.board, bench.questions, bench.dev)["map"], found.dev)
+
+
+def test_a_title_still_finds_its_picture(bench: TextBench) -> None:
+    """Titles that say nothing about what is seen are found by captions only: dev must not pick a weight that drops them."""
+    random = np.random.default_rng(3)
+    written = np.eye(40, 80, dtype=np.float32)
+    board = TextBoard([f"title {at}" for at in range(40)], written > 0, np.arange(40), written)
+    titles = unit(random.normal(size=(40, 24)).astype(np.float32))
+    free, bound = tune_text(bench), tune_text(replace(bench, titles=(board, titles)))
+    first = [one.measure(board, titles, bench.dev)["recall@1"].mean() for one in (free, bound)]
+    assert first[0] < 1 - LOST
+    assert first[1] >= 1 - LOST
+    assert bound.mean <= free.mean
 
 
 def test_the_image_side_stays(bench: TextBench) -> None:

@@ -18,6 +18,7 @@ from honed.models.registry import Spec
 from honed.models.runtime import REFERENCE, Runtime, open_runtime
 from honed.models.vision.folder import ImageTower, package_tower, read_encoder_folder
 from honed.models.vision.prepare import Pixels, Preparation
+from honed.protocols import ImageEncoder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -135,3 +136,8 @@ class LocalImageEncoder:
     @cached_property
     def _fast(self) -> Runtime:
         return open_runtime(self._runtime, self.tower, self._cache_dir, threads=self._threads)
+
+
+def map_widths(encoder: ImageEncoder) -> tuple[int, ...]:
+    """Widths of the feature maps inside an encoder's descriptors, the last map first; one part for all but the local one."""
+    return encoder.parts if isinstance(encoder, LocalImageEncoder) else (encoder.dimension,)

@@ -80,7 +80,7 @@ class ImageHead:
             UsageError: This head was not tuned for text, or the vectors belong to another embedder.
         """
         if self.text_matrix is None:
-            raise UsageError("This image head was not tuned for text.", hint="honed tune --role image")
+            raise UsageError("This image head was not tuned for text.", hint="honed tune --role text-to-image")
         return unit(np.asarray(_fitting(vectors, len(self.text_matrix)) @ self.text_matrix, np.float32))
 
     def write(self, path: Path) -> None:

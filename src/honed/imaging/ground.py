@@ -1,0 +1,69 @@
+"""What turns on pictures share: galleries, what a run depends on, the look at a test set, the verdict."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from honed.catalog import history, images
+from honed.dataset.images import Pictures
+from honed.evaluate.comparison import Comparison
+from honed.evaluate.gate import GateSettings, Verdict, decide
+from honed.evaluate.image_exam import ImageExam, TextExam
+from honed.protocols import ImageEncoder
+from honed.session import Session
+from honed.turn import Gallery, ImageGround, WordsGround
+from honed.types import SPLITS
+
+if TYPE_CHECKING:  # torch is loaded by tuning alone
+    from honed.tune.images.bench import ImageRecipe
+
+LEAST_TEST = 10
+"""Pictures or questions of a split below which no verdict is attempted."""
+
+
+def gallery(session: Session, encoder: ImageEncoder, pictures: Pictures) -> Gallery:
+    """Pictures with the descriptors that the catalog keeps of them."""
+    if not len(pictures):
+        return Gallery(pictures, np.empty((0, encoder.dimension), np.float32))
+    rowids, descriptors = images.descriptors(session.catalog, encoder.space, pictures.rowids)
+    assert np.array_equal(rowids, pictures.rowids), "every picture was described a moment ago"
+    return Gallery(pictures, descriptors)
+
+
+def experiment_of(
+    session: Session, ground: ImageGround | WordsGround, recipe: ImageRecipe, budget: float
+) -> dict[str, Any]:
+    """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        shown = ground.galleries[split].pictures
+        digest.update(repr((shown.ids, shown.groups.tolist(), shown.variants)).encode())
+        digest.update(ground.galleries[split].descriptors.tobytes())
+    settings = asdict(recipe)
+    settings.pop("threads", None)
+    return {
+        "budget": budget,
+        "data": digest.hexdigest(),
+        "space": ground.encoder.space,
+        "head": ground.head.key,
+        "settings": repr(sorted(settings.items())),
+        "gate": [session.settings.min_gain, session.settings.max_slice_drop],
+        "version": version("honed"),
+    }
+
+
+def judge(session: Session, exam: ImageExam | TextExam, tried: int) -> tuple[Comparison, GateSettings, Verdict, str]:
+    """The comparison of both papers, what the gate asks, what it says, and the name of the release if it is proven.
+
+    Args:
+        tried: Variants that competed on dev.
+    """
+    comparison = exam.compared(tried, session.settings.seed)
+    gate = GateSettings.of(session.settings)
+    verdict = decide(comparison, gate)
+    return comparison, gate, verdict, f"r{history.next_release_number(session.catalog)}" if verdict.proven else ""
