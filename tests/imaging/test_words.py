@@ -127,7 +127,7 @@ def test_live_search_ranks_as_the_board_does(turn: WordsTurn, session: Session, 
     questions = turn.ground.queries["test"].texts[:8]
     captions = np.zeros((len(questions), len(dense)), np.float32)
     for row, question in zip(captions, questions, strict=True):
-        rowids, scores = found._described(question, 1000)
+        rowids, scores = found._described(question, 1000, None)
         row[np.searchsorted(dense.rowids, rowids)] = scores
     board = TextBoard(questions, np.ones(captions.shape, bool), np.arange(len(questions)), captions)
     vectors = head.apply(images.descriptors(session.catalog, found.eye.encoder.space, dense.rowids)[1])
