@@ -73,4 +73,4 @@ def test_a_kill_at_any_moment_costs_nothing(
         assert bits(folder) == whole
     with capsys.disabled():
         print(f"\n{name}: {kills} kills, {resumed} with steps behind them; {seconds:.1f} s undisturbed; weights equal")
-    assert resumed >= KILLS // 2, "kills must fall into the training"
+    assert resumed >= KILLS // 4, "kills must fall into the training"

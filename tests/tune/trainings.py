@@ -42,7 +42,7 @@ def image_bench(folder: Path) -> ImageBench:
         drawn.drawings(shapes, shapes.start) for shapes in (range(24), range(100, 112))
     )
     board = ImageBoard([str(at) for at in range(len(dev))], dev_groups)
-    recipe = replace(drawn.RECIPE, head_epochs=60, block_epochs=2)
+    recipe = replace(drawn.RECIPE, head_epochs=20)
     trainee = Trainee(tower, train, dev, drawn.in_torch)
     return ImageBench(
         encoder.encode(train), groups, encoder.encode(dev), board, folder, recipe, lambda _: None, trainee=trainee
@@ -51,7 +51,9 @@ def image_bench(folder: Path) -> ImageBench:
 
 def head(folder: Path) -> Tensors:
     """The learned head."""
-    return {"matrix": tune_head(image_bench(folder), math.inf).head.matrix}
+    bench = image_bench(folder)
+    long = replace(bench, recipe=replace(bench.recipe, head_epochs=200))
+    return {"matrix": tune_head(long, math.inf).head.matrix}
 
 
 def blocks(folder: Path) -> Tensors:
