@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,10 +16,11 @@ from honed.catalog import history
 from honed.errors import UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.loop import Turn, make_live, settle, tune
+from honed.loop import Turn, _parts, make_live, settle, tune
 from honed.models.weights import Weights
-from honed.release.build import live_manifest
+from honed.release.build import build, live_manifest
 from honed.release.open import open_release
+from honed.release.parts import ImageParts, parts_of
 from honed.session import Session, open_session
 from honed.workspace import create
 from tests import toy
@@ -200,3 +203,29 @@ def test_nothing_to_measure_with_is_a_sentence(tmp_path: Path) -> None:
     (folder / "corpus.jsonl").write_text('{"id": "a", "text": "one document without a title"}\n')
     with opened(prepared(tmp_path, folder)) as session, pytest.raises(UsageError, match="questions in"):
         turned(session)
+
+
+def test_a_new_document_tower_makes_the_text_matrix_of_pictures_void(tmp_path: Path, beir: Path) -> None:
+    """What a release consists of, from a finished turn whose candidate left the document tower or changed it."""
+    with opened(prepared(tmp_path, beir)) as session:
+        live = live_manifest(session.workspace, session.catalog)
+        side = ImageParts("thumbnail:8", "eye", text_space=live.space, weight=0.7, leads=3)
+        seeing = replace(parts_of(session.workspace, live, what="x", lineage={}), images=side)
+        build(session.workspace, session.catalog, seeing, run=None, reason="x")
+        nothing = SimpleNamespace(base=0.1, candidate=0.2, ci95=(0.0, 0.2), p=0.01)
+        for space, kept in ((live.space, True), ("another", False)):
+            work = SimpleNamespace(
+                spec=live.embedder,
+                embedder=lambda _, space=space: SimpleNamespace(space=space),
+                query_folder=lambda _: None,
+                document_folder=lambda _: None,
+                adapter=lambda *_: None,
+            )
+            turn = SimpleNamespace(
+                chosen=SimpleNamespace(what="x", weight=0.5),
+                run=SimpleNamespace(id="run", folder=tmp_path),
+                comparison=SimpleNamespace(primary=nothing, metric="ndcg@10"),
+            )
+            made = _parts(session, work, turn)  # type: ignore[arg-type]
+            assert made.images is not None
+            assert (made.images.text_space, made.images.weight) == ((live.space, 0.7) if kept else ("", 0.0))

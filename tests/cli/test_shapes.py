@@ -190,6 +190,14 @@ def test_tune_plan_only(honed: Honed, imported: Path) -> None:
     assert not (imported / "runs").exists()
 
 
+def test_tune_without_pictures_says_what_is_missing(honed: Honed, imported: Path) -> None:
+    pytest.importorskip("torch")
+    value = honed("tune", "--role", "text-to-image", "--budget", "60s", "--json")
+    assert value.code == 2
+    assert "No picture has a caption" in value.err
+    assert "hint:" in value.err
+
+
 def test_tune_of_the_fusion_alone(honed: Honed, imported: Path) -> None:
     pytest.importorskip("torch")
     value = honed("tune", "--budget", "60s", "--json").json

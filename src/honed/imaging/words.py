@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.dataset.images import TextQueries, caption_pairs, load_caption_task, text_queries, title_queries
+from honed.dataset.images import ImageTask, TextQueries, caption_pairs, load_caption_task, text_queries, title_queries
 from honed.errors import UsageError
 from honed.evaluate.captions import search_captions
 from honed.evaluate.image_board import TEXT_METRIC, TextBoard
@@ -36,7 +36,7 @@ from honed.release.parts import ImageParts, Parts, parts_of
 from honed.runs import look_at, open_run
 from honed.session import Session
 from honed.turn import Asked, Gallery, Sight, Tell, WordsGround, WordsTurn
-from honed.types import SPLITS
+from honed.types import SPLITS, Split
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
     from honed.tune.images.bench import ImageRecipe
@@ -54,23 +54,10 @@ def survey_words(session: Session, tell: Tell) -> WordsGround:
         MissingError: The image encoder is not installed.
     """
     settle(session, tell)
+    task, queries = _questions(session)
     manifest = live_manifest(session.workspace, session.catalog)
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     head = image_head_of(session.workspace, manifest, encoder)
-    task = load_caption_task(session.catalog, seed=session.settings.seed)
-    if not any(title.strip() for pictures in task.splits.values() for title in pictures.titles):
-        raise UsageError(
-            "No picture has a caption, so words have nothing to learn from.",
-            hint="honed import DIR, where items.jsonl gives pictures a caption and tags",
-        )
-    queries = {split: text_queries(pictures, seed=session.settings.seed) for split, pictures in task.splits.items()}
-    for split in ("dev", "test"):
-        if len(queries[split].texts) < LEAST_TEST:
-            raise UsageError(
-                f"There are {len(queries[split].texts)} questions in words about pictures in {split}; "
-                f"{LEAST_TEST} are needed.",
-                hint="questions are made of tags that a caption lacks: honed import DIR, where items.jsonl has tags",
-            )
     galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
     embedder = session.live_embedder()
     dev = _ask(session, (embedder, manifest.weight), galleries["dev"], queries["dev"])
@@ -85,6 +72,25 @@ def survey_words(session: Session, tell: Tell) -> WordsGround:
     return WordsGround(
         galleries, queries, encoder, head, embedder, manifest.weight, dev, titles, best, rest, means, task.notes
     )
+
+
+def _questions(session: Session) -> tuple[ImageTask, dict[Split, TextQueries]]:
+    """The pictures with what is said of them, and the questions of each split."""
+    task = load_caption_task(session.catalog, seed=session.settings.seed)
+    if not any(title.strip() for pictures in task.splits.values() for title in pictures.titles):
+        raise UsageError(
+            "No picture has a caption, so words have nothing to learn from.",
+            hint="honed import DIR, where items.jsonl gives pictures a caption and tags",
+        )
+    queries = {split: text_queries(pictures, seed=session.settings.seed) for split, pictures in task.splits.items()}
+    for split in ("dev", "test"):
+        if len(queries[split].texts) < LEAST_TEST:
+            raise UsageError(
+                f"There are {len(queries[split].texts)} questions in words about pictures in {split}; "
+                f"{LEAST_TEST} are needed.",
+                hint="questions are made of tags that a caption lacks: honed import DIR, where items.jsonl has tags",
+            )
+    return task, queries
 
 
 def _untuned(live: float) -> dict[str, float]:
