@@ -1,11 +1,12 @@
-"""Does tuning make retrieval of pictures better, under the command that a user types?
+"""Does tuning make what sees and draws pictures better, under the command that a user types?
 
-    python benchmarks/images/run.py PACKS [--role ROLE] [--budget 10m] [--only NAME ...] [--work DIR]
+    python benchmarks/images/run.py PACKS [--role image-retriever] [--budget 10m] [--only NAME ...] [--work DIR]
+    python benchmarks/images/run.py PACKS --role text-to-image
+    python benchmarks/images/run.py PACKS --role image-generator --budget 30m --only emoji-images
 
-For every image pack (items.jsonl with groups or tags, images/) below PACKS: import into a workspace of its own, `honed tune --role ROLE
---budget`, by default of the image retriever. One JSON a pack and role goes to results/, and RESULTS.md is written anew from all of them.
-The verdict is the one sealed look at test. The other roles are text-to-image and image-generator; the latter leaves its report and its
-sheet of samples in the workspace below --work, and is run with --budget 30m.
+For every image pack (items.jsonl with groups or tags, images/) below PACKS: import into a workspace, `honed tune --role ROLE --budget`.
+A pack's workspace below --work is kept: the roles run in it one after the other, as a user would run them. One JSON a pack and role
+goes to results/, and RESULTS.md is written anew from all of them. The verdict is the one sealed look at test.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ def main() -> None:
     for pack in sorted(options.packs.iterdir()):
         if not (pack / "items.jsonl").is_file() or (options.only and pack.name not in options.only):
             continue
-        result = measure(pack, options.work / options.role / pack.name, options.role, options.budget)
+        result = measure(pack, options.work / pack.name, options.role, options.budget)
         (RESULTS / name.format(pack.name)).write_text(json.dumps(result, indent=1) + "\n")
         (HERE / "RESULTS.md").write_text("\n".join([*pictures(), *words(), *drawings()]) + "\n")
         print(pack.name, result["turn"]["verdict"], flush=True)
