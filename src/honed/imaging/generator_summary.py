@@ -14,7 +14,7 @@ from honed.evaluate.comparison import Comparison
 from honed.evaluate.gate import GateSettings, Verdict
 from honed.evaluate.pictures import Drawn
 from honed.evaluate.report import Case, Cost, Hit, ReportData
-from honed.imaging.atelier import Collection
+from honed.imaging.collection import Collection
 from honed.imaging.generator_exam import PaintExam
 from honed.runs import Run
 from honed.session import Session
@@ -144,7 +144,7 @@ def _cases(exam: PaintExam, collection: Collection) -> tuple[Case, ...]:
     gains = exam.base.distance - exam.candidate.distance
     order = np.argsort(-gains, kind="stable").tolist()
     chosen = dict.fromkeys([*order[:_EACH], *order[::-1][:_EACH]])
-    earlier = (exam.before or exam.shown).pictures[RETRIEVED if exam.before else RANDOM]
+    earlier = exam.before[1].pictures[RETRIEVED] if exam.before else exam.shown.pictures[RANDOM]
     return tuple(_case(exam, collection, at, int(rows[at]), earlier) for at in chosen)
 
 
@@ -153,7 +153,7 @@ def _case(exam: PaintExam, collection: Collection, at: int, row: int, earlier: P
     references = tuple(
         Hit("reference", "", False, _one(pictures.pixels[one])) for one in pictures.references[row].tolist() if one >= 0
     )
-    style = collection.styles[row]
+    style = collection.style_of(row)
     return Case(
         query=f"{collection.asked[row]} ({style})" if style else collection.asked[row],
         base=float(1.0 - exam.base.distance[at]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from honed.answer.pictures import Eye, ImageRetriever
 from honed.answer.retrieve import Retriever
@@ -19,6 +20,9 @@ from honed.protocols import Embedder, ImageEncoder, ImageGenerator
 from honed.release.build import manifest_of, row_of
 from honed.release.manifest import Manifest
 from honed.workspace import Workspace, read_json
+
+LORA = "honed-lora"
+"""`model_type` of a painter's folder that holds a LoRA for a pipeline of diffusers."""
 
 
 def anchored(workspace: Workspace, spec: str) -> str:
@@ -94,13 +98,23 @@ def painter_of(workspace: Workspace, manifest: Manifest, settings: Settings) -> 
                 "Nothing here draws pictures yet.",
                 hint='honed tune --role image-generator, or image_generator = "diffusers:FOLDER" in honed.toml',
             )
-        generator: ImageGenerator = registry.load("image-generator", anchored(workspace, settings.image_generator))
-        return generator
+        return load_generator(workspace, settings.image_generator)
     folder = workspace.releases / manifest.release / manifest.painter
-    fits = read_json(folder / "config.json").get("text_space") == manifest.space
-    embedder = embedder_of(workspace, manifest, settings) if fits else None
-    painter: ImageGenerator = registry.load("image-generator", f"compact:{folder}", embedder=embedder)
-    return painter
+    told = read_json(folder / "config.json")
+    if told.get("model_type") == LORA:
+        return load_generator(workspace, told["pipeline"], lora=folder)
+    embedder = embedder_of(workspace, manifest, settings) if told.get("text_space") == manifest.space else None
+    return load_generator(workspace, f"compact:{folder}", embedder=embedder)
+
+
+def load_generator(workspace: Workspace, spec: str, **options: Any) -> ImageGenerator:
+    """The image generator that a spec names; a relative folder lies in the workspace."""
+    backend, colon, path = spec.partition(":")
+    inside = workspace.root / path
+    if colon and not Path(path).is_absolute() and inside.is_dir():
+        spec = f"{backend}:{inside}"
+    generator: ImageGenerator = registry.load("image-generator", spec, **options)
+    return generator
 
 
 def open_image_release(

@@ -17,7 +17,7 @@ from honed.tune.painter.perception import Perception
 from honed.tune.painter.pictures import Pictures, Rows, Variety
 from honed.tune.painter.sheet import Sheet
 from honed.tune.painter.train import Course, PaintRecipe, train_painter
-from honed.tune.painter.trial import Targets, exhibit, real_threshold
+from honed.tune.painter.trial import Targets, by_compact, exhibit, real_threshold
 
 from .conftest import CONFIG
 
@@ -72,7 +72,7 @@ def test_it_draws_what_it_was_given_in_the_style_that_was_asked_for(
     painter = load("image-generator", f"compact:{trained.folder}")
     assert isinstance(painter, CompactPainter)
     targets = Targets(pictures, dev, dev, real_threshold(pictures, train, perception))
-    shown = exhibit(painter, targets, perception)
+    shown = exhibit(by_compact(painter), targets, perception)
     pixels = {kind: float(one.pixels.mean()) for kind, one in shown.drawn.items()}
     assert pixels["retrieved"] < 0.75 * pixels["random"]
     assert pixels["retrieved"] < 0.75 * pixels["none"]
@@ -128,11 +128,11 @@ def test_a_sheet_of_samples_is_kept_up_to_date(toy: Toy, tmp_path: Path, monkeyp
     monkeypatch.setattr(module, "WATCH_SECONDS", -1.0)
     pictures, _, dev = toy
     path = tmp_path / "run" / "samples.png"
-    sheet = Sheet(pictures, dev[:4], pictures.references[dev[:4]], path, cell=20)
+    sheet = Sheet(Targets(pictures, dev[:4], dev, 0.0), path, cell=20)
     seen: list[bytes] = []
 
     def watch(painter: CompactPainter, step: int) -> None:
-        sheet(painter, step)
+        sheet.show(by_compact(painter))
         seen.append(path.read_bytes())
 
     train_painter(course(toy), tmp_path / "painter", steps=3, watch=watch)

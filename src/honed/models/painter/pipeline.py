@@ -16,6 +16,7 @@ from honed.errors import InputError, MissingError, UsageError, missing_extra
 from honed.models.folder import read_object
 from honed.models.registry import Spec
 from honed.models.vision.prepare import Preparation
+from honed.workspace import sha256_file
 
 try:
     import torch
@@ -100,7 +101,9 @@ class DiffusersPainter:
             pipeline.load_lora_weights(str(lora), weight_name=LORA_WEIGHTS)
         if ip_adapter:
             _load_adapter(pipeline, ip_adapter)
-        name = f"diffusers:{spec.name}" + (f"+{lora.name}" if lora else "")
+        name = f"diffusers:{spec.name}"
+        if lora is not None:
+            name += f"+{lora.name}-{sha256_file(lora / LORA_WEIGHTS)[:12]}"
         return cls(pipeline, name=name, settings=settings, adapted=bool(ip_adapter))
 
     @property
@@ -136,7 +139,7 @@ class DiffusersPainter:
         if n < 1:
             raise UsageError(f"{n} pictures cannot be drawn.", hint="ask for 1 or more")
         prompt = f"{text}, {style} style" if style else text
-        side = self.settings.side or self._own_side()
+        side = self.side
         prepare = Preparation(side, "pad", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
         squares = [_picture(prepare, reference) for reference in references]
         return [self._one(prompt, squares, number, seed + number, side) for number in range(n)]
@@ -169,8 +172,11 @@ class DiffusersPainter:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    def _own_side(self) -> int:
-        """Pixels a side that the pipeline was trained for."""
+    @property
+    def side(self) -> int:
+        """Pixels a side that it draws: as the settings say, or what the pipeline was trained for."""
+        if self.settings.side:
+            return self.settings.side
         network = getattr(self.pipeline, "unet", None) or self.pipeline.transformer
         return int(network.config.sample_size) * int(self.pipeline.vae_scale_factor)
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.models.painter.compact import CompactPainter, Orders
-from honed.tune.painter.pictures import Pictures, Rows
+from honed.tune.painter.trial import RETRIEVED, Draw, Targets
 from honed.workspace import write_atomic
 
 Pixels = NDArray[np.uint8]
@@ -22,46 +21,26 @@ PAPER = 222
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sheet:
-    """A watcher for `train_painter` that keeps a PNG file of samples up to date.
+    """A PNG file of samples that is kept up to date while a painter learns.
 
     Attributes:
-        pictures: What there is.
-        rows: The pictures that the painter is to draw, a line each; held out, or it shows what was learnt by heart.
-        references: [len(rows), k] what they are drawn from, -1 for none.
+        targets: The pictures that it is to draw, a line each; held out, or the sheet shows what was learnt by heart.
         path: The file.
         cell: Side of a picture on the sheet, in pixels.
     """
 
-    pictures: Pictures
-    rows: Rows
-    references: Rows
+    targets: Targets
     path: Path
     cell: int = 64
 
-    def __call__(self, painter: CompactPainter, step: int) -> None:
-        """Draw the samples and write the file, whole or not at all. Seeds are fixed: only the painter changes."""
-        drawn = painter.paint(orders_for(self.pictures, self.rows, self.references, seed=0))
+    def show(self, draw: Draw) -> None:
+        """Draw the samples and write the file, whole or not at all. The noise is the same each time: only the painter changes."""
+        pictures, rows, references = self.targets.pictures, self.targets.rows, self.targets.references(RETRIEVED)
         lines = [
-            [
-                *(self.pictures.pixels[one] if one >= 0 else None for one in known),
-                None,
-                picture,
-                self.pictures.pixels[row],
-            ]
-            for known, picture, row in zip(self.references, drawn, self.rows, strict=True)
+            [*(pictures.pixels[one] if one >= 0 else None for one in known), None, picture, pictures.pixels[row]]
+            for known, picture, row in zip(references, draw(self.targets, references), rows, strict=True)
         ]
         write_atomic(self.path, sheet_png(lines, cell=self.cell))
-
-
-def orders_for(pictures: Pictures, rows: Rows, references: Rows, *, seed: int) -> Orders:
-    """Orders to draw some pictures anew from references [len(rows), k] (-1 for none), in their style and by their text."""
-    return Orders(
-        references=pictures.pixels[references],
-        present=references >= 0,
-        styles=pictures.styles[rows],
-        texts=pictures.texts[rows],
-        seeds=[seed + number for number in range(len(rows))],
-    )
 
 
 def sheet_png(lines: list[list[Pixels | None]], *, cell: int) -> bytes:

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.evaluate.pictures import Drawn, copy_threshold, kid, map_distance, near_copy_share, pixel_distance
-from honed.models.painter.compact import CompactPainter
+from honed.models.painter.compact import CompactPainter, Orders
 from honed.models.painter.sampler import Sampling
 from honed.tune.painter.perception import Perception
 from honed.tune.painter.pictures import Pictures, Rows, unrelated
-from honed.tune.painter.sheet import orders_for
 
 RETRIEVED, RANDOM, NONE = "retrieved", "random", "none"
 KINDS = RETRIEVED, RANDOM, NONE
@@ -72,23 +71,45 @@ class Targets:
         return unrelated(groups, rows=self.rows, allowed=self.gallery, k=known.shape[1], seed=self.seed)
 
 
+Draw = Callable[[Targets, Rows], Pixels]
+"""Draws targets from references [n, k] (-1 for none), [n, side, side, 3]; the noise is the targets' own."""
+
+
+def by_compact(painter: CompactPainter, sampling: Sampling | None = None) -> Draw:
+    """How a compact painter draws; `sampling` if not by its own steps and guidance."""
+
+    def draw(targets: Targets, references: Rows) -> Pixels:
+        return painter.paint(orders_for(targets.pictures, targets.rows, references, seed=targets.seed), sampling)
+
+    return draw
+
+
+def orders_for(pictures: Pictures, rows: Rows, references: Rows, *, seed: int) -> Orders:
+    """Orders to draw some pictures anew from references [len(rows), k] (-1 for none), in their style and by their text."""
+    return Orders(
+        references=pictures.pixels[references],
+        present=references >= 0,
+        styles=pictures.styles[rows],
+        texts=pictures.texts[rows],
+        seeds=[seed + number for number in range(len(rows))],
+    )
+
+
 def exhibit(
-    painter: CompactPainter,
+    draw: Draw,
     targets: Targets,
     perception: Perception,
     *,
     kinds: Sequence[str] = KINDS,
-    sampling: Sampling | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Exhibition:
     """Let a painter draw every target from retrieved, from random and from no references, with the same noise, and measure.
 
     Args:
-        painter: Who draws.
+        draw: Who draws.
         targets: What.
         perception: Who looks.
         kinds: Some of `KINDS`, retrieved among them.
-        sampling: Steps and guidance, if not the painter's own.
         tell: Told a line for each kind.
     """
     pictures, rows = targets.pictures, targets.rows
@@ -99,7 +120,7 @@ def exhibit(
     made: dict[str, Pixels] = {}
     for kind in kinds:
         references = targets.references(kind)
-        made[kind] = painter.paint(orders_for(pictures, rows, references, seed=targets.seed), sampling)
+        made[kind] = draw(targets, references)
         maps, features = perception(made[kind])
         drawn[kind] = Drawn(
             kind,
