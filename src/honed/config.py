@@ -22,6 +22,8 @@ class Settings:
     """Spec of the image encoder that an untuned system sees with."""
     image_generator: str = ""
     """Spec of the image generator where no release has tuned one: `diffusers:FOLDER`. Empty for none."""
+    ip_adapter: str = ""
+    """IP-Adapter through which that pipeline sees references: `FOLDER_OR_HUB_ID/SUBFOLDER/NAME.safetensors`."""
     generator: str = "auto"
     """Spec of the language model; `auto` takes SmolLM2 where it is installed and extracts sentences where not."""
     language: str = "english"

@@ -205,6 +205,8 @@ def read_labels(path: Path) -> Labels:
     """
     rows = list(_table(path))
     columns = set(rows[0][1])
+    if columns and len(rows) == 1:
+        raise InputError(f"{path} has a header and no lines.", hint="a line for each question, or for each picture")
     if {"question", "source"} <= columns:
         questions = ((row["question"], row["source"], _grade(path, line, row)) for line, row in rows[1:])
         return Labels(questions=tuple(one for one in questions if one[0] and one[1]))

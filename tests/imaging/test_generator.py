@@ -91,6 +91,7 @@ def test_retrieval_matters_and_the_painter_goes_live(turn: PaintTurn, session: S
     assert (turn.comparison.primary.queries, turn.comparison.primary.clusters) == (60, 20)
     assert turn.exam.shown.gain > 0.1, "nearer to the truth than with random references"
     assert turn.exam.shown.near_copies < 0.1
+    assert turn.comparison.candidates_tried == 4, "ways to draw that dev picked from"
     manifest = live_manifest(session.workspace, session.catalog)
     assert (manifest.release, manifest.painter) == (turn.release, "painter")
     assert {"painter/config.json", "painter/model.safetensors"} <= manifest.files.keys()
@@ -120,27 +121,32 @@ def test_leaves_a_report_with_a_sheet_and_the_proof(turn: PaintTurn, session: Se
 def test_imagine_draws_from_what_it_finds_and_says_so(turn: PaintTurn, session: Session, tmp_path: Path) -> None:
     order = Order("pattern 70", style="cold", n=3, seed=4)
     made = imagine(session, order, tmp_path / "drawn")
-    assert [path.name for path in made.files] == [f"pattern-70-cold-{number}.png" for number in (1, 2, 3)]
+    files = [one.file for one in made.drawings]
+    assert [path.name for path in files] == [f"pattern-70-cold-{number}.png" for number in (1, 2, 3)]
     assert made.release == turn.release
     assert len(made.references) == CONFIG.references
     assert made.references[0].title == "pattern 70"
     known = {record.id for record in images.by_rowid(session.catalog, images.medias(session.catalog)[0]).values()}
-    for path, seed in zip(made.files, (4, 5, 6), strict=True):
+    for one, seed in zip(made.drawings, (4, 5, 6), strict=True):
+        path = one.file
         said = read_provenance(path.read_bytes())
         assert said is not None
         assert (said.prompt, said.style, said.seed, said.release) == ("pattern 70", "cold", seed, turn.release)
-        assert set(said.references) == {one.image for one in made.references} <= known
+        assert said.references == one.references
+        assert set(said.references) == {reference.image for reference in made.references} <= known
+        assert said.references[0] == made.references[seed % 2].image, "each begins with another one"
         assert Image.open(path).size == (16, 16)
     again = imagine(session, order, tmp_path / "drawn")
-    assert [path.name for path in again.files] == [f"pattern-70-cold-{number}.png" for number in (4, 5, 6)]
-    for first, second in zip(made.files, again.files, strict=True):
-        assert np.array_equal(np.asarray(Image.open(first)), np.asarray(Image.open(second)))
+    assert [one.file.name for one in again.drawings] == [f"pattern-70-cold-{number}.png" for number in (4, 5, 6)]
+    alone = imagine(session, Order("pattern 70", style="cold", n=1, seed=5), tmp_path / "alone")
+    for first, second in zip((*made.drawings, made.drawings[1]), (*again.drawings, *alone.drawings), strict=True):
+        assert np.array_equal(np.asarray(Image.open(first.file)), np.asarray(Image.open(second.file)))
 
 
 def test_imagine_from_a_file_of_the_user(turn: PaintTurn, session: Session, tmp_path: Path) -> None:
     Image.new("RGB", (30, 20), "red").save(tmp_path / "mine.png")
     made = imagine(session, Order("", files=(tmp_path / "mine.png",)), tmp_path)
-    drawn = np.asarray(Image.open(made.files[0])).reshape(-1, 3).mean(axis=0)
+    drawn = np.asarray(Image.open(made.drawings[0].file)).reshape(-1, 3).mean(axis=0)
     assert drawn[0] > drawn[1] + 20, "it is drawn from what was given"
     assert made.references[0].title == "mine.png"
     assert made.references[0].image.startswith("sha256:")
@@ -152,7 +158,9 @@ def test_imagine_from_a_file_of_the_user(turn: PaintTurn, session: Session, tmp_
         (Order("", style="cold"), "nothing to draw"),
         (Order("x", n=0), "0 pictures cannot be ordered"),
         (Order("x", n=101), "101 pictures cannot be ordered"),
-        (Order("x", seed=-1), "A seed is 0 or more"),
+        (Order("x", seed=-1), "A seed of -1"),
+        (Order("x", seed=2**64), "A seed of 18446744073709551616"),
+        (Order("\udcff"), "not UTF-8"),
         (Order("x", style="baroque"), "knows no style 'baroque'"),
     ],
 )
@@ -160,6 +168,27 @@ def test_orders_that_are_refused(turn: PaintTurn, session: Session, tmp_path: Pa
     with pytest.raises(UsageError, match=message):
         imagine(session, order, tmp_path)
     assert not list(tmp_path.glob("*.png"))
+
+
+def test_a_long_order_in_any_script_gets_a_name_that_a_file_can_have(
+    turn: PaintTurn, session: Session, tmp_path: Path
+) -> None:
+    for text in ("\u4e00" * 200, "\U00020000" * 200, "../../etc/passwd", "???"):
+        made = imagine(session, Order(text, n=1), tmp_path)
+        assert made.drawings[0].file.parent == tmp_path
+        assert made.drawings[0].file.is_file()
+
+
+def test_six_files_are_given_and_each_drawing_names_the_two_that_it_used(
+    turn: PaintTurn, session: Session, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(6)]
+    for number, path in enumerate(files):
+        Image.new("RGB", (9, 9), (40 * number, 0, 90)).save(path)
+    made = imagine(session, Order("x", files=tuple(files), n=3), tmp_path / "out")
+    used = [one.references for one in made.drawings]
+    given = [one.image for one in made.references]
+    assert used == [(given[0], given[1]), (given[1], given[2]), (given[2], given[3])]
 
 
 def test_a_second_turn_goes_on_and_has_to_beat_the_live_painter(turn: PaintTurn, session: Session) -> None:
@@ -208,5 +237,5 @@ def test_rollback_takes_the_painter_back(turn: PaintTurn, session: Session, tmp_
 
 def test_too_few_pictures_are_refused(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collection, "LEAST_TEST", 10_000)
-    with pytest.raises(UsageError, match="pictures in train; 10000 are needed"):
+    with pytest.raises(UsageError, match="grouped pictures in train; 10000 are needed"):
         tune_generator(session, budget=BUDGET, tell=lambda _: None)

@@ -99,7 +99,7 @@ def test_imagine_draws_with_the_configured_pipeline_and_with_a_released_lora(
     order = Order("pattern 5", style="cold", n=2)
     plain = imagine(session, order, tmp_path / "plain")
     assert len(plain.references) == 3
-    said = read_provenance(plain.files[0].read_bytes())
+    said = read_provenance(plain.drawings[0].file.read_bytes())
     assert said is not None and said.model == plain.model
     folder = tmp_path / PAINTER_FOLDER
     pixels = np.random.default_rng(0).integers(0, 255, (4, 16, 16, 3), np.uint8)
@@ -110,5 +110,5 @@ def test_imagine_draws_with_the_configured_pipeline_and_with_a_released_lora(
     build(session.workspace, session.catalog, replace(parts, painter=folder), run=None, reason="test")
     tuned = imagine(session, order, tmp_path / "tuned")
     assert "+painter-" in tuned.model
-    one, other = (np.asarray(Image.open(made.files[0])) for made in (plain, tuned))
+    one, other = (np.asarray(Image.open(made.drawings[0].file)) for made in (plain, tuned))
     assert not np.array_equal(one, other), "the LoRA changes what is drawn"

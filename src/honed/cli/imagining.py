@@ -42,11 +42,10 @@ def imagine(
         "model": made.model,
         "references": references,
         "images": [
-            {"file": str(path), "seed": number, "references": [one.image for one in made.references]}
-            for path, number in zip(made.files, made.seeds, strict=True)
+            {"file": str(one.file), "seed": one.seed, "references": list(one.references)} for one in made.drawings
         ],
         "ms": round(1000 * (time.monotonic() - started), 1),
     }
-    lines = [str(path) for path in made.files]
+    lines = [str(one.file) for one in made.drawings]
     lines += [f"from {one.title or one.document}  [{one.document or one.source}]" for one in made.references]
     emit(value, "\n".join(lines), as_json=as_json)

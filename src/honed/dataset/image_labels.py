@@ -114,7 +114,7 @@ def _record(catalog: Catalog, said: Mapping[str, Said], alone: Iterable[str], *,
         images.set_groups(
             catalog,
             [
-                (name, group, merged[name][1], split)
+                (name, group, merged[name][1] or before.get(name, ("", "", None))[1], split)
                 for group, split in zip(touched, splits, strict=True)
                 for name in members[group]
             ],

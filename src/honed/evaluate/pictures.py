@@ -21,7 +21,7 @@ LIKENESS = "likeness"
 """Name of the primary metric: 1 minus the distance to the true drawing, so that higher is better."""
 
 COPY_PERCENTILE = 5.0
-"""Of the distances between real pictures of one thing: below it, two pictures are nearly copies of each other."""
+"""Of the distances between real pictures and what is retrieved for them: below it, two are nearly copies of each other."""
 
 _ROWS = 64  # pictures compared at a time
 
@@ -86,10 +86,13 @@ def copy_threshold(real: NDArray[np.floating[Any]]) -> float:
     """The distance below which a picture counts as a near-copy of another.
 
     Args:
-        real: Distances between real pictures that show the same thing, any shape; NaN where there is no pair.
+        real: Distances between real pictures and their references, any shape; NaN where there is none.
     """
     if not np.isfinite(real).any():
-        raise UsageError("Without two real pictures of one thing there is no telling what a near-copy is.")
+        raise UsageError(
+            "No train picture has a reference, so there is no telling what a near-copy is.",
+            hint="captions find references: honed import DIR, where items.jsonl gives pictures a caption",
+        )
     return float(np.nanpercentile(real, COPY_PERCENTILE))
 
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from honed.errors import UsageError
 from honed.imaging.collection import Collection, collect
-from honed.models.painter.compact import CompactPainter, painter_digest, read_painter
+from honed.models.painter.compact import CompactPainter, painter_digest, read_painter, write_sampling
 from honed.models.painter.config import PainterConfig
+from honed.models.painter.sampler import Sampling
 from honed.models.registry import load
 from honed.models.runtime import cores
 from honed.models.vision.folder import package_tower
@@ -21,11 +22,12 @@ from honed.release.build import live_manifest
 from honed.release.open import painter_of
 from honed.session import Session
 from honed.tune.painter.perception import Perception
-from honed.tune.painter.plan import PaintPlan, plan_painting
+from honed.tune.painter.plan import PICKED, SAMPLINGS, PaintPlan, chosen_targets, plan_painting
 from honed.tune.painter.sheet import Sheet
 from honed.tune.painter.train import Course, PaintRecipe, train_painter
-from honed.tune.painter.trial import Draw, Targets, by_compact, real_threshold
+from honed.tune.painter.trial import RETRIEVED, Draw, Targets, by_compact, exhibit, real_threshold
 from honed.turn import Tell
+from honed.types import Split
 
 REAL_PICTURES = 600
 """Train pictures whose distances to their references say what a near-copy is."""
@@ -51,6 +53,9 @@ class Learner(Protocol):
     def train(self, folder: Path, plan: PaintPlan, sheet: Sheet, tell: Tell) -> Taught:
         """Learn, and write what was learnt to `folder`; a training that was killed goes on."""
 
+    def pick(self, folder: Path, targets: Targets) -> int:
+        """Settle on dev how what was learnt draws, and write it to `folder`; returns how many ways were tried."""
+
     def draw(self, folder: Path) -> Draw:
         """How what was written to `folder` draws, through the door that live drawing uses."""
 
@@ -69,9 +74,11 @@ class Atelier:
     threshold: float
     seed: int
 
-    def targets(self, rows: NDArray[np.int64]) -> Targets:
-        """Some held-out pictures as targets; random references come from among them."""
-        return Targets(self.collection.pictures, rows, rows, self.threshold, self.seed)
+    def targets(self, split: Split, count: int) -> Targets:
+        """So many held-out pictures, by lot; random references come from all of the split that may be drawn."""
+        rows = self.collection.rows[split]
+        chosen = chosen_targets(rows, count, self.seed)
+        return Targets(self.collection.pictures, chosen, rows, self.threshold, self.seed)
 
 
 def open_atelier(
@@ -85,7 +92,7 @@ def open_atelier(
         UsageError: There are too few pictures, or none has words to be asked for by.
         MissingError: The weights of the encoder that judges are not installed.
     """
-    perception = Perception.of(package_tower())
+    perception = Perception.of(package_tower(), device=recipe.device if recipe else "")
     seed = session.settings.seed
     learner: Learner
     if session.settings.image_generator:
@@ -97,6 +104,12 @@ def open_atelier(
         recipe = replace(recipe or PaintRecipe(), seed=seed, threads=cores(session.settings.threads))
         live, folder = _live(session)
         config = config or (live.config if live else default_config(recipe))
+        if live and (config.side, config.references) != (live.config.side, live.config.references):
+            raise UsageError(
+                f"The live painter draws {live.config.side} pixels from {live.config.references} references; a painter of "
+                "another shape cannot be compared with it.",
+                hint="leave the shape as it is, or roll back to a release without a painter first",
+            )
         collection = collect(session, config.side, config.references, tell)
         learner = _compact(collection, perception, _Start(recipe, config, live, folder))
     train = collection.rows["train"]
@@ -193,22 +206,29 @@ class CompactLearner:
         what = f"{config.side} pixels from {config.references} references, {count / 1e6:.1f} million weights, {origin}"
         return what, {**asdict(trained.fit), "digest": painter_digest(folder)}
 
+    def pick(self, folder: Path, targets: Targets) -> int:
+        """See `Learner`: guidance on references and words, and steps."""
+        some = replace(targets, rows=chosen_targets(targets.rows, PICKED, self.course.recipe.seed))
+        distances = [self._distance(folder, some, sampling) for sampling in SAMPLINGS]
+        write_sampling(folder, SAMPLINGS[int(np.argmin(distances))])
+        return len(SAMPLINGS)
+
     def draw(self, folder: Path) -> Draw:
         """See `Learner`."""
         painter = load("image-generator", f"compact:{folder}")
         assert isinstance(painter, CompactPainter)
         return by_compact(painter)
 
+    def _distance(self, folder: Path, targets: Targets, sampling: Sampling) -> float:
+        """Mean distance of what is drawn from retrieved references to the true pictures."""
+        painter = load("image-generator", f"compact:{folder}", sampling=sampling)
+        shown = exhibit(by_compact(painter), targets, self.perception, kinds=(RETRIEVED,))
+        return float(shown.drawn[RETRIEVED].distance.mean())
+
     def _as_then(self, targets: Targets) -> Targets:
         """The targets as the live painter understands them: styles by its numbers, words only if it knows their space."""
         assert self.live is not None
         pictures, now, then = targets.pictures, self.course.config, self.live.config
-        if (now.side, now.references) != (then.side, then.references):
-            raise UsageError(
-                f"The live painter draws {then.side} pixels from {then.references} references; a painter of another "
-                "shape cannot be compared with it.",
-                hint="leave the shape as it is, or roll back to a release without a painter first",
-            )
         numbers = [0] + [then.styles.index(name) + 1 if name in then.styles else 0 for name in now.styles]
         worded = now.text_space == then.text_space
         texts = pictures.texts if worded else np.zeros((len(pictures.texts), then.text), np.float32)

@@ -14,6 +14,7 @@ from honed.catalog import images
 from honed.dataset.images import Pictures as Listed
 from honed.dataset.images import load_image_task
 from honed.errors import UsageError
+from honed.imaging.ground import known_by
 from honed.imaging.references import held_out_references, train_references
 from honed.ingest.describe import open_rendering
 from honed.models.vision.prepare import Preparation
@@ -21,8 +22,9 @@ from honed.protocols import Embedder
 from honed.release.open import open_image_release
 from honed.session import Session
 from honed.tune.painter.pictures import Pictures, Rows, labels
+from honed.tune.painter.plan import MOST_DEV, MOST_TEST, chosen_targets
 from honed.turn import Tell
-from honed.types import SPLITS, Split
+from honed.types import SPLITS, ImageRecord, Split
 from honed.workspace import Workspace
 
 LEAST_TEST = 10
@@ -38,23 +40,21 @@ class Collection:
 
     Attributes:
         pictures: Pixels, texts, styles, groups, references.
-        rows: Of each split.
-        ids: [n] external ids.
-        asked: [n] words that each picture is asked for by; may be empty.
-        variants: [n] names; may be empty strings.
+        rows: Of each split; of dev and test those that are drawn, at most `MOST_DEV` and `MOST_TEST`, by lot.
+        sizes: Pictures of each split.
+        known: What the ledger knows the whole test set by.
+        listing: What the catalog says of them.
         styles: Names of the styles in the order in which `pictures` counts them from 1; none where variants are no styles.
-        medias: [n] sha256 of the renderings.
         text_space: Fingerprint of the tower that made the texts' vectors.
         notes: For the user.
     """
 
     pictures: Pictures
     rows: Mapping[Split, Rows]
-    ids: tuple[str, ...]
-    asked: tuple[str, ...]
-    variants: tuple[str, ...]
+    sizes: Mapping[Split, int]
+    known: str
+    listing: Listing
     styles: tuple[str, ...]
-    medias: tuple[str, ...]
     text_space: str
     notes: tuple[str, ...] = ()
 
@@ -68,67 +68,132 @@ def collect(session: Session, side: int, k: int, tell: Tell) -> Collection:
     """All pictures of the task, squares of `side` pixels, each with the k references that it is drawn from.
 
     Raises:
-        UsageError: There are too few pictures, or none has words to be asked for by.
+        UsageError: There are too few pictures or groups, or none has words to be asked for by.
     """
     task = load_image_task(session.catalog, seed=session.settings.seed)
     parts = [_enough(task.splits[split], split) for split in SPLITS]
-    asked = tuple(text for part in parts for text in _asked(part))
-    if not any(asked):
+    listing = _listing(session, parts)
+    if not any(listing.asked):
         raise UsageError(
             "No picture has words to be asked for by.", hint="captions come from file names, alt text, or a pack"
         )
-    every, ends = np.arange(sum(len(part) for part in parts)), np.cumsum([len(part) for part in parts])
-    rows: dict[Split, Rows] = dict(zip(SPLITS, np.split(every, ends[:-1]), strict=True))
+    ends = np.cumsum([len(part) for part in parts])
+    whole = dict(zip(SPLITS, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
+    rows = {split: _chosen(found, split, session.settings.seed) for split, found in whole.items()}
+    for split in ("dev", "test"):
+        _enough_others(listing.groups[rows[split]], split, k)
     retriever = open_image_release(session.workspace, session.catalog, session.settings)
+    tell(f"finding the references of {sum(len(found) for found in rows.values())} pictures")
+    references, listing = _references(retriever, listing, rows, k)
+    names = tuple(sorted(set(listing.variants) - {""}))
+    styles = names if 2 <= len(names) <= MOST_STYLES else ()
     embedder = retriever.text.embedder
-    variants = tuple(name for part in parts for name in part.variants)
-    known = tuple(sorted(set(variants) - {""}))
-    styled = 2 <= len(known) <= MOST_STYLES
-    rowids = np.concatenate([part.rowids for part in parts])
-    records = images.by_rowid(session.catalog, rowids)
-    medias = tuple(records[rowid].media for rowid in rowids.tolist())
-    tell(f"finding the references of {len(medias)} pictures")
     pictures = Pictures(
-        squares(session.workspace, medias, side),
-        _vectors(embedder, asked),
-        labels(variants) if styled else np.zeros(len(medias), np.int64),
-        np.concatenate([part.groups for part in parts]),
-        _references(retriever, rows["train"], _Wanted(asked, medias, rowids), k),
+        squares(session.workspace, listing.medias, side),
+        _vectors(embedder, listing.asked),
+        labels(listing.variants) if styles else np.zeros(len(listing.medias), np.int64),
+        listing.groups,
+        references,
     )
-    ids = tuple(name for part in parts for name in part.ids)
-    styles = known if styled else ()
-    return Collection(pictures, rows, ids, asked, variants, styles, medias, embedder.space, task.notes)
-
-
-def _enough(listed: Listed, split: Split) -> Listed:
-    if len(listed) < LEAST_TEST:
-        raise UsageError(
-            f"There are {len(listed)} pictures in {split}; {LEAST_TEST} are needed.",
-            hint="honed import DIR, where items.jsonl names pictures, captions and splits",
-        )
-    return listed
+    test = whole["test"]
+    known = known_by([listing.ids[row] for row in test.tolist()], listing.groups[test])
+    sizes = {split: len(found) for split, found in whole.items()}
+    return Collection(pictures, rows, sizes, known, listing, styles, embedder.space, task.notes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Wanted:
-    """What each picture is asked for by, what it is, and its row id in the catalog; all [n]."""
+class Listing:
+    """What the catalog says of n pictures.
 
+    Attributes:
+        ids: External ids.
+        asked: Words that each picture is asked for by; may be empty.
+        variants: Names; may be empty strings.
+        groups: [n] labels; negative and each its own for pictures of no group.
+        rowids: [n] of the catalog's images.
+        medias: sha256 of the renderings.
+    """
+
+    ids: tuple[str, ...]
     asked: tuple[str, ...]
-    medias: tuple[str, ...]
+    variants: tuple[str, ...]
+    groups: NDArray[np.int64]
     rowids: NDArray[np.int64]
+    medias: tuple[str, ...]
 
     def of(self, rows: Rows) -> tuple[list[str], list[str]]:
         """Words and media of some of them."""
         return [self.asked[row] for row in rows.tolist()], [self.medias[row] for row in rows.tolist()]
 
+    def and_others(self, records: Mapping[int, ImageRecord]) -> Listing:
+        """With pictures of no group behind, which nobody is asked to draw but which may be drawn from."""
+        rowids = np.array(sorted(records), np.int64)
+        added = [records[rowid] for rowid in rowids.tolist()]
+        nothing = ("",) * len(added)
+        return Listing(
+            (*self.ids, *(record.external_id for record in added)),
+            (*self.asked, *nothing),
+            (*self.variants, *nothing),
+            np.concatenate([self.groups, -1 - np.arange(len(added))]),
+            np.concatenate([self.rowids, rowids]),
+            (*self.medias, *(record.media for record in added)),
+        )
 
-def _references(retriever: ImageRetriever, train: Rows, wanted: _Wanted, k: int) -> Rows:
-    """The k references of every picture, [n, k] rows of the arrays: of train inside train, of the others through live search."""
-    found = np.full((len(wanted.rowids), k), -1, np.int64)
-    found[train] = train_references(retriever, *wanted.of(train), wanted.rowids[train], k)
-    others = np.setdiff1d(np.arange(len(found)), train)
-    found[others] = held_out_references(retriever, *wanted.of(others), wanted.rowids, k)
-    return _rows_of(found, wanted.rowids)
+
+def _listing(session: Session, parts: Sequence[Listed]) -> Listing:
+    rowids = np.concatenate([part.rowids for part in parts])
+    records = images.by_rowid(session.catalog, rowids)
+    return Listing(
+        tuple(name for part in parts for name in part.ids),
+        tuple(text for part in parts for text in _asked(part)),
+        tuple(name for part in parts for name in part.variants),
+        np.concatenate([part.groups for part in parts]),
+        rowids,
+        tuple(records[rowid].media for rowid in rowids.tolist()),
+    )
+
+
+def _enough(listed: Listed, split: Split) -> Listed:
+    if len(listed) < LEAST_TEST:
+        raise UsageError(
+            f"There are {len(listed)} grouped pictures in {split}; {LEAST_TEST} are needed.",
+            hint="honed label FILE.csv (columns image,group), honed label --by-folder DIR, or honed import an image pack",
+        )
+    return listed
+
+
+def _chosen(rows: Rows, split: Split, seed: int) -> Rows:
+    """All of train; of dev and test what is drawn."""
+    most = {"dev": MOST_DEV, "test": MOST_TEST}.get(split, len(rows))
+    return chosen_targets(rows, most, seed)
+
+
+def _enough_others(groups: NDArray[np.int64], split: Split, k: int) -> None:
+    """Random references come from other groups of the split: there must be k for every picture."""
+    largest = int(np.unique(groups, return_counts=True)[1].max())
+    if len(groups) - largest < k:
+        raise UsageError(
+            f"{largest} of the {len(groups)} pictures in {split} belong to one group, so there are no {k} others to "
+            "compare with.",
+            hint="more groups are needed: honed label FILE.csv (columns image,group)",
+        )
+
+
+def _references(
+    retriever: ImageRetriever, listing: Listing, rows: Mapping[Split, Rows], k: int
+) -> tuple[Rows, Listing]:
+    """The k references of every picture that is learnt from or drawn, [n, k] rows; the listing grows by those of no group.
+
+    Those of train lie inside train; those of dev and test are what live search gives.
+    """
+    train, others = rows["train"], np.concatenate([rows["dev"], rows["test"]])
+    found = np.full((len(listing.rowids), k), -1, np.int64)
+    found[train] = train_references(retriever, *listing.of(train), listing.rowids[train], k)
+    found[others] = held_out_references(retriever, *listing.of(others), k)
+    strangers = np.setdiff1d(found, np.append(listing.rowids, -1))
+    listing = listing.and_others(images.by_rowid(retriever.text.catalog, strangers))
+    found = np.concatenate([found, np.full((len(strangers), k), -1, np.int64)])
+    return _rows_of(found, listing.rowids), listing
 
 
 def _asked(listed: Listed) -> list[str]:

@@ -34,9 +34,11 @@ from honed.tune.painter.sheet import Sheet
 from honed.tune.painter.train import PaintRecipe
 from honed.tune.painter.trial import RETRIEVED, Exhibition, exhibit
 from honed.turn import Tell
+from honed.types import SPLITS
+from honed.workspace import read_json, write_json
 
 SHEET_FILE, SHEET_LINES = "samples.png", 12
-PLAN_FILE = "plan.json"
+PLAN_FILE, TAUGHT_FILE = "plan.json", "painter-taught.json"
 
 
 def tune_generator(
@@ -94,13 +96,19 @@ def _trained(atelier: Atelier, plan: PaintPlan, run: Run, tell: Tell) -> PaintCa
     if done is not None:
         return done
     started = time.monotonic()
-    targets = atelier.targets(chosen_targets(atelier.collection.rows["dev"], plan.dev, atelier.seed))
+    targets = atelier.targets("dev", plan.dev)
     sheet = Sheet(replace(targets, rows=chosen_targets(targets.rows, SHEET_LINES, 1)), run.folder / SHEET_FILE)
-    tell(f"painter      started, {plan.seconds:.0f} s; samples in {sheet.path}")
-    what, details = atelier.learner.train(folder, plan, sheet, tell)
+    notes = run.folder / TAUGHT_FILE
+    if not notes.is_file():  # a kill while dev is drawn loses no training
+        tell(f"painter      started, {plan.seconds:.0f} s; samples in {sheet.path}")
+        what, details = atelier.learner.train(folder, plan, sheet, tell)
+        write_json(notes, {"what": what, "details": dict(details)})
+    taught = read_json(notes)
+    tried = atelier.learner.pick(folder, targets)
     shown = exhibit(atelier.learner.draw(folder), targets, atelier.perception, kinds=(RETRIEVED,))
     likeness = shown.drawn[RETRIEVED].measured.scores[LIKENESS]
-    candidate = PaintCandidate("painter", what, folder, likeness, time.monotonic() - started, 1, dict(details))
+    seconds = time.monotonic() - started
+    candidate = PaintCandidate("painter", taught["what"], folder, likeness, seconds, tried, taught["details"])
     candidate.save()
     tell(f"painter      dev {candidate.mean:.3f}  {candidate.what}")
     return candidate
@@ -116,24 +124,24 @@ def _sealed_test(
 ) -> PaintExam:
     """Let candidate and what is live draw the test, once; the look is counted before it is taken."""
     collection, learner = atelier.collection, atelier.learner
-    rows = collection.rows["test"]
-    named = repr(([collection.ids[row] for row in rows], collection.pictures.groups[rows].tolist(), "drawn"))
-    reads = look_at(session.catalog, hashlib.sha256(named.encode()).hexdigest(), *looking)
-    targets = atelier.targets(chosen_targets(rows, plan.test, session.settings.seed))
+    reads = look_at(session.catalog, hashlib.sha256(f"drawn {collection.known}".encode()).hexdigest(), *looking)
+    targets = atelier.targets("test", plan.test)
     shown = exhibit(learner.draw(candidate.folder), targets, atelier.perception)
     before: tuple[str, Exhibition] | None = None
     if learner.before is not None:
         name, draw = learner.before
         before = name, exhibit(draw, targets, atelier.perception, kinds=(RETRIEVED,))
-    ids = [collection.ids[row] for row in targets.rows]
+    ids = [collection.listing.ids[row] for row in targets.rows.tolist()]
     return PaintExam(targets, before, shown, ids, collection.styles, reads)
 
 
 def _experiment(session: Session, atelier: Atelier, budget: float) -> dict[str, Any]:
     """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
     collection, pictures = atelier.collection, atelier.collection.pictures
-    digest = hashlib.sha256(repr((collection.ids, collection.asked, collection.variants)).encode())
-    for part in (pictures.pixels, pictures.texts, pictures.references, pictures.groups):
+    listing = collection.listing
+    digest = hashlib.sha256(repr((listing.ids, listing.asked, collection.styles)).encode())
+    parts = (pictures.pixels, pictures.texts, pictures.styles, pictures.references, pictures.groups)
+    for part in (*parts, *(collection.rows[split] for split in SPLITS)):
         digest.update(np.ascontiguousarray(part).tobytes())
     return {
         "budget": budget,

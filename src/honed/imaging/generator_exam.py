@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from honed.evaluate.comparison import Comparison, Questions, Trial, compare
 from honed.evaluate.gate import Check, GateSettings
 from honed.evaluate.pictures import LIKENESS, Drawn
-from honed.evaluate.significance import paired
+from honed.evaluate.significance import confidence_after, paired
 from honed.evaluate.slices import MIN_QUERIES, Slice
-from honed.evaluate.wording import interval, percent, points
+from honed.evaluate.wording import interval, p_value, percent, points
 from honed.tune.painter.trial import RANDOM, RETRIEVED, Exhibition, Targets
 
 MOST_COPIES = 0.1
@@ -77,13 +77,17 @@ class PaintExam:
 
     def _matters(self, gate: GateSettings, seed: int) -> Check:
         random = self.shown.drawn[RANDOM]
-        found = paired(1.0 - random.distance, 1.0 - self.candidate.distance, self._clusters(), seed=seed)
-        low, high = found.ci95
+        sure = confidence_after(self.reads, gate.confidence)
+        scores = 1.0 - random.distance, 1.0 - self.candidate.distance
+        found = paired(*scores, self._clusters(), seed=seed, confidence=sure)
+        low, high = found.ci
         sentence = (
             f"From retrieved references drawings are {points(found.delta)} nearer to the truth than from random ones "
-            f"(95% interval {interval(low, high)} points); {points(gate.min_gain)} are asked for."
+            f"({percent(sure)} interval {interval(low, high)} points, p {p_value(found.p)}); {points(gate.min_gain)} are "
+            "asked for."
         )
-        return Check("Does retrieval matter?", low > 0 and found.delta >= gate.min_gain, sentence)
+        passed = low > 0 and found.p <= 1 - sure and found.delta >= gate.min_gain
+        return Check("Does retrieval matter?", passed, sentence)
 
     def _copies(self) -> Check:
         share = self.shown.near_copies

@@ -80,21 +80,19 @@ def generator_result(turn: PaintTurn) -> dict[str, Any]:
 def generator_report(session: Session, turn: PaintTurn) -> ReportData:
     """The turn as the report shows it: a sheet by lot, then the drawings that gained and lost most."""
     exam, collection = turn.exam, turn.ground
-    rows = collection.rows
-    counts = {split: len(found) for split, found in rows.items()}
-    groups = {split: len(np.unique(collection.pictures.groups[found])) for split, found in rows.items()}
+    counts = collection.sizes
+    groups = len(np.unique(collection.pictures.groups[exam.targets.rows]))
     drawn = exam.shown.drawn
     frame = turn_report(session, turn)
     return replace(
         frame,
-        test_set=f"test, {len(exam.targets.rows):,} of {counts['test']:,} pictures drawn, in {groups['test']:,} groups",
+        test_set=f"test, {len(exam.targets.rows):,} of {counts['test']:,} pictures drawn, in {groups:,} groups",
         digests={"drawn from retrieved references": turn.release or str(turn.chosen.details.get("digest", ""))[:12]},
         sheets=((sheet_words(exam), uri(sheet(exam))),),
         cases=_cases(exam, collection),
         costs=(*frame.costs, *(_cost(kind, drawn[kind]) for kind in KINDS), _copies(exam)),
         data_card={
             "pictures": each_split(counts),
-            "groups": each_split(groups),
             "styles": ", ".join(exam.styles) or "none",
             "labels": "the true pictures, which no drawing has seen",
         },
@@ -155,7 +153,7 @@ def _case(exam: PaintExam, collection: Collection, at: int, row: int, earlier: P
     )
     style = collection.style_of(row)
     return Case(
-        query=f"{collection.asked[row]} ({style})" if style else collection.asked[row],
+        query=f"{collection.listing.asked[row]} ({style})" if style else collection.listing.asked[row],
         base=float(1.0 - exam.base.distance[at]),
         candidate=float(1.0 - exam.candidate.distance[at]),
         before=(Hit("drawn", "", False, _one(earlier[at])),),

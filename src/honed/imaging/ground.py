@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from honed.catalog import history, images
 from honed.dataset.images import Pictures
@@ -33,6 +35,14 @@ def gallery(session: Session, encoder: ImageEncoder, pictures: Pictures) -> Gall
     rowids, descriptors = images.descriptors(session.catalog, encoder.space, pictures.rowids)
     assert np.array_equal(rowids, pictures.rowids), "every picture was described a moment ago"
     return Gallery(pictures, descriptors)
+
+
+def known_by(ids: Sequence[str], groups: NDArray[Any]) -> str:
+    """What a ledger knows a set of pictures by: which there are, and which belong together; numbers of groups may move."""
+    members: dict[object, list[str]] = {}
+    for name, group in zip(ids, groups.tolist(), strict=True):
+        members.setdefault(group, []).append(name)
+    return repr(sorted(sorted(each) for each in members.values()))
 
 
 def experiment_of(

@@ -14,7 +14,6 @@ from honed.imaging.references import live_references
 from honed.ingest.describe import look_at_file, open_rendering
 from honed.ingest.rendering import as_image
 from honed.models.painter.provenance import Provenance, save_picture
-from honed.protocols import ImageGenerator
 from honed.release.build import manifest_of, row_of
 from honed.release.open import open_image_release, painter_of
 from honed.session import Session
@@ -25,7 +24,10 @@ if TYPE_CHECKING:
 MOST = 100
 """Pictures of one order."""
 
-_WORDS = 6  # of the order in a file's name
+MOST_SEED = 2**62
+"""What a generator of random numbers takes, and room to count up."""
+
+_WORDS, _NAME_BYTES = 6, 120  # of the order in a file's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +69,26 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """A file that was drawn: its seed, and the ids of what it was drawn from, the one that it begins with first."""
+
+    file: Path
+    seed: int
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Imagined:
-    """What came of an order: files in the order of their seeds, all drawn from the same references."""
+    """What came of an order: drawings in the order of their seeds, and all references, best first."""
 
     release: str
     model: str
     references: tuple[Reference, ...]
-    files: tuple[Path, ...]
-    seeds: tuple[int, ...]
+    drawings: tuple[Drawing, ...]
+
+
+Known = list[tuple[Reference, "Image.Image"]]
+"""References with their pictures, best first."""
 
 
 def imagine(
@@ -102,21 +116,24 @@ def imagine(
     _check(order)
     manifest = manifest_of(session.workspace, row_of(session.catalog, release))
     painter = painter_of(session.workspace, manifest, session.settings)
-    known, pictures = _given(order.files) if order.files else _retrieved(session, order, release, painter)
+    if order.style and painter.styles and order.style not in painter.styles:
+        raise UsageError(
+            f"The painter knows no style '{order.style}'.", hint=f"it knows: {', '.join(painter.styles[:20])}"
+        )
+    known = _given(order.files) if order.files else _retrieved(session, order, release, painter.references)
     folder.mkdir(parents=True, exist_ok=True)
     names = _unused(folder, order)
-    files, seeds = [], []
+    made = []
     for seed in range(order.seed, order.seed + order.n):
-        drawn = _draw(painter, order, pictures, seed)
+        used = _turned(known, seed)[: painter.references]
+        pictures = [picture for _, picture in used]
+        drawn = painter.generate(order.text, pictures, n=1, seed=seed, style=order.style)[0]
+        references = tuple(one.image for one, _ in used)
         path = next(names)
-        words = Provenance(
-            order.text, seed, painter.name, manifest.release, order.style, tuple(one.image for one in known)
-        )
-        save_picture(path, drawn, words)
-        files.append(path)
-        seeds.append(seed)
+        save_picture(path, drawn, Provenance(order.text, seed, painter.name, manifest.release, order.style, references))
+        made.append(Drawing(path, seed, references))
         done(path)
-    return Imagined(manifest.release, painter.name, known, tuple(files), tuple(seeds))
+    return Imagined(manifest.release, painter.name, tuple(one for one, _ in known), tuple(made))
 
 
 def _check(order: Order) -> None:
@@ -124,40 +141,42 @@ def _check(order: Order) -> None:
         raise UsageError("There is nothing to draw.", hint='honed imagine "a red umbrella" -o drawings')
     if not 1 <= order.n <= MOST:
         raise UsageError(f"{order.n} pictures cannot be ordered.", hint=f"-n takes 1 to {MOST}")
-    if order.seed < 0:
-        raise UsageError("A seed is 0 or more.")
+    if not 0 <= order.seed < MOST_SEED:
+        raise UsageError(f"A seed of {order.seed} is not known.", hint=f"--seed takes 0 to {MOST_SEED - 1}")
+    try:
+        f"{order.text}{order.style}".encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("The words are not UTF-8 text.", hint="check the terminal's encoding") from error
 
 
-def _draw(painter: ImageGenerator, order: Order, pictures: Sequence[Image.Image], seed: int) -> Image.Image:
-    """One picture. Each begins with another reference, so that an order of several is not one idea several times."""
-    turn = (seed - order.seed) % len(pictures) if pictures else 0
-    turned = [*pictures[turn:], *pictures[:turn]]
-    return painter.generate(order.text, turned, n=1, seed=seed, style=order.style)[0]
+def _turned(known: Known, seed: int) -> Known:
+    """The references with another one in front for each seed, so that an order of several is not one idea several times."""
+    turn = seed % len(known) if known else 0
+    return [*known[turn:], *known[:turn]]
 
 
-def _given(files: Sequence[Path]) -> tuple[tuple[Reference, ...], list[Image.Image]]:
-    looks = [look_at_file(path) for path in files]
-    known = tuple(
-        Reference(f"sha256:{look.media}", path.name, str(path), "", 1.0)
-        for look, path in zip(looks, files, strict=True)
-    )
-    return known, [as_image(look.picture) for look in looks]
+def _given(files: Sequence[Path]) -> Known:
+    looks = [(path, look_at_file(path)) for path in files]
+    return [
+        (Reference(f"sha256:{look.media}", path.name, str(path), "", 1.0), as_image(look.picture))
+        for path, look in looks
+    ]
 
 
-def _retrieved(
-    session: Session, order: Order, release: str, painter: ImageGenerator
-) -> tuple[tuple[Reference, ...], list[Image.Image]]:
+def _retrieved(session: Session, order: Order, release: str, k: int) -> Known:
     retriever = open_image_release(session.workspace, session.catalog, session.settings, release)
-    hits = live_references(retriever, order.text, painter.references)
-    known = tuple(
-        Reference(hit.image.id, hit.image.caption, hit.image.source, hit.image.external_id, round(hit.score, 4))
-        for hit in hits
-    )
-    return known, [open_rendering(session.workspace, hit.image.media) for hit in hits]
+    return [
+        (
+            Reference(hit.image.id, hit.image.caption, hit.image.source, hit.image.external_id, round(hit.score, 4)),
+            open_rendering(session.workspace, hit.image.media),
+        )
+        for hit in live_references(retriever, order.text, k)
+    ]
 
 
 def _unused(folder: Path, order: Order) -> Iterator[Path]:
     """Names for files that are not there yet."""
     words = re.findall(r"\w+", order.text.lower())[:_WORDS] or ["picture"]
-    stem = "-".join([*words, *re.findall(r"\w+", order.style.lower())])[:80]
+    stem = "-".join([*words, *re.findall(r"\w+", order.style.lower())])
+    stem = stem.encode()[:_NAME_BYTES].decode(errors="ignore")
     return (path for number in count(1) if not (path := folder / f"{stem}-{number}.png").exists())

@@ -15,7 +15,7 @@ from honed.evaluate.comparison import Comparison
 from honed.evaluate.gate import GateSettings, Verdict, decide
 from honed.evaluate.image_board import IMAGE_METRICS
 from honed.evaluate.image_exam import ImageExam, ImagePaper, sit_images
-from honed.imaging.ground import gallery
+from honed.imaging.ground import gallery, known_by
 from honed.ingest.describe import describe_missing
 from honed.models.vision.head import ImageHead
 from honed.protocols import ImageEncoder
@@ -155,16 +155,9 @@ def image_rankings(session: Session, system: str, split: str, depth: int = DEPTH
 def look_at_pictures(session: Session, pictures: Pictures, run: str, experiment: dict[str, Any]) -> int:
     """Count a look at the pictures of a test set before it is taken; returns how many there have been.
 
-    A set is known by its pictures and by which of them belong together. Older ledgers know it by the numbers of its groups,
-    which other groups that come or go move: both count, and the larger number is the truth.
+    Older ledgers know a set by the numbers of its groups: both count, and the larger number is the truth.
     """
-    members: dict[int, list[str]] = {}
-    for name, group in zip(pictures.ids, pictures.groups.tolist(), strict=True):
-        members.setdefault(group, []).append(name)
-    names = (
-        repr(sorted(sorted(each) for each in members.values())),
-        repr((pictures.ids, pictures.groups.tolist())),
-    )
+    names = (known_by(pictures.ids, pictures.groups), repr((pictures.ids, pictures.groups.tolist())))
     return max(look_at(session.catalog, hashlib.sha256(each.encode()).hexdigest(), run, experiment) for each in names)
 
 

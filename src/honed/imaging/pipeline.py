@@ -50,7 +50,7 @@ def by_pipeline(painter: DiffusersPainter, collection: Collection) -> Draw:
         drawn = []
         for number, (row, known) in enumerate(zip(targets.rows.tolist(), references, strict=True)):
             shown = [Image.fromarray(targets.pictures.pixels[one]) for one in known.tolist() if one >= 0]
-            words, style, seed = collection.asked[row], collection.style_of(row), targets.seed + number
+            words, style, seed = collection.listing.asked[row], collection.style_of(row), targets.seed + number
             made = painter.generate(words, shown, n=1, seed=seed, style=style)[0]
             drawn.append(np.asarray(made.resize((side, side), Image.Resampling.BICUBIC), np.uint8))
         return np.stack(drawn)
@@ -66,6 +66,7 @@ class PipelineLearner:
         spec: Of the pipeline, as the settings name it.
         live: What draws now: the pipeline as it is, or with the LoRA of the live release.
         release: The live release's name.
+        ip_adapter: Through which it sees references; empty for none.
         recipe: How the LoRA learns.
     """
 
@@ -75,12 +76,18 @@ class PipelineLearner:
     perception: Perception
     live: DiffusersPainter
     release: str
+    ip_adapter: str
     recipe: LoraRecipe
 
     @property
     def key(self) -> dict[str, Any]:
         """See `atelier.Learner`."""
-        return {"pipeline": self.spec, "live": self.live.name, "settings": repr(self.recipe)}
+        return {
+            "pipeline": self.spec,
+            "live": self.live.name,
+            "ip_adapter": self.ip_adapter,
+            "settings": repr(self.recipe),
+        }
 
     @property
     def before(self) -> tuple[str, Draw] | None:
@@ -129,9 +136,13 @@ class PipelineLearner:
 
     def draw(self, folder: Path) -> Draw:
         """See `atelier.Learner`."""
-        painter = load_generator(self.workspace, self.spec, lora=folder)
+        painter = load_generator(self.workspace, self.spec, lora=folder, ip_adapter=self.ip_adapter)
         assert isinstance(painter, DiffusersPainter)
         return by_pipeline(painter, self.collection)
+
+    def pick(self, folder: Path, targets: Targets) -> int:
+        """See `atelier.Learner`: steps and guidance of a pipeline are its own."""
+        return 1
 
     def _fresh(self) -> DiffusersPainter:
         painter = load_generator(self.workspace, self.spec)
@@ -150,17 +161,19 @@ class PipelineLearner:
 
     def _learnt(self, most: int) -> Rows:
         """Train pictures with words, by lot."""
-        rows = np.array([row for row in self.collection.rows["train"].tolist() if self.collection.asked[row]], np.int64)
+        rows = np.array(
+            [row for row in self.collection.rows["train"].tolist() if self.collection.listing.asked[row]], np.int64
+        )
         if len(rows) <= most:
             return rows
         return np.sort(np.random.default_rng(self.recipe.seed).choice(rows, most, replace=False))
 
     def _squares(self, rows: Rows) -> Pixels:
-        return squares(self.workspace, [self.collection.medias[row] for row in rows.tolist()], self.live.side)
+        return squares(self.workspace, [self.collection.listing.medias[row] for row in rows.tolist()], self.live.side)
 
     def _prompts(self, rows: Rows) -> list[str]:
         """Words and style, as the pipeline is asked."""
-        told = ((self.collection.asked[row], self.collection.style_of(row)) for row in rows.tolist())
+        told = ((self.collection.listing.asked[row], self.collection.style_of(row)) for row in rows.tolist())
         return [f"{words}, {style} style" if style else words for words, style in told]
 
 
@@ -180,4 +193,5 @@ def open_pipeline_learner(session: Session, collection: Collection, perception: 
             hint="take image_generator out of honed.toml to tune the former, or roll back to a release without it",
         )
     recipe = LoraRecipe(seed=session.settings.seed)
-    return PipelineLearner(session.workspace, spec, collection, perception, live, manifest.release, recipe)
+    adapter = session.settings.ip_adapter
+    return PipelineLearner(session.workspace, spec, collection, perception, live, manifest.release, adapter, recipe)

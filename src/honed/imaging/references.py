@@ -22,28 +22,21 @@ def live_references(retriever: ImageRetriever, text: str, k: int, *, without: st
     return [hit for hit in found if hit.image.media != without][:k]
 
 
-def held_out_references(
-    retriever: ImageRetriever,
-    texts: Sequence[str],
-    medias: Sequence[str],
-    rowids: Rowids,
-    k: int,
-) -> Rowids:
+def held_out_references(retriever: ImageRetriever, texts: Sequence[str], medias: Sequence[str], k: int) -> Rowids:
     """What live search gives for pictures that are asked for by their words and not shown, [n, k] row ids; -1 for none.
 
     Args:
         retriever: The live release's.
         texts: What each picture is asked for by.
         medias: Its own media: neither it nor a copy of its pixels is given.
-        rowids: Pictures that may be given, [m].
         k: How many.
     """
-    known = set(rowids.tolist())
-    place = {record.id: rowid for rowid, record in images.by_rowid(retriever.text.catalog, rowids).items()}
+    catalog = retriever.text.catalog
+    rowids, _ = images.medias(catalog)
+    place = {record.id: rowid for rowid, record in images.by_rowid(catalog, rowids).items()}
     found = np.full((len(texts), k), -1, np.int64)
     for at, (text, media) in enumerate(zip(texts, medias, strict=True)):
-        hits = live_references(retriever, text, k, without=media)
-        rows = [place[hit.image.id] for hit in hits if place.get(hit.image.id) in known]
+        rows = [place[hit.image.id] for hit in live_references(retriever, text, k, without=media)]
         found[at, : len(rows)] = rows
     return found
 

@@ -71,7 +71,7 @@ def _fill(folder: Path, name: str, parts: Parts) -> Manifest:
         shutil.copyfile(parts.adapter, folder / ADAPTER_FILE)
     images = _images(folder, parts.images) if parts.images else None
     if parts.painter:
-        shutil.copytree(parts.painter, folder / PAINTER_FOLDER)
+        shutil.copytree(parts.painter, folder / PAINTER_FOLDER, ignore=shutil.ignore_patterns("checkpoint-*", ".*"))
     return Manifest(
         release=name,
         created=history.now(),

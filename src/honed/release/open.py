@@ -98,22 +98,24 @@ def painter_of(workspace: Workspace, manifest: Manifest, settings: Settings) -> 
                 "Nothing here draws pictures yet.",
                 hint='honed tune --role image-generator, or image_generator = "diffusers:FOLDER" in honed.toml',
             )
-        return load_generator(workspace, settings.image_generator)
+        return load_generator(workspace, settings.image_generator, ip_adapter=settings.ip_adapter)
     folder = workspace.releases / manifest.release / manifest.painter
     told = read_json(folder / "config.json")
     if told.get("model_type") == LORA:
-        return load_generator(workspace, told["pipeline"], lora=folder)
+        return load_generator(workspace, told["pipeline"], lora=folder, ip_adapter=settings.ip_adapter)
     embedder = embedder_of(workspace, manifest, settings) if told.get("text_space") == manifest.space else None
     return load_generator(workspace, f"compact:{folder}", embedder=embedder)
 
 
 def load_generator(workspace: Workspace, spec: str, **options: Any) -> ImageGenerator:
-    """The image generator that a spec names; a relative folder lies in the workspace."""
+    """The image generator that a spec names; a relative folder lies in the workspace. Empty options are left out."""
     backend, colon, path = spec.partition(":")
     inside = workspace.root / path
     if colon and not Path(path).is_absolute() and inside.is_dir():
         spec = f"{backend}:{inside}"
-    generator: ImageGenerator = registry.load("image-generator", spec, **options)
+    generator: ImageGenerator = registry.load(
+        "image-generator", spec, **{name: value for name, value in options.items() if value}
+    )
     return generator
 
 

@@ -13,6 +13,9 @@ from honed.workspace import Workspace
 CAPTIONS_ALONE = "Words find pictures by captions alone until `honed tune --role text-to-image`."
 """What a turn says whose release makes the text matrix of the one before it void."""
 
+WORDLESS = "Pictures are drawn from references and style alone until `honed tune --role image-generator`."
+"""What a turn says whose release has another document tower than the one that the painter learnt with."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageParts:
@@ -101,4 +104,5 @@ def image_parts(folder: Path, side: ImageSide | None) -> ImageParts | None:
 def words_lost(live: Manifest, *, space: str = "") -> tuple[str, ...]:
     """What to say when a release with a new image side, or with a document tower of another space, follows the live one."""
     side = live.images
-    return (CAPTIONS_ALONE,) if side and side.finds_by_words and space != live.space else ()
+    found = (CAPTIONS_ALONE,) if side and side.finds_by_words and space != live.space else ()
+    return (*found, WORDLESS) if live.painter and space and space != live.space else found

@@ -6,7 +6,7 @@ import pytest
 from honed.models.painter.config import PainterConfig
 from honed.models.vision.efficientnet import shapes
 from honed.tune.painter.perception import Perception
-from honed.tune.painter.pictures import Pictures, Rows, retrieved
+from honed.tune.painter.pictures import Pictures, Rows
 
 SIDE = 16
 STYLES = ("filled", "outlined")
@@ -28,6 +28,16 @@ def drawing(thing: int, style: int) -> np.ndarray:
     return picture
 
 
+def retrieved(texts: np.ndarray, rows: Rows, allowed: Rows, k: int) -> Rows:
+    """The k other pictures with the nearest texts, as search would find them."""
+    found = np.full((len(rows), k), -1, np.int64)
+    for at, row in enumerate(rows):
+        others = allowed[allowed != row]
+        best = others[np.argsort(-(texts[others] @ texts[row]), kind="stable")[:k]]
+        found[at, : len(best)] = best
+    return found
+
+
 def make(things: int) -> tuple[Pictures, Rows, Rows]:
     """Every thing three times: filled, outlined, and filled but one pixel further down. Rows of train and of dev."""
     drawn = [(thing, style) for thing in range(things) for style in (1, 2, 1)]
@@ -39,7 +49,7 @@ def make(things: int) -> tuple[Pictures, Rows, Rows]:
     train, dev = every[: -3 * DEVELOPMENT], every[-3 * DEVELOPMENT :]
     references = np.full((len(drawn), 2), -1)
     for rows, allowed in ((train, train), (dev, every)):
-        references[rows] = retrieved(texts[rows], texts, rows=rows, allowed=allowed, twins=every, k=2)
+        references[rows] = retrieved(texts, rows, allowed, 2)
     return Pictures(pixels, texts, np.array([style for _, style in drawn]), groups, references), train, dev
 
 

@@ -14,7 +14,6 @@ from honed.tune.painter.pictures import (
     batch_of,
     epoch_rows,
     labels,
-    retrieved,
     unrelated,
 )
 
@@ -85,13 +84,6 @@ def test_shares_are_kept(toy: Toy) -> None:
     worded = np.concatenate([batch.worded for batch in batches])
     assert 0.65 < worded[counts > 0].mean() < 0.75 and worded[counts == 0].mean() > 0.84
     assert 0.06 < (np.concatenate([batch.styles for batch in batches]) == 0).mean() < 0.14
-
-
-def test_retrieval_finds_neither_the_picture_nor_its_twin_nor_what_is_not_allowed() -> None:
-    gallery = np.array([[1, 0], [1, 0], [0.9, 0.1], [0, 1], [0.99, 0.01]], np.float32)
-    twins = np.array([0, 0, 1, 2, 3])
-    found = retrieved(gallery[:1], gallery, rows=np.array([0]), allowed=np.array([0, 1, 2, 3]), twins=twins, k=3)
-    assert found.tolist() == [[2, 3, -1]]
 
 
 def test_random_references_are_of_other_groups(toy: Toy) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.errors import IntegrityError, MissingError, UsageError, missing_extra
+from honed.errors import InputError, IntegrityError, MissingError, UsageError, missing_extra
 from honed.models.folder import read_object
 from honed.models.painter.config import PainterConfig
 from honed.models.painter.net import ALTERATIONS, Condition, PainterNet
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+SAMPLING = "sampling"
+"""Key of the description under which steps and guidance stand."""
 
 BATCH = 32
 """Pictures that are drawn at once."""
@@ -111,7 +114,7 @@ class CompactPainter:
         load_weights(net, tensors)
         net.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         name = f"compact:{folder.name}-{painter_digest(folder)[:12]}"
-        return cls(config, net, name=name, embedder=embedder, sampling=sampling)
+        return cls(config, net, name=name, embedder=embedder, sampling=sampling or read_sampling(folder))
 
     @property
     def name(self) -> str:
@@ -276,6 +279,24 @@ def write_painter(folder: Path, config: PainterConfig, tensors: Mapping[str, NDA
     half.replace(folder / WEIGHTS)
     write_json(folder / CONFIG, config.to_json())
     return folder
+
+
+def write_sampling(folder: Path, sampling: Sampling) -> None:
+    """Add to a painter's description how it draws unless it is told otherwise."""
+    write_json(folder / CONFIG, {**read_object(folder / CONFIG), SAMPLING: asdict(sampling)})
+
+
+def read_sampling(folder: Path) -> Sampling:
+    """How a painter draws; the defaults where nothing was written.
+
+    Raises:
+        InputError: What was written is no sampling.
+    """
+    value = read_object(folder / CONFIG).get(SAMPLING, {})
+    try:
+        return Sampling(**value)
+    except (TypeError, UsageError) as error:
+        raise InputError(f"The painter's '{SAMPLING}' cannot be {str(value)[:100]}.", hint="tune it again") from error
 
 
 def painter_digest(folder: Path) -> str:

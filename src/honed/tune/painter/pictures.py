@@ -26,7 +26,7 @@ class Pictures:
         styles: [n], number of the style from 1; 0 where it has none.
         groups: [n] labels; pictures of one group show the same thing. The clusters of the verdict.
         references: [n, k] rows of the pictures that are retrieved for each picture, best first, -1 where there are fewer. Never
-            the picture itself (`retrieved`).
+            the picture itself.
     """
 
     pixels: Pixels
@@ -41,26 +41,6 @@ class Pictures:
             raise UsageError(f"Texts, styles, groups and references must be as many as the {count} pictures.")
         if bool((self.references == np.arange(count)[:, None]).any()):
             raise UsageError("A picture is among its own references: it would be learnt to copy.")
-
-
-def retrieved(queries: Vectors, gallery: Vectors, *, rows: Rows, allowed: Rows, twins: NDArray[Any], k: int) -> Rows:
-    """The k pictures that each of some pictures is drawn from: [len(rows), k] rows of the gallery, -1 where there are fewer.
-
-    Args:
-        queries: [len(rows), d] unit vectors of what each picture is asked for by.
-        gallery: [n, d] unit vectors of all pictures, in the space of the queries.
-        rows: Which pictures of the gallery the queries ask for. They are not found themselves.
-        allowed: Rows of the gallery that may be found: those of train, when it is train that is learnt from.
-        twins: [n] labels; what has the label of the picture that is asked for is (nearly) the same picture, and not found.
-        k: How many.
-    """
-    found = np.full((len(rows), k), -1, np.int64)
-    for at, row in enumerate(rows):
-        others = allowed[(allowed != row) & (twins[allowed] != twins[row])]
-        scores = gallery[others] @ queries[at]
-        best = others[np.argsort(-scores, kind="stable")[:k]]
-        found[at, : len(best)] = best
-    return found
 
 
 def unrelated(groups: NDArray[Any], *, rows: Rows, allowed: Rows, k: int, seed: int) -> Rows:

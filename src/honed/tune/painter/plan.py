@@ -18,6 +18,12 @@ from honed.tune.painter.trial import KINDS
 from honed.tune.plan import RESERVE
 from honed.workspace import read_json, write_json
 
+SAMPLINGS = Sampling(), Sampling(references=1.5), Sampling(words=1.5), Sampling(steps=4)
+"""Ways to draw that dev picks from; the first wins a tie."""
+
+PICKED = 64
+"""Targets of dev that pick one."""
+
 MOST_DEV, MOST_TEST = 200, 1000
 """Targets of a split that are drawn, by lot, where there are more."""
 
@@ -88,6 +94,7 @@ def plan_painting(
     looks = _looks(perception, course)
     dev, test = min(sizes[0], MOST_DEV), min(sizes[1], MOST_TEST)
     dev_seconds, test_seconds = _judging(dev, 1, speed, looks), _judging(test, len(KINDS), speed, looks)
+    dev_seconds += _judging(min(dev, PICKED), 2 * len(SAMPLINGS), speed, looks)  # guidance asks the network twice
     reserve = max(RESERVE * budget, test_seconds)
     seconds = budget - spent - reserve - dev_seconds
     if seconds < LEAST_TRAINING:
@@ -96,7 +103,7 @@ def plan_painting(
             f"A budget of {budget:.0f} s leaves no time to train: {dev_seconds + reserve:.0f} s go into drawing and judging.",
             hint=f"honed tune --role image-generator --budget {max(2 * needed, 600) / 60:.0f}m",
         )
-    steps = speed.affordable(seconds)
+    steps = speed.affordable(seconds / SLACK)  # so that steps end the training, and a repeated run takes the same
     return PaintPlan(
         budget,
         min(steps, course.recipe.steps or steps),

@@ -45,7 +45,7 @@ class PaintRecipe:
         rate: Peak learning rate of AdamW.
         average: Decay of the running average of the weights, which is what draws.
         threads: Cores.
-        bf16: Matrix products in 16 bits (`measure` tells whether that is faster here).
+        bf16: Matrix products in 16 bits (`speed.measure_speed` tells whether that is faster here).
         device: Empty for a GPU if there is one.
     """
 
@@ -125,7 +125,8 @@ class Course:
 
     def key(self, steps: int, start: Mapping[str, NDArray[Any]] | None = None) -> str:
         """Names a checkpoint by all that its weights depend on, so that one of another training is never taken up."""
-        settings = [self.config.to_json(), asdict(self.recipe), self.perception is not None, steps]
+        recipe = {name: value for name, value in asdict(self.recipe).items() if name not in ("threads", "device")}
+        settings = [self.config.to_json(), recipe, self.perception is not None, steps]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         pictures = self.pictures
         known = [pictures.pixels, pictures.texts, pictures.styles, pictures.references, self.rows]
@@ -159,7 +160,7 @@ def train_painter(
         steps: Planned, from the speed that `measure_speed` found.
         seconds: Time limit; the learning rate falls with the clock if that is faster.
         start: Weights to go on from, such as those of the live release; None starts from scratch.
-        watch: Shown the painter at the start, about once a minute, and at the end.
+        watch: Shown the painter after the first step, about once a minute, and at the end.
 
     Raises:
         HonedError: The loss is not a number, or no weight moved.
@@ -186,7 +187,8 @@ def train_painter(
     )
     shown.now(done.steps)
     write_painter(folder, course.config, {name: value.cpu().numpy() for name, value in mean.items()})
-    checkpoint.path.unlink(missing_ok=True)
+    for left in folder.glob("checkpoint-*"):  # also one of other settings
+        left.unlink(missing_ok=True)
     return Trained(folder, done)
 
 

@@ -101,7 +101,6 @@ def exhibit(
     perception: Perception,
     *,
     kinds: Sequence[str] = KINDS,
-    tell: Callable[[str], None] | None = None,
 ) -> Exhibition:
     """Let a painter draw every target from retrieved, from random and from no references, with the same noise, and measure.
 
@@ -110,7 +109,6 @@ def exhibit(
         targets: What.
         perception: Who looks.
         kinds: Some of `KINDS`, retrieved among them.
-        tell: Told a line for each kind.
     """
     pictures, rows = targets.pictures, targets.rows
     truth = pictures.pixels[rows]
@@ -129,8 +127,6 @@ def exhibit(
             distances_to(maps, pictures, references, perception) if kind == RETRIEVED else unasked,
             kid(features, true_features),
         )
-        if tell:
-            tell(f"drawn from {kind} references: distance to the true drawing {drawn[kind].distance.mean():.3f}")
     share = near_copy_share(drawn[RETRIEVED].to_references, targets.threshold)
     return Exhibition(drawn, made, share, targets.threshold)
 
