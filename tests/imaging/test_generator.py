@@ -173,8 +173,8 @@ def test_orders_that_are_refused(turn: PaintTurn, session: Session, tmp_path: Pa
 def test_a_long_order_in_any_script_gets_a_name_that_a_file_can_have(
     turn: PaintTurn, session: Session, tmp_path: Path
 ) -> None:
-    for text in ("\u4e00" * 200, "\U00020000" * 200, "../../etc/passwd", "???"):
-        made = imagine(session, Order(text, n=1), tmp_path)
+    for words in ("\u4e00" * 200, "\U00020000" * 200, "../../etc/passwd", "???"):
+        made = imagine(session, Order(words, n=1), tmp_path)
         assert made.drawings[0].file.parent == tmp_path
         assert made.drawings[0].file.is_file()
 
