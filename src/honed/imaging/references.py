@@ -1,8 +1,13 @@
-"""Which pictures a picture is drawn from: those that the live search finds for its words."""
+"""Which pictures a picture is drawn from: those whose captions the live search finds for its words.
+
+Captions alone, also where a release was tuned to see what words mean: there the best captions lead the search by what their
+pictures look like, and a held-out picture, which has a caption too, would lead to what looks like itself.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +22,8 @@ Rowids = NDArray[np.int64]
 
 
 def live_references(retriever: ImageRetriever, text: str, k: int, *, without: str = "") -> list[ImageHit]:
-    """The k pictures that live search finds for some words, best first; `without` is the media of one that must not be."""
-    found = retriever.by_text(text, k + _SPARE) if text.strip() else []
+    """The k pictures whose captions fit some words best, best first; `without` is the media of one that must not be."""
+    found = replace(retriever, eye=None).by_text(text, k + _SPARE) if text.strip() else []
     return [hit for hit in found if hit.image.media != without][:k]
 
 
