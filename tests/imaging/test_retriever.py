@@ -31,21 +31,23 @@ from honed.turn import ImageTurn
 from honed.workspace import create, read_json
 
 COLOURS = {"warm": (230, 90, 40), "cold": (40, 90, 230), "pale": (170, 190, 170)}
-GROUPS, SIDE = 72, 32
+SIDE = 32
 
 
-def write_pack(folder: Path, *, alike: int = 0) -> Path:
+def write_pack(folder: Path, *, alike: int = 0, sizes: tuple[int, int, int] = (40, 12, 20)) -> Path:
     """Each group is a pattern of 4 x 4 fields, drawn in three colours with a little noise.
 
     Args:
         folder: For the pack.
         alike: Every so many-th group is drawn in one colour three times, as some things look the same everywhere; 0 for none.
+        sizes: Groups of train, dev and test.
     """
     (folder / "images").mkdir(parents=True)
     rng = np.random.default_rng(5)
     rows, splits = [], {"train": [], "dev": [], "test": []}
-    for group in range(GROUPS):
-        split = "train" if group < 40 else "dev" if group < 52 else "test"
+    train, dev, _ = sizes
+    for group in range(sum(sizes)):
+        split = "train" if group < train else "dev" if group < train + dev else "test"
         splits[split].append(f"g{group}")
         fields = np.kron(rng.random((4, 4)) < 0.5, np.ones((SIDE // 4, SIDE // 4)))[:, :, None]
         same = alike and group % alike == 0

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import UsageError
+from honed.evaluate.pictures import map_distance
 from honed.imaging.collection import Collection, collect
 from honed.models.painter.compact import CompactPainter, painter_digest, read_painter, write_sampling
 from honed.models.painter.config import PainterConfig
-from honed.models.painter.sampler import Sampling
 from honed.models.registry import load
 from honed.models.runtime import cores
 from honed.models.vision.folder import package_tower
@@ -25,7 +25,7 @@ from honed.tune.painter.perception import Perception
 from honed.tune.painter.plan import PICKED, SAMPLINGS, PaintPlan, chosen_targets, plan_painting
 from honed.tune.painter.sheet import Sheet
 from honed.tune.painter.train import Course, PaintRecipe, train_painter
-from honed.tune.painter.trial import RETRIEVED, Draw, Targets, by_compact, exhibit, real_threshold
+from honed.tune.painter.trial import RETRIEVED, Draw, Targets, by_compact, real_threshold
 from honed.turn import Tell
 from honed.types import Split
 
@@ -209,7 +209,12 @@ class CompactLearner:
     def pick(self, folder: Path, targets: Targets) -> int:
         """See `Learner`: guidance on references and words, and steps."""
         some = replace(targets, rows=chosen_targets(targets.rows, PICKED, self.course.recipe.seed))
-        distances = [self._distance(folder, some, sampling) for sampling in SAMPLINGS]
+        truth, _ = self.perception(some.pictures.pixels[some.rows])
+        distances = []
+        for sampling in SAMPLINGS:
+            painter = load("image-generator", f"compact:{folder}", sampling=sampling)
+            drawn = by_compact(painter)(some, some.references(RETRIEVED))
+            distances.append(map_distance(self.perception(drawn)[0], truth).mean())
         write_sampling(folder, SAMPLINGS[int(np.argmin(distances))])
         return len(SAMPLINGS)
 
@@ -218,12 +223,6 @@ class CompactLearner:
         painter = load("image-generator", f"compact:{folder}")
         assert isinstance(painter, CompactPainter)
         return by_compact(painter)
-
-    def _distance(self, folder: Path, targets: Targets, sampling: Sampling) -> float:
-        """Mean distance of what is drawn from retrieved references to the true pictures."""
-        painter = load("image-generator", f"compact:{folder}", sampling=sampling)
-        shown = exhibit(by_compact(painter), targets, self.perception, kinds=(RETRIEVED,))
-        return float(shown.drawn[RETRIEVED].distance.mean())
 
     def _as_then(self, targets: Targets) -> Targets:
         """The targets as the live painter understands them: styles by its numbers, words only if it knows their space."""
