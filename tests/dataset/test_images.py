@@ -155,3 +155,20 @@ def test_groups_keep_their_splits_beside_pictures_of_none(catalog: Catalog) -> N
     for part in every.splits.values():
         members = [group for name, group in zip(part.ids, part.groups.tolist(), strict=True) if int(name[1:]) < 24]
         assert all(members.count(group) == 2 for group in members)
+
+
+def test_a_near_copy_of_a_held_out_picture_is_not_learned_from(catalog: Catalog) -> None:
+    """Two states with one flag: the drawing is learned in train, or asked for in test, never both."""
+    for at in range(30):
+        show(catalog, f"p{at}", phash=far(at))
+    show(catalog, "copy of p1", phash=far(1) ^ 0b1001)
+    show(catalog, "much like p2", phash=far(2) ^ 0b111111111)
+    splits = ("train", "dev", "test")
+    members = [(f"p{at}", f"g{at}", "", splits[at % 3]) for at in range(30)]
+    with catalog.transaction():
+        images.set_groups(catalog, [*members, ("copy of p1", "g0", "", "train"), ("much like p2", "g0", "", "train")])
+    for task in (load_image_task(catalog, seed=1), load_caption_task(catalog, seed=1)):
+        assert "p1" in task.splits["dev"].ids
+        assert "copy of p1" not in task.splits["train"].ids
+        assert "much like p2" in task.splits["train"].ids
+        assert any(note.startswith("1 train pictures are nearly the same") for note in task.notes)

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from honed.evaluate.comparison import Comparison, General, Measured, Questions, Trial, compare
-from honed.evaluate.gate import GateSettings, decide
+from honed.evaluate.gate import Check, GateSettings, decide
 from honed.evaluate.slices import Slice
 
 COUNT = 300
@@ -169,3 +169,11 @@ def test_a_null_candidate_rarely_passes() -> None:
 def test_the_verdict_does_not_depend_on_other_metrics() -> None:
     result = comparison(0.05)
     assert decide(dataclasses.replace(result, others={"mrr@10": result.primary})) == decide(result)
+
+
+def test_what_a_role_asks_for_besides_decides_too() -> None:
+    kept, broken = Check("Does it draw?", True, "It draws."), Check("Does it draw?", False, "It copies.")
+    assert decide(comparison(0.05), also=(kept,)).proven
+    verdict = decide(comparison(0.05), also=(broken,))
+    assert not verdict.proven
+    assert verdict.reasons[0] == "It copies."

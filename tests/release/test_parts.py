@@ -7,7 +7,7 @@ from pathlib import Path
 from honed.models.vision.head import plain_head
 from honed.release.build import build, live_manifest
 from honed.release.manifest import ImageSide, read_manifest
-from honed.release.parts import CAPTIONS_ALONE, ImageParts, image_parts, parts_of, words_lost
+from honed.release.parts import CAPTIONS_ALONE, WORDLESS, ImageParts, image_parts, parts_of, words_lost
 from honed.session import Session
 from honed.workspace import sha256_file
 from tests.release.conftest import parts
@@ -53,3 +53,23 @@ def test_a_manifest_from_before_captions_led_still_reads(session: Session, tmp_p
     assert read.images is not None
     assert (read.images.weight, read.images.leads) == (0.4, 0)
     assert image_parts(tmp_path, read.images) == ImageParts("thumbnail:8", "eye", weight=0.4)
+
+
+def test_a_painter_goes_on_without_what_a_training_left_behind(session: Session, tmp_path: Path) -> None:
+    folder = tmp_path / "painter"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "checkpoint-0123.safetensors", ".model.safetensors.tmp"):
+        (folder / name).write_bytes(b"{}")
+    build(session.workspace, session.catalog, parts(painter=folder), run=None, reason="x")
+    live = live_manifest(session.workspace, session.catalog)
+    assert set(live.files) == {"painter/config.json", "painter/model.safetensors"}
+    build(
+        session.workspace,
+        session.catalog,
+        parts_of(session.workspace, live, what="x", lineage={}),
+        run=None,
+        reason="x",
+    )
+    assert live_manifest(session.workspace, session.catalog).files == live.files
+    assert words_lost(live) == words_lost(live, space=live.space) == ()
+    assert words_lost(live, space="another document tower") == (WORDLESS,)

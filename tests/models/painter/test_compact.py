@@ -11,7 +11,14 @@ from PIL import Image
 from honed.errors import InputError, IntegrityError, MissingError, UsageError
 from honed.models import registry
 from honed.models.hashing import HashEmbedder
-from honed.models.painter.compact import CompactPainter, Orders, write_painter
+from honed.models.painter.compact import (
+    CompactPainter,
+    Orders,
+    painter_digest,
+    read_sampling,
+    write_painter,
+    write_sampling,
+)
 from honed.models.painter.sampler import Sampling
 from honed.models.weights import Weights
 from honed.protocols import ImageGenerator
@@ -131,3 +138,19 @@ def test_weights_that_do_not_fit_are_refused(
     write_painter(tmp_path / "bad", painter.config, tensors)
     with pytest.raises(IntegrityError):
         registry.load("image-generator", f"compact:{tmp_path / 'bad'}")
+
+
+def test_how_it_draws_is_part_of_its_folder(painter_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(painter_folder, tmp_path / "tiny"))
+    assert read_sampling(folder) == Sampling()
+    before = painter_digest(folder)
+    write_sampling(folder, Sampling(steps=5, references=1.5))
+    assert painter_digest(folder) != before
+    loaded = registry.load("image-generator", f"compact:{folder}")
+    assert loaded.sampling == Sampling(steps=5, references=1.5)
+    assert registry.load("image-generator", f"compact:{folder}", sampling=FAST).sampling == FAST
+    for wrong in ({"steps": 0}, {"colour": 1}, 7):
+        value = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**value, "sampling": wrong}))
+        with pytest.raises(InputError, match="'sampling' cannot be"):
+            registry.load("image-generator", f"compact:{folder}")
