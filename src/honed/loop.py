@@ -34,7 +34,7 @@ from honed.release.open import embedder_of, image_encoder_of, image_head_of
 from honed.release.parts import Parts, parts_of, words_lost
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
-from honed.turn import Baseline, Finished, Ground, Tell, Turn
+from honed.turn import AnyTurn, Baseline, Finished, Ground, Tell, Turn
 from honed.types import Split
 from honed.workspace import write_atomic, write_json
 
@@ -176,7 +176,7 @@ def tune(
         release = f"r{history.next_release_number(session.catalog)}"
     seconds = time.monotonic() - started
     verdicts = comparison, verdict, gate, release
-    turn = Turn(run, ground, tuple(candidates), chosen, exam, *verdicts, seconds, budget)
+    turn = Finished(run, ground, tuple(candidates), chosen, exam, *verdicts, seconds, budget)
     if release:
         turn = replace(turn, notes=words_lost(live, space=work.embedder(chosen).space))
     from honed.summary import report_data, result
@@ -219,7 +219,7 @@ def sealed_test(
 
 def close(
     session: Session,
-    turn: Finished,
+    turn: AnyTurn,
     *,
     outcome: dict[str, Any],
     report: ReportData,

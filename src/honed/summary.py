@@ -15,7 +15,7 @@ from honed.catalog import documents
 from honed.evaluate.metrics import METRICS, Scores
 from honed.evaluate.report import Cost, ReportData, Rung, report_text
 from honed.session import Session
-from honed.turn import Finished, Turn
+from honed.turn import AnyTurn, Turn
 from honed.types import Split
 
 
@@ -32,7 +32,7 @@ def result(turn: Turn) -> dict[str, Any]:
 
 
 def turn_json(
-    turn: Finished, *, role: str, baseline: dict[str, Any], candidate: dict[str, Any], labels: str
+    turn: AnyTurn, *, role: str, baseline: dict[str, Any], candidate: dict[str, Any], labels: str
 ) -> dict[str, Any]:
     """A turn of any role as JSON, given what is the role's own: both sides and where the labels come from."""
     primary = turn.comparison.primary
@@ -72,7 +72,7 @@ def side(name: str, scores: Mapping[str, Scores], metrics: Iterable[str]) -> dic
     return {"name": name, "metrics": {metric: round(float(np.nanmean(scores[metric])), 4) for metric in metrics}}
 
 
-def text(session: Session, turn: Finished) -> str:
+def text(session: Session, turn: AnyTurn) -> str:
     """A turn of any role in ten lines for a terminal, and what its release changes elsewhere."""
     return "\n".join([report_text(turn_report(session, turn)), *turn.notes])
 
@@ -102,7 +102,7 @@ def report_data(session: Session, turn: Turn) -> ReportData:
     )
 
 
-def turn_report(session: Session, turn: Finished) -> ReportData:
+def turn_report(session: Session, turn: AnyTurn) -> ReportData:
     """What the report of a turn of any role shows; the role adds its data and its cases."""
     spent = ", ".join(f"{one.name} {one.seconds:.0f} s" for one in turn.candidates)
     return ReportData(

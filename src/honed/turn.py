@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,34 +56,37 @@ class Surveyed(Protocol):
         """What the user should know of the data."""
 
 
-class Finished(Protocol):
-    """What a finished turn of any role has: enough to end its run, and to write its JSON and its report.
+GroundT = TypeVar("GroundT", bound=Surveyed)
+CandidateT = TypeVar("CandidateT", bound=Tried)
+ExamT = TypeVar("ExamT")
 
-    `notes` tell what its release changes elsewhere.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished(Generic[GroundT, CandidateT, ExamT]):
+    """What a finished turn of any role leaves: for the report, for JSON, for the next turn.
+
+    Attributes:
+        notes: What its release changes elsewhere, one sentence each.
     """
 
-    @property
-    def run(self) -> Run: ...  # noqa: D102
-    @property
-    def ground(self) -> Surveyed: ...  # noqa: D102
-    @property
-    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def candidates(self) -> Sequence[Tried]: ...  # noqa: D102
-    @property
-    def chosen(self) -> Tried: ...  # noqa: D102
-    @property
-    def comparison(self) -> Comparison: ...  # noqa: D102
-    @property
-    def verdict(self) -> Verdict: ...  # noqa: D102
-    @property
-    def gate(self) -> GateSettings: ...  # noqa: D102
-    @property
-    def release(self) -> str: ...  # noqa: D102
-    @property
-    def seconds(self) -> float: ...  # noqa: D102
-    @property
-    def budget(self) -> float: ...  # noqa: D102
+    run: Run
+    ground: GroundT
+    candidates: tuple[CandidateT, ...]
+    chosen: CandidateT
+    exam: ExamT
+    comparison: Comparison
+    verdict: Verdict
+    gate: GateSettings
+    release: str
+    seconds: float
+    budget: float
+    notes: tuple[str, ...] = ()
+
+
+AnyTurn: TypeAlias = "Finished[Any, Any, Any]"
+Turn: TypeAlias = "Finished[Ground, Candidate, Exam]"
+ImageTurn: TypeAlias = "Finished[ImageGround, ImageCandidate, ImageExam]"
+WordsTurn: TypeAlias = "Finished[WordsGround, TextCandidate, TextExam]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +115,6 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Turn:
-    """What a finished turn leaves: for the report, for JSON, for the next turn.
-
-    Attributes:
-        notes: What its release changes elsewhere, one sentence each.
-    """
-
-    run: Run
-    ground: Ground
-    candidates: tuple[Candidate, ...]
-    chosen: Candidate
-    exam: Exam
-    comparison: Comparison
-    verdict: Verdict
-    gate: GateSettings
-    release: str
-    seconds: float
-    budget: float
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
     """The pictures of one split with their raw descriptors [n, d], in the same order."""
 
@@ -156,24 +137,6 @@ class ImageGround:
     neighbours: int
     baseline: str
     dev: float
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageTurn:
-    """What a finished turn leaves."""
-
-    run: Run
-    ground: ImageGround
-    candidates: tuple[ImageCandidate, ...]
-    chosen: ImageCandidate
-    exam: ImageExam
-    comparison: Comparison
-    verdict: Verdict
-    gate: GateSettings
-    release: str
-    seconds: float
-    budget: float
     notes: tuple[str, ...] = ()
 
 
@@ -236,22 +199,4 @@ class WordsGround:
     sight: Sight
     others: tuple[Sight, ...]
     dev: dict[str, float]
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WordsTurn:
-    """What a finished turn leaves."""
-
-    run: Run
-    ground: WordsGround
-    candidates: tuple[TextCandidate, ...]
-    chosen: TextCandidate
-    exam: TextExam
-    comparison: Comparison
-    verdict: Verdict
-    gate: GateSettings
-    release: str
-    seconds: float
-    budget: float
     notes: tuple[str, ...] = ()

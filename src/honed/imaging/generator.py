@@ -33,7 +33,7 @@ from honed.tune.painter.plan import PaintPlan, chosen_targets, painting_table
 from honed.tune.painter.sheet import Sheet
 from honed.tune.painter.train import PaintRecipe
 from honed.tune.painter.trial import RETRIEVED, Exhibition, exhibit
-from honed.turn import Tell
+from honed.turn import Finished, Tell
 from honed.types import SPLITS
 from honed.workspace import read_json, write_json
 
@@ -78,7 +78,9 @@ def tune_generator(
     verdict = decide(comparison, gate, exam.checks(gate, session.settings.seed))
     release = f"r{history.next_release_number(session.catalog)}" if verdict.proven else ""
     seconds = time.monotonic() - started
-    turn = PaintTurn(run, atelier.collection, candidate, exam, comparison, verdict, gate, release, seconds, budget)
+    turn = Finished(
+        run, atelier.collection, (candidate,), candidate, exam, comparison, verdict, gate, release, seconds, budget
+    )
     close(
         session,
         turn,

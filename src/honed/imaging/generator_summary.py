@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.evaluate.comparison import Comparison
-from honed.evaluate.gate import GateSettings, Verdict
 from honed.evaluate.pictures import Drawn
 from honed.evaluate.report import Case, Cost, Hit, ReportData
 from honed.imaging.collection import Collection
 from honed.imaging.generator_exam import PaintExam
-from honed.runs import Run
 from honed.session import Session
 from honed.summary import each_split, side, turn_json, turn_report
 from honed.tune.painter.candidate import PaintCandidate
 from honed.tune.painter.plan import chosen_targets
 from honed.tune.painter.sheet import sheet_png
 from honed.tune.painter.trial import KINDS, NONE, RANDOM, RETRIEVED
+from honed.turn import Finished
 
 _LINES = 24
 """Targets on the report's sheet, by lot: no best ones are picked."""
@@ -34,26 +32,8 @@ _SEED = 5
 Picture = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PaintTurn:
-    """What a finished turn of the image generator leaves."""
-
-    run: Run
-    ground: Collection
-    chosen: PaintCandidate
-    exam: PaintExam
-    comparison: Comparison
-    verdict: Verdict
-    gate: GateSettings
-    release: str
-    seconds: float
-    budget: float
-    notes: tuple[str, ...] = ()
-
-    @property
-    def candidates(self) -> tuple[PaintCandidate, ...]:
-        """All that were trained."""
-        return (self.chosen,)
+PaintTurn: TypeAlias = "Finished[Collection, PaintCandidate, PaintExam]"
+"""A finished turn of the image generator."""
 
 
 def generator_result(turn: PaintTurn) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of, words_lost
 from honed.runs import open_run
 from honed.session import Session
-from honed.turn import ImageGround, ImageTurn, Tell
+from honed.turn import Finished, ImageGround, ImageTurn, Tell
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
     from honed.tune.images.bench import ImageRecipe
@@ -98,7 +98,7 @@ def tune_images(
         session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)
     seconds = time.monotonic() - started
     verdicts = comparison, verdict, gate, release
-    turn = ImageTurn(run, ground, tuple(candidates), chosen, exam, *verdicts, seconds, budget, notes)
+    turn = Finished(run, ground, tuple(candidates), chosen, exam, *verdicts, seconds, budget, notes)
     close(
         session,
         turn,

@@ -35,7 +35,7 @@ from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of
 from honed.runs import look_at, open_run
 from honed.session import Session
-from honed.turn import Asked, Gallery, Sight, Tell, WordsGround, WordsTurn
+from honed.turn import Asked, Finished, Gallery, Sight, Tell, WordsGround, WordsTurn
 from honed.types import SPLITS, Split
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
@@ -160,7 +160,7 @@ def tune_words(
     exam = _sealed_test(session, ground, chosen, looking=(run.id, experiment))
     comparison, gate, verdict, release = judge(session, exam, chosen.tried)
     seconds = time.monotonic() - started
-    turn = WordsTurn(run, ground, (chosen,), chosen, exam, comparison, verdict, gate, release, seconds, budget)
+    turn = Finished(run, ground, (chosen,), chosen, exam, comparison, verdict, gate, release, seconds, budget)
     close(
         session,
         turn,
