@@ -60,7 +60,7 @@ class ImageRecipe:
     text_temperature: float = 0.05
     text_noise: float = 0.2
     text_shares: tuple[float, ...] = (0.0, 0.5, 1.0)
-    leads: tuple[int, ...] = (0, 3, 5)
+    leads: tuple[int, ...] = (0, 1, 3, 5)
     text_weights: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9, 1.0)
 
 
