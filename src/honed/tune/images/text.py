@@ -36,7 +36,7 @@ BATCH = 256
 
 LOST = 0.01
 """Of recall@1 that questions which are a title may lose on dev. Without captions that lead they lose most of it: 1.0 to .34 on
-dev of emoji-images and to .07 on openclipart-images, with three that lead .99 and .98, with one 1.0 on emoji-images, all at weight 1.
+dev of emoji-images and to .07 on openclipart-images; with three that lead .99 and .98, with one 1.0 on emoji-images (weight 1).
 It was .02 once: a candidate that lost .01 on 99 titles of dev lost .03 on those of test, and the gate refused it."""
 
 _FIRST = IMAGE_METRICS[0]
