@@ -11,7 +11,7 @@ from honed.models import registry
 from honed.models.painter.pipeline import DiffusersPainter, PipelineSettings, check_pipeline
 from honed.protocols import ImageGenerator
 
-from .tiny_pipeline import SIDE, make_tiny_pipeline
+from .tiny_pipeline import SIDE, make_tiny_ip_adapter, make_tiny_pipeline
 
 pytestmark = [
     pytest.mark.slow,
@@ -58,6 +58,20 @@ def test_words_style_and_references_matter(painter: DiffusersPainter) -> None:
     assert (
         len({draw("cat", []), draw("dog", []), draw("cat", [], "flat"), draw("cat", [RED]), draw("cat", [BLUE])}) == 5
     )
+
+
+def test_with_an_ip_adapter_every_reference_steers(folder: Path, painter: DiffusersPainter, tmp_path: Path) -> None:
+    named = make_tiny_ip_adapter(tmp_path / "adapter", painter.pipeline)
+    spec = registry.parse("image-generator", f"diffusers:{folder}")
+    adapted = DiffusersPainter.from_spec(spec, device="cpu", settings=SETTINGS, ip_adapter=named)
+    assert adapted.references == 4
+
+    def draw(references: list[Image.Image]) -> bytes:
+        return adapted.generate("cat", references, n=1, seed=1)[0].tobytes()
+
+    drawings = [draw(references) for references in ([], [RED], [BLUE], [RED, BLUE])]
+    assert len(set(drawings)) == 4
+    assert draw([RED, BLUE]) == drawings[-1]
 
 
 def test_what_is_not_there_is_said(tmp_path: Path, painter: DiffusersPainter) -> None:

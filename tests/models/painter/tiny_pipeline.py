@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from safetensors.torch import save_file
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 SIDE = 16
 
@@ -58,6 +59,30 @@ def make_tiny_pipeline(folder: Path) -> Path:
     )
     pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
+
+
+def make_tiny_ip_adapter(folder: Path, pipeline: StableDiffusionPipeline) -> str:
+    """Write an IP-Adapter of random weights for a pipeline, with its image encoder; returns how it is named in the settings."""
+    torch.manual_seed(1)
+    vision = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=32, patch_size=16,
+        projection_dim=16,
+    )  # fmt: skip
+    CLIPVisionModelWithProjection(vision).save_pretrained(folder / "models" / "image_encoder")
+    unet, width = pipeline.unet, pipeline.unet.config.cross_attention_dim
+    tensors = {
+        "image_proj.proj.weight": torch.randn(4 * width, 16),
+        "image_proj.proj.bias": torch.zeros(4 * width),
+        "image_proj.norm.weight": torch.ones(width),
+        "image_proj.norm.bias": torch.zeros(width),
+    }
+    across = [name for name in unet.attn_processors if "attn2" in name]
+    for number, name in enumerate(across):
+        hidden = unet.get_submodule(name.removesuffix(".processor")).to_k.weight.shape[0]
+        for part in ("to_k_ip", "to_v_ip"):
+            tensors[f"ip_adapter.{2 * number + 1}.{part}.weight"] = torch.randn(hidden, width)
+    save_file(tensors, str(folder / "models" / "ip.safetensors"))
+    return f"{folder}/models/ip.safetensors"
 
 
 def _tokenizer(folder: Path) -> CLIPTokenizer:

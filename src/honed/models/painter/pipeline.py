@@ -69,8 +69,6 @@ class DiffusersPainter:
         self._name = name
         self._adapted = adapted
         pipeline.set_progress_bar_config(disable=True)
-        if adapted:
-            pipeline.set_ip_adapter_scale(self.settings.adapter_scale)
 
     @classmethod
     def from_spec(
@@ -151,8 +149,10 @@ class DiffusersPainter:
             "guidance_scale": self.settings.guidance,
             "generator": torch.Generator("cpu").manual_seed(seed),
         }
-        if self._adapted and references:
-            made = self.pipeline(**shared, ip_adapter_image=[references], height=side, width=side)
+        if self._adapted:  # it must see a picture: without references a white one, which counts nothing
+            self.pipeline.set_ip_adapter_scale(self.settings.adapter_scale if references else 0.0)
+            seen = references or [_blank(side)]
+            made = self.pipeline(**shared, ip_adapter_image=[seen], height=side, width=side)
         elif references:
             start = references[number % len(references)]
             made = self._from_picture()(**shared, image=start, strength=self.settings.strength)
@@ -237,3 +237,9 @@ def _picture(prepare: Preparation, reference: Image.Image) -> Image.Image:
     from PIL import Image as pillow
 
     return pillow.fromarray(prepare(reference))
+
+
+def _blank(side: int) -> Image.Image:
+    from PIL import Image as pillow
+
+    return pillow.new("RGB", (side, side), "white")
