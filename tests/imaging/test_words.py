@@ -223,3 +223,42 @@ def test_errors_say_what_is_missing(prepared: Path, tmp_path: Path, monkeypatch:
         monkeypatch.setattr(words, "load_caption_task", lambda *_, **__: replace(task, splits=bare))
         with pytest.raises(UsageError, match="No picture has a caption"):
             survey_words(opened, lambda _: None)
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CLIP of random weights whose words are those of the pack."""
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    from tests.models.vision.test_transformers_encoder import CLIP_PICTURES, TEXT, VISION
+
+    folder = tmp_path_factory.mktemp("clip") / "model"
+    both = {"text_config": TEXT | {"projection_dim": 24}, "vision_config": VISION | {"projection_dim": 24}}
+    transformers.CLIPModel(transformers.CLIPConfig(**both, projection_dim=24)).save_pretrained(folder)
+    known = ["[PAD]", "[BOS]", "[EOS]", "[UNK]", *COLOURS, *DENSITIES, "number"]
+    tokens = Tokenizer(models.WordLevel({word: at for at, word in enumerate(known)}, unk_token="[UNK]"))
+    tokens.pre_tokenizer = pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokens, pad_token="[PAD]", bos_token="[BOS]", eos_token="[EOS]", unk_token="[UNK]"
+    ).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(CLIP_PICTURES))
+    return folder
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_clip_reads_with_its_own_tower_and_is_tuned_from_there(prepared: Path, tmp_path: Path, reading: Path) -> None:
+    root = copied(prepared, tmp_path)
+    settings = (root / "honed.toml").read_text().replace("thumbnail:8", f"transformers:{reading}")
+    (root / "honed.toml").write_text(settings)
+    with open_session(Workspace(root)) as opened:
+        done = tune_words(opened, budget=120, tell=lambda _: None)
+        assert done is not None
+        assert f"untuned transformers:{reading}" in done.ground.dev, "what it finds untuned has to be beaten"
+        assert done.ground.asked.questions.shape[1] == 256 + 24
+        assert done.chosen.head.text_matrix is not None
+        assert done.chosen.head.text_matrix.shape == (256 + 24, 24)
+        assert done.verdict.proven, done.verdict.reasons
+        found = open_image_release(opened.workspace, opened.catalog, opened.settings)
+        hits = found.by_text("warm full", 12)
+        assert sum("warm" in hit.image.external_id for hit in hits) > 6, "3 of 12 by chance"

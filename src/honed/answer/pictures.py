@@ -18,6 +18,7 @@ from honed.index.images import ImageGeneration
 from honed.models.vision.head import ImageHead
 from honed.models.vision.leads import led
 from honed.models.vision.levers import expanded
+from honed.models.vision.words import text_vectors
 from honed.protocols import ImageEncoder
 from honed.types import ImageRecord, Ranking, Vectors
 
@@ -157,7 +158,7 @@ class ImageRetriever:
         eye = self.eye
         if eye is None or eye.weight == 0:
             return captions
-        queries = eye.head.apply_text(self.text.embedder.encode_document([text]))
+        queries = eye.head.apply_text(text_vectors(self.text.embedder, eye.encoder, [text]))
         if eye.leads:
             best, scores = captions[0][: eye.leads], captions[1][: eye.leads]
             queries = led(queries, _vectors(eye.index.dense, best)[None], scores[None])

@@ -29,7 +29,9 @@ from honed.imaging.ground import LEAST_TEST, experiment_of, gallery, judge
 from honed.imaging.summary import words_report, words_result
 from honed.loop import close, lineage_of, settle
 from honed.models.runtime import cores
-from honed.protocols import Embedder
+from honed.models.vision.head import ImageHead
+from honed.models.vision.words import own_matrix, text_vectors
+from honed.protocols import Embedder, ImageEncoder
 from honed.release.build import HEAD_FILE, live_manifest
 from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of
@@ -60,9 +62,14 @@ def survey_words(session: Session, tell: Tell) -> WordsGround:
     head = image_head_of(session.workspace, manifest, encoder)
     galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
     embedder = session.live_embedder()
-    dev = _ask(session, (embedder, manifest.weight), galleries["dev"], queries["dev"])
-    titles = _ask_titles(session, (embedder, manifest.weight), galleries["dev"], queries["dev"])
+    reader = _Reader(embedder, encoder, manifest.weight)
+    dev = _ask(session, reader, galleries["dev"], queries["dev"])
+    titles = _ask_titles(session, reader, galleries["dev"], queries["dev"])
     sights = [Sight(f"captions ({name})", weight) for name, weight in _untuned(manifest.weight).items()]
+    own = own_matrix(embedder, encoder, head)
+    if own is not None:  # what a CLIP finds before anybody tunes it is to be beaten, too
+        blind = ImageHead(head.centre, head.matrix, own)
+        sights.append(Sight(f"untuned {session.settings.image_encoder}", manifest.weight, blind, 1.0))
     side = manifest.images
     if side and side.finds_by_words and side.text_space == manifest.space:  # first, so that it wins a tie
         sights.insert(0, Sight(manifest.release, manifest.weight, head, side.weight, side.leads))
@@ -98,22 +105,27 @@ def _untuned(live: float) -> dict[str, float]:
     return {**UNTUNED, "hybrid": live}
 
 
-def _ask(session: Session, text: tuple[Embedder, float], shown: Gallery, queries: TextQueries) -> Asked:
-    """The questions of a split with what captions say to them, and as vectors of the document tower.
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What reads texts in the live release: its embedder, its image encoder if that reads too, the weight of its vector side."""
 
-    Args:
-        text: The live release's embedder, and the weight of the vector side in its search.
-    """
-    embedder, weight = text
+    embedder: Embedder
+    encoder: ImageEncoder
+    weight: float
+
+
+def _ask(session: Session, reader: _Reader, shown: Gallery, queries: TextQueries) -> Asked:
+    """The questions of a split with what captions say to them, and as vectors that the text matrix takes."""
+    embedder, weight = reader.embedder, reader.weight
     titles = ["" if bare else title for title, bare in zip(shown.pictures.titles, queries.bare, strict=True)]
     captions = search_captions(embedder, titles, queries.texts, language=session.index_settings.language)
     board = TextBoard(queries.texts, queries.relevant, queries.clusters, captions.under(weight), captions.titled)
-    return Asked(board, captions, embedder.encode_document(queries.texts), shown.descriptors)
+    return Asked(board, captions, text_vectors(embedder, reader.encoder, queries.texts), shown.descriptors)
 
 
-def _ask_titles(session: Session, text: tuple[Embedder, float], shown: Gallery, queries: TextQueries) -> Asked:
+def _ask_titles(session: Session, reader: _Reader, shown: Gallery, queries: TextQueries) -> Asked:
     """The same for questions that are a title which search knows."""
-    return _ask(session, text, shown, title_queries(shown.pictures, queries.bare, seed=session.settings.seed))
+    return _ask(session, reader, shown, title_queries(shown.pictures, queries.bare, seed=session.settings.seed))
 
 
 def found_by(asked: Asked, sight: Sight) -> NDArray[np.float32]:
@@ -200,7 +212,7 @@ class _Lesson:
         different = list(dict.fromkeys(self.texts))
         sample = different[:: max(1, len(different) // _PROBED)][:_PROBED]
         begun = time.monotonic()
-        self.ground.embedder.encode_document(sample)
+        self._vectors(sample)
         rate = len(sample) / max(time.monotonic() - begun, 1e-6)
         return plan_text(budget, time.monotonic() - started, rate, len(different))
 
@@ -225,6 +237,7 @@ class _Lesson:
                 recipe=self.recipe,
                 tell=tell,
                 titles=(self.ground.titles.board, self.ground.titles.questions),
+                prior=own_matrix(self.ground.embedder, self.ground.encoder, self.ground.head),
             )
             done = tune_text(bench, plan.train)
             done.save(folder)
@@ -233,13 +246,16 @@ class _Lesson:
         tell(f"{'text-heads':<12} dev {done.mean:.3f}  {done.what}")
         return done
 
+    def _vectors(self, texts: list[str]) -> NDArray[np.float32]:
+        return text_vectors(self.ground.embedder, self.ground.encoder, texts)
+
     def _encoded(self, plan: TextPlan) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Vectors of the texts that the plan has time for, evenly drawn, each text encoded once."""
         different = list(dict.fromkeys(self.texts))
         kept = {different[row] for row in np.linspace(0, len(different) - 1, plan.texts).astype(int).tolist()}
         chosen = [row for row, text in enumerate(self.texts) if text in kept]
         known = {text: place for place, text in enumerate(dict.fromkeys(self.texts[row] for row in chosen))}
-        vectors = self.ground.embedder.encode_document(list(known))
+        vectors = self._vectors(list(known))
         return vectors[[known[self.texts[row]] for row in chosen]], self.pictures[chosen]
 
 
@@ -260,15 +276,16 @@ def _sealed_test(
     """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
     reads = look_at(session.catalog, _fingerprint(ground.queries["test"], ground), *looking)
     tuned = Sight(f"tuned ({chosen.name})", ground.weight, chosen.head, chosen.weight, chosen.leads)
-    text, shown, queries = (ground.embedder, ground.weight), ground.galleries["test"], ground.queries["test"]
+    reader = _Reader(ground.embedder, ground.encoder, ground.weight)
+    shown, queries = ground.galleries["test"], ground.queries["test"]
 
     def exam(asked: Asked, others: Sequence[Sight] = ()) -> TextExam:
         entrants = (ground.sight, tuned, *others)
         base, candidate, *rest = (sit_text(asked.board, one.name, found_by(asked, one)) for one in entrants)
         return TextExam(asked.board, base, candidate, reads, tuple(rest))
 
-    titles = exam(_ask_titles(session, text, shown, queries))
-    return replace(exam(_ask(session, text, shown, queries), ground.others), titles=titles)
+    titles = exam(_ask_titles(session, reader, shown, queries))
+    return replace(exam(_ask(session, reader, shown, queries), ground.others), titles=titles)
 
 
 def _fingerprint(queries: TextQueries, ground: WordsGround) -> str:

@@ -121,3 +121,20 @@ def test_positives_turn_round() -> None:
     shown, back = _reversed([np.array([4, 7]), np.array([7]), np.array([2])])
     assert shown.tolist() == [2, 4, 7]
     assert [texts.tolist() for texts in back] == [[2], [0], [0, 1]]
+
+
+def test_the_regression_is_drawn_towards_what_is_known(bench: TextBench) -> None:
+    targets = bench.head.apply(bench.train)[bench.pictures]
+    known = np.random.default_rng(4).normal(size=(24, 16)).astype(np.float32)
+    strong = regression(bench.texts, targets, 1e6, prior=known)
+    np.testing.assert_allclose(strong, known, atol=1e-3)
+    weak = regression(bench.texts, targets, 1e-6, prior=known)
+    np.testing.assert_allclose(weak, regression(bench.texts, targets, 1e-6), atol=1e-3)
+
+
+def test_what_is_known_competes_as_it_is(bench: TextBench) -> None:
+    link = np.random.default_rng(0).normal(size=(24, 16)).astype(np.float32)  # the true one
+    found = tune_text(replace(bench, prior=link))
+    without = tune_text(bench)
+    assert found.tried > without.tried
+    assert found.mean >= without.mean

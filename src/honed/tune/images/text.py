@@ -39,6 +39,9 @@ LOST = 0.01
 dev of emoji-images and to .07 on openclipart-images; with three that lead .99 and .98, with one 1.0 on emoji-images (weight 1).
 It was .02 once: a candidate that lost .01 on 99 titles of dev lost .03 on those of test, and the gate refused it."""
 
+UNLEARNT = -1.0
+"""Stands for the share of the training where the prior is taken as it is."""
+
 _FIRST = IMAGE_METRICS[0]
 
 _Try = tuple[Scores, ImageHead, float, int, float]
@@ -59,6 +62,7 @@ class TextBench:
         dev: [k, d] descriptors of the dev pictures.
         questions: [q, t] vectors of the dev questions, in the order of the board.
         titles: A board of questions that are titles, and their vectors: what captions find already must still be found.
+        prior: Text matrix that knows something before anything is learnt, as that of a CLIP's own text tower; else None.
     """
 
     head: ImageHead
@@ -72,6 +76,7 @@ class TextBench:
     recipe: ImageRecipe
     tell: Tell
     titles: tuple[TextBoard, Vectors] | None = None
+    prior: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,13 +144,16 @@ def tune_text(bench: TextBench, seconds: float = math.inf) -> TextCandidate:
         raise UsageError("No train picture has a caption.", hint="captions come from file names, alt text, or a pack")
     vectors = bench.head.apply(bench.train)
     texts, positives = _by_text(bench.texts, bench.pictures)
-    start = regression(bench.texts, vectors[bench.pictures], recipe.text_ridge)
+    start = regression(bench.texts, vectors[bench.pictures], recipe.text_ridge, prior=bench.prior)
     after, trained = _train(bench, texts, positives, vectors, start, seconds)
     bench.tell(f"loss {trained.first_loss:.3f} -> {trained.last_loss:.3f} in {trained.steps} steps")
     dev = bench.head.apply(bench.dev)
     tries = []
-    for share in recipe.text_shares:
-        matrix = np.ascontiguousarray((1 - share) * start + share * after, np.float32)
+    matrices = [(share, (1 - share) * start + share * after) for share in recipe.text_shares]
+    if bench.prior is not None:  # nothing learnt: only weight and leads are
+        matrices.append((UNLEARNT, bench.prior))
+    for share, mixed in matrices:
+        matrix = np.ascontiguousarray(mixed, np.float32)
         head = ImageHead(bench.head.centre, bench.head.matrix, matrix)
         for leads in recipe.leads:
             seen = bench.board.seen(head.apply_text(bench.questions), dev, leads=leads)
@@ -182,11 +190,21 @@ def _picked(bench: TextBench, dev: Vectors, tries: list[_Try]) -> _Try:
     return ranked[int(np.argmax(found))]
 
 
-def regression(texts: Vectors, targets: Vectors, ridge: float) -> NDArray[np.float32]:
-    """The matrix [t, m] that brings texts [p, t] nearest to the vectors [p, m] of their pictures."""
+def regression(
+    texts: Vectors, targets: Vectors, ridge: float, *, prior: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
+    """The matrix [t, m] that brings texts [p, t] nearest to the vectors [p, m] of their pictures.
+
+    Args:
+        texts: Unit vectors; the same text may come with several pictures.
+        targets: Of the pictures.
+        ridge: In mean variances of the texts.
+        prior: What the ridge draws towards [t, m]; None is zero.
+    """
     gram = texts.T.astype(np.float64) @ texts
-    gram += ridge * np.trace(gram) / len(gram) * np.eye(len(gram))
-    return np.linalg.solve(gram, texts.T.astype(np.float64) @ targets).astype(np.float32)
+    pull = ridge * np.trace(gram) / len(gram)
+    wanted = texts.T.astype(np.float64) @ targets + (0.0 if prior is None else pull * prior)
+    return np.linalg.solve(gram + pull * np.eye(len(gram)), wanted).astype(np.float32)
 
 
 def _by_text(texts: Vectors, pictures: NDArray[np.int64]) -> tuple[Vectors, Positives]:
