@@ -56,7 +56,7 @@ class Fit:
     first_loss: float
     last_loss: float
     moved: float
-    """Largest relative change of any trained tensor (norm of the change over norm before)."""
+    """Largest relative change of any trained tensor: norm of the change over norm before, or itself where that was 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +131,10 @@ def fit(
 
 
 def _moved(before: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.nn.Parameter]) -> float:
-    changes = [
-        float((value.detach() - before[name]).norm() / before[name].norm().clamp_min(1e-12))
-        for name, value in parameters.items()
-    ]
+    changes = []
+    for name, value in parameters.items():
+        length = float(before[name].norm())
+        changes.append(float((value.detach() - before[name]).norm()) / (length or 1.0))
     return max(changes, default=0.0)
 
 
