@@ -1,0 +1,61 @@
+"""How large should the compact painter be, when the minutes to train it are few? Shapes side by side, on dev.
+
+    python benchmarks/images/painter_shapes.py WORKSPACE [--minutes 6] [--shapes 32,64,96 48,96,144]
+
+WORKSPACE holds pictures (`honed import`). Each shape (channels of the U-Net, fine to coarse) trains for the same minutes on train, then draws up
+to 200 pictures of dev from retrieved and from random references. Nothing is released and test is not read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from honed.imaging.atelier import CompactLearner, open_atelier
+from honed.models.painter.config import PainterConfig
+from honed.session import open_session
+from honed.tune.painter.plan import SLACK
+from honed.tune.painter.speed import measure_speed
+from honed.tune.painter.train import train_painter
+from honed.tune.painter.trial import RANDOM, RETRIEVED, exhibit
+from honed.workspace import at
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--shapes", nargs="*", default=["32,64,96", "48,96,144"])
+    options = parser.parse_args()
+    with open_session(at(options.workspace)) as session:
+        atelier = open_atelier(session, print, config=PainterConfig())
+    learner = atelier.learner
+    assert isinstance(learner, CompactLearner)
+    targets = atelier.targets("dev", 200)
+    for shape in options.shapes:
+        config = replace(learner.course.config, channels=tuple(int(width) for width in shape.split(",")))
+        course = replace(learner.course, config=config)
+        speed = measure_speed(course)
+        course = replace(course, recipe=replace(course.recipe, bf16=speed.bf16))
+        seconds = 60 * options.minutes
+        with TemporaryDirectory() as folder:
+            steps = speed.affordable(seconds / SLACK)
+            trained = train_painter(course, Path(folder) / "painter", steps=steps, seconds=seconds)
+            shown = exhibit(learner.draw(trained.folder), targets, atelier.perception, kinds=(RETRIEVED, RANDOM))
+        result = {
+            "channels": shape,
+            "million_weights": round(sum(value.numel() for value in course.fresh_net().parameters()) / 1e6, 2),
+            "steps": trained.fit.steps,
+            "seconds": round(trained.fit.seconds),
+            "distance": {kind: round(float(one.distance.mean()), 4) for kind, one in shown.drawn.items()},
+            "lower_than_random": round(shown.gain, 4),
+            "near_copies": round(shown.near_copies, 4),
+        }
+        print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()
