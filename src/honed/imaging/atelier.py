@@ -56,6 +56,9 @@ class Learner(Protocol):
     def pick(self, folder: Path, targets: Targets) -> int:
         """Settle on dev how what was learnt draws, and write it to `folder`; returns how many ways were tried."""
 
+    def digest(self, folder: Path) -> str:
+        """Fingerprint of what was written to `folder`, with how it draws."""
+
     def draw(self, folder: Path) -> Draw:
         """How what was written to `folder` draws, through the door that live drawing uses."""
 
@@ -204,7 +207,7 @@ class CompactLearner:
         count = sum(int(np.prod(value.shape)) for value in weights.values())
         origin = "tuned further" if self.start else "trained from scratch"
         what = f"{config.side} pixels from {config.references} references, {count / 1e6:.1f} million weights, {origin}"
-        return what, {**asdict(trained.fit), "digest": painter_digest(folder)}
+        return what, asdict(trained.fit)
 
     def pick(self, folder: Path, targets: Targets) -> int:
         """See `Learner`: guidance on references and words, and steps."""
@@ -217,6 +220,10 @@ class CompactLearner:
             distances.append(map_distance(self.perception(drawn)[0], truth).mean())
         write_sampling(folder, SAMPLINGS[int(np.argmin(distances))])
         return len(SAMPLINGS)
+
+    def digest(self, folder: Path) -> str:
+        """See `Learner`."""
+        return painter_digest(folder)
 
     def draw(self, folder: Path) -> Draw:
         """See `Learner`."""

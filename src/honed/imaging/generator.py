@@ -110,7 +110,8 @@ def _trained(atelier: Atelier, plan: PaintPlan, run: Run, tell: Tell) -> PaintCa
     shown = exhibit(atelier.learner.draw(folder), targets, atelier.perception, kinds=(RETRIEVED,))
     likeness = shown.drawn[RETRIEVED].measured.scores[LIKENESS]
     seconds = time.monotonic() - started
-    candidate = PaintCandidate("painter", taught["what"], folder, likeness, seconds, tried, taught["details"])
+    details = {**taught["details"], "digest": atelier.learner.digest(folder)}
+    candidate = PaintCandidate("painter", taught["what"], folder, likeness, seconds, tried, details)
     candidate.save()
     tell(f"painter      dev {candidate.mean:.3f}  {candidate.what}")
     return candidate

@@ -14,7 +14,7 @@ from PIL import Image
 
 from honed.errors import UsageError
 from honed.imaging.collection import LEAST_TEST, Collection, squares
-from honed.models.painter.pipeline import DiffusersPainter
+from honed.models.painter.pipeline import LORA_WEIGHTS, DiffusersPainter
 from honed.release.build import live_manifest
 from honed.release.open import LORA, load_generator, painter_of
 from honed.session import Session
@@ -131,8 +131,7 @@ class PipelineLearner:
         )
         write_json(folder / "config.json", {"model_type": LORA, "pipeline": self.spec})
         sheet.show(self.draw(folder))
-        digest = sha256_file(next(iter(folder.glob("*.safetensors"))))
-        return f"a LoRA of rank {recipe.rank} for {self.spec}", {**asdict(done), "digest": digest}
+        return f"a LoRA of rank {recipe.rank} for {self.spec}", asdict(done)
 
     def draw(self, folder: Path) -> Draw:
         """See `atelier.Learner`."""
@@ -143,6 +142,10 @@ class PipelineLearner:
     def pick(self, folder: Path, targets: Targets) -> int:
         """See `atelier.Learner`: steps and guidance of a pipeline are its own."""
         return 1
+
+    def digest(self, folder: Path) -> str:
+        """See `atelier.Learner`."""
+        return sha256_file(folder / LORA_WEIGHTS)
 
     def _fresh(self) -> DiffusersPainter:
         painter = load_generator(self.workspace, self.spec)
