@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from honed.errors import HonedError, MissingError, UsageError
 from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison, General
 from honed.evaluate.exam import Entrant, Exam, sit
-from honed.evaluate.gate import GateSettings, decide
+from honed.evaluate.gate import Check, GateSettings, Verdict, decide
 from honed.evaluate.probe import general_probe
 from honed.evaluate.report import ReportData, write_report
 from honed.evaluate.untuned import questions, strongest, untuned_means
@@ -167,18 +167,14 @@ def tune(
     candidates = climb(bench, plan, work.corpus(), deadline=started + budget * (1.0 - RESERVE))
     chosen = choose(candidates)
     exam = sealed_test(session, ground, work, chosen, looking=(run.id, work.experiment(budget)))
-    comparison = exam.compared(sum(one.tried for one in candidates), session.settings.seed)
-    gate = GateSettings.of(session.settings)
-    verdict = decide(comparison, gate)
-    live, release = live_manifest(session.workspace, session.catalog), ""
-    if verdict.proven:
+    judged = judge(session, exam, sum(one.tried for one in candidates))
+    notes: tuple[str, ...] = ()
+    if judged.release:
         session.catch_up(work.embedder(chosen), tell=tell)
-        release = f"r{history.next_release_number(session.catalog)}"
+        live = live_manifest(session.workspace, session.catalog)
+        notes = words_lost(live, space=work.embedder(chosen).space)
     seconds = time.monotonic() - started
-    verdicts = comparison, verdict, gate, release
-    turn = Finished(run, ground, tuple(candidates), chosen, exam, *verdicts, seconds, budget)
-    if release:
-        turn = replace(turn, notes=words_lost(live, space=work.embedder(chosen).space))
+    turn = Finished(run, ground, tuple(candidates), chosen, exam, *judged, seconds, budget, notes)
     from honed.summary import report_data, result
 
     close(
@@ -189,6 +185,37 @@ def tune(
         parts=lambda: _parts(session, work, turn),
     )
     return turn
+
+
+class Judged(NamedTuple):
+    """What the gate says of an exam, and the name of the release if it is proven, else ""."""
+
+    comparison: Comparison
+    verdict: Verdict
+    gate: GateSettings
+    release: str
+
+
+class Compares(Protocol):
+    """An exam of any role: it can set candidate against baseline."""
+
+    def compared(self, candidates_tried: int, seed: int) -> Comparison:
+        """The comparison query by query."""
+
+
+def judge(
+    session: Session, exam: Compares, tried: int, also: Callable[[GateSettings], Sequence[Check]] = lambda _: ()
+) -> Judged:
+    """Compare both papers and ask the gate.
+
+    Args:
+        tried: Variants that competed on dev.
+        also: What the role asks for besides, given the gate's settings.
+    """
+    comparison, gate = exam.compared(tried, session.settings.seed), GateSettings.of(session.settings)
+    verdict = decide(comparison, gate, also(gate))
+    release = f"r{history.next_release_number(session.catalog)}" if verdict.proven else ""
+    return Judged(comparison, verdict, gate, release)
 
 
 def sealed_test(

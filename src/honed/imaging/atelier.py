@@ -123,8 +123,8 @@ def open_atelier(
 def default_config(recipe: PaintRecipe) -> PainterConfig:
     """The shape of a new painter: 32 pixels and 2 million weights on a CPU, 64 pixels and 8 million on a GPU.
 
-    More weights take fewer steps in the same minutes: on dev of emoji-images after 5 minutes of two cores the distance to the true
-    drawing is .463 with 2.0 million (740 steps) and .468 with 4.3 million (507 steps); `benchmarks/images/painter_shapes.py`.
+    More weights take fewer steps in the same minutes: on dev of emoji-images after 5 minutes of two cores the distance to the
+    true drawing is .463 with 2.0 million (740 steps), .468 with 4.3 million (507 steps): `benchmarks/images/painter_shapes.py`.
     """
     return PainterConfig() if recipe.place.type == "cpu" else PainterConfig(side=64, channels=(64, 128, 192))
 

@@ -16,13 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from honed.catalog import history
-from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.pictures import LIKENESS
 from honed.imaging.atelier import Atelier, open_atelier
 from honed.imaging.generator_exam import PaintExam
 from honed.imaging.generator_summary import PaintTurn, generator_report, generator_result
-from honed.loop import close, lineage_of, settle
+from honed.loop import close, judge, lineage_of, settle
 from honed.models.painter.config import PainterConfig
 from honed.release.build import PAINTER_FOLDER, live_manifest
 from honed.release.parts import Parts, parts_of
@@ -73,14 +71,9 @@ def tune_generator(
     plan.save(run.folder / PLAN_FILE)
     candidate = _trained(atelier, plan, run, tell)
     exam = _sealed_test(session, atelier, plan, candidate, looking=(run.id, experiment))
-    comparison = exam.compared(candidate.tried, session.settings.seed)
-    gate = GateSettings.of(session.settings)
-    verdict = decide(comparison, gate, exam.checks(gate, session.settings.seed))
-    release = f"r{history.next_release_number(session.catalog)}" if verdict.proven else ""
+    judged = judge(session, exam, candidate.tried, lambda gate: exam.checks(gate, session.settings.seed))
     seconds = time.monotonic() - started
-    turn = Finished(
-        run, atelier.collection, (candidate,), candidate, exam, comparison, verdict, gate, release, seconds, budget
-    )
+    turn = Finished(run, atelier.collection, (candidate,), candidate, exam, *judged, seconds, budget)
     close(
         session,
         turn,

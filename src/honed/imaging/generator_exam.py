@@ -59,10 +59,10 @@ class PaintExam:
         """What the candidate drew from retrieved references."""
         return self.shown.drawn[RETRIEVED]
 
-    def compared(self, tried: int, seed: int) -> Comparison:
+    def compared(self, candidates_tried: int, seed: int) -> Comparison:
         """The comparison picture by picture; clusters are groups, slices are styles and whether others of a group were found."""
         questions = Questions(list(self.ids), self._clusters(), self._slices())
-        trial = Trial(tried, self.reads, seed=seed)
+        trial = Trial(candidates_tried, self.reads, seed=seed)
         measured = self.base.measured, self.candidate.measured
         names = self.base_name, "drawn from retrieved references"
         base, candidate = (type(one)(name, one.scores) for one, name in zip(measured, names, strict=True))

@@ -1,4 +1,4 @@
-"""What turns on pictures share: galleries, what a run depends on, the look at a test set, the verdict."""
+"""What turns on pictures share: galleries, what a run depends on, what a ledger knows a test set by."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog import history, images
+from honed.catalog import images
 from honed.dataset.images import Pictures
-from honed.evaluate.comparison import Comparison
-from honed.evaluate.gate import GateSettings, Verdict, decide
-from honed.evaluate.image_exam import ImageExam, TextExam
 from honed.protocols import ImageEncoder
 from honed.session import Session
 from honed.turn import Gallery, ImageGround, WordsGround
@@ -65,15 +62,3 @@ def experiment_of(
         "gate": [session.settings.min_gain, session.settings.max_slice_drop],
         "version": version("honed"),
     }
-
-
-def judge(session: Session, exam: ImageExam | TextExam, tried: int) -> tuple[Comparison, GateSettings, Verdict, str]:
-    """The comparison of both papers, what the gate asks, what it says, and the name of the release if it is proven.
-
-    Args:
-        tried: Variants that competed on dev.
-    """
-    comparison = exam.compared(tried, session.settings.seed)
-    gate = GateSettings.of(session.settings)
-    verdict = decide(comparison, gate)
-    return comparison, gate, verdict, f"r{history.next_release_number(session.catalog)}" if verdict.proven else ""

@@ -15,11 +15,11 @@ import numpy as np
 from honed.dataset.images import load_image_task
 from honed.errors import UsageError
 from honed.evaluate.image_exam import ImageExam, sit_images
-from honed.imaging.ground import LEAST_TEST, experiment_of, gallery, judge
+from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
 from honed.imaging.measure import look_at_pictures
 from honed.imaging.studio import Studio
 from honed.imaging.summary import image_report, image_result
-from honed.loop import close, lineage_of, settle
+from honed.loop import close, judge, lineage_of, settle
 from honed.protocols import ImageEncoder
 from honed.release.build import HEAD_FILE, live_manifest
 from honed.release.open import image_encoder_of, image_head_of
@@ -92,13 +92,13 @@ def tune_images(
     candidates = climb_images(studio.bench(run.folder), plan, deadline=started + budget * (1.0 - RESERVE))
     chosen = choose_images(candidates)
     exam = _sealed_test(session, ground, studio, chosen, looking=(run.id, experiment))
-    comparison, gate, verdict, release = judge(session, exam, sum(one.tried for one in candidates))
-    notes = words_lost(live_manifest(session.workspace, session.catalog)) if release else ()
-    if verdict.proven:
+    judged = judge(session, exam, sum(one.tried for one in candidates))
+    notes: tuple[str, ...] = ()
+    if judged.release:
+        notes = words_lost(live_manifest(session.workspace, session.catalog))
         session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)
     seconds = time.monotonic() - started
-    verdicts = comparison, verdict, gate, release
-    turn = Finished(run, ground, tuple(candidates), chosen, exam, *verdicts, seconds, budget, notes)
+    turn = Finished(run, ground, tuple(candidates), chosen, exam, *judged, seconds, budget, notes)
     close(
         session,
         turn,

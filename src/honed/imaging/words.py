@@ -25,9 +25,9 @@ from honed.evaluate.captions import search_captions
 from honed.evaluate.image_board import TEXT_METRIC, TextBoard
 from honed.evaluate.image_exam import TextExam, sit_text
 from honed.evaluate.untuned import UNTUNED
-from honed.imaging.ground import LEAST_TEST, experiment_of, gallery, judge
+from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
 from honed.imaging.summary import words_report, words_result
-from honed.loop import close, lineage_of, settle
+from honed.loop import close, judge, lineage_of, settle
 from honed.models.runtime import cores
 from honed.models.vision.head import ImageHead
 from honed.models.vision.words import own_matrix, text_vectors
@@ -170,9 +170,8 @@ def tune_words(
         tell(f"going on with {run.id}")
     chosen = lesson.candidate(run.folder, plan, tell)
     exam = _sealed_test(session, ground, chosen, looking=(run.id, experiment))
-    comparison, gate, verdict, release = judge(session, exam, chosen.tried)
-    seconds = time.monotonic() - started
-    turn = Finished(run, ground, (chosen,), chosen, exam, comparison, verdict, gate, release, seconds, budget)
+    judged = judge(session, exam, chosen.tried)
+    turn = Finished(run, ground, (chosen,), chosen, exam, *judged, time.monotonic() - started, budget)
     close(
         session,
         turn,
