@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -85,7 +85,7 @@ def label_by_folder(catalog: Catalog, folder: Path, *, seed: int) -> tuple[str, 
             f"No folder below {folder} holds two pictures.", hint="put the pictures of a thing into a folder of its own"
         )
     alone = homes.keys() - said.keys()
-    _record(catalog, said, alone, seed=seed)
+    _record(catalog, said, alone, seed=seed, drawn_by=lambda home: str(PurePath(home).relative_to(root)))
     notes = []
     if alone:
         notes.append(f"Alone in a folder and in no group: {_few(sorted(alone))}.")
@@ -94,8 +94,21 @@ def label_by_folder(catalog: Catalog, folder: Path, *, seed: int) -> tuple[str, 
     return tuple(notes)
 
 
-def _record(catalog: Catalog, said: Mapping[str, Said], alone: Iterable[str], *, seed: int) -> None:
-    """Write groups in one transaction. A group has one split: the one given, else the one it had, else one by its name."""
+def _record(
+    catalog: Catalog,
+    said: Mapping[str, Said],
+    alone: Iterable[str],
+    *,
+    seed: int,
+    drawn_by: Callable[[str], str] = str,
+) -> None:
+    """Write groups in one transaction. A group has one split: the one given, else the one it had, else one by its name.
+
+    Args:
+        said: External id of a picture -> what is said of it.
+        alone: Those that leave their group.
+        drawn_by: Name of a group by which its split is drawn: folders that were moved as a whole keep theirs.
+    """
     with catalog.transaction():
         images.ungroup(catalog, alone)
         before = images.grouped(catalog)
@@ -110,7 +123,7 @@ def _record(catalog: Catalog, said: Mapping[str, Said], alone: Iterable[str], *,
             or _strictest(before[name][2] for name in members[group] if name in before)
             for group in touched
         ]
-        splits = join(touched, fixed, np.arange(len(touched)), seed=seed).splits
+        splits = join([drawn_by(group) for group in touched], fixed, np.arange(len(touched)), seed=seed).splits
         images.set_groups(
             catalog,
             [
