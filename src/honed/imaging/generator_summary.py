@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -14,6 +13,7 @@ from honed.evaluate.pictures import Drawn
 from honed.evaluate.report import Case, Cost, Hit, ReportData
 from honed.imaging.collection import Collection
 from honed.imaging.generator_exam import PaintExam
+from honed.imaging.summary import uri
 from honed.session import Session
 from honed.summary import each_split, side, turn_json, turn_report
 from honed.tune.painter.candidate import PaintCandidate
@@ -100,11 +100,6 @@ def sheet(exam: PaintExam) -> bytes:
     half = (len(lines) + 1) // 2
     right: list[list[Picture | None]] = [*lines[half:], *([[]] * (2 * half - len(lines)))]
     return sheet_png([[*left, None, *other] for left, other in zip(lines[:half], right, strict=True)], cell=_CELL)
-
-
-def uri(png: bytes) -> str:
-    """A PNG file as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
 def _side(name: str, drawn: Drawn) -> dict[str, Any]:

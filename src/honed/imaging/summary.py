@@ -113,4 +113,9 @@ def _thumbnail(session: Session, media: str) -> str:
     small.thumbnail((_SHOWN_SIDE, _SHOWN_SIDE))
     sink = io.BytesIO()
     small.save(sink, "PNG")
-    return "data:image/png;base64," + base64.b64encode(sink.getvalue()).decode("ascii")
+    return uri(sink.getvalue())
+
+
+def uri(png: bytes) -> str:
+    """A PNG file as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import IntegrityError
+from honed.workspace import make_folder, write_json
 
 HEADER_LIMIT = 100 * 1024 * 1024
 """The limit that the format's own reader sets; a longer header is an attack or a broken file."""
@@ -72,6 +74,25 @@ def write_weights(
         file.write(len(text).to_bytes(8, "little") + text)
         for name in sorted(tensors):
             file.write(np.ascontiguousarray(tensors[name], dtype=tensors[name].dtype.newbyteorder("<")).tobytes())
+
+
+def write_described(
+    weights: Path, tensors: Mapping[str, NDArray[Any]], description: Path, value: Mapping[str, Any]
+) -> Path:
+    """Write weights, then what describes them, in one folder, both durable; returns the folder, made if need be.
+
+    The description of older weights goes first and the new one comes last: where there is one, it is of these weights.
+    """
+    folder = weights.parent
+    make_folder(folder)
+    description.unlink(missing_ok=True)
+    half = folder / f".{weights.name}.tmp"
+    write_weights(half, tensors)
+    with half.open("rb") as file:
+        os.fsync(file.fileno())
+    half.replace(weights)
+    write_json(description, dict(value))
+    return folder
 
 
 def _read_header(path: Path) -> tuple[dict[str, dict[str, Any]], int]:

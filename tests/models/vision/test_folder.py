@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from honed.errors import InputError, IntegrityError, MissingError
+from honed.models import weights
 from honed.models.vision import folder as module
 from honed.models.vision.folder import (
     DEFAULT,
@@ -58,7 +59,7 @@ def test_an_interrupted_write_leaves_no_folder_that_is_read(tmp_path: Path, monk
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "write_json", stop)
+    monkeypatch.setattr(weights, "write_json", stop)
     with pytest.raises(KeyboardInterrupt):
         write_encoder_folder(tmp_path, state_dict(1), replace(SMALL, gem=1.0))
     with pytest.raises(MissingError, match=r"config\.json"):

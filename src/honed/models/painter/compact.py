@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -25,9 +24,9 @@ from honed.models.painter.net import ALTERATIONS, Condition, PainterNet
 from honed.models.painter.sampler import Sampling, draw, noise_of
 from honed.models.registry import Spec
 from honed.models.vision.prepare import Preparation
-from honed.models.weights import Weights, write_weights
+from honed.models.weights import Weights, write_described
 from honed.protocols import Embedder
-from honed.workspace import make_folder, sha256_file, write_json
+from honed.workspace import sha256_file, write_json
 
 try:
     import torch
@@ -270,15 +269,7 @@ def read_painter(folder: Path) -> tuple[PainterConfig, Weights]:
 
 def write_painter(folder: Path, config: PainterConfig, tensors: Mapping[str, NDArray[Any]]) -> Path:
     """Write a painter so that `read_painter` reads it: weights first, config.json last, both durable. Returns the folder."""
-    make_folder(folder)
-    (folder / CONFIG).unlink(missing_ok=True)
-    half = folder / f".{WEIGHTS}.tmp"
-    write_weights(half, tensors)
-    with half.open("rb") as file:
-        os.fsync(file.fileno())
-    half.replace(folder / WEIGHTS)
-    write_json(folder / CONFIG, config.to_json())
-    return folder
+    return write_described(folder / WEIGHTS, tensors, folder / CONFIG, config.to_json())
 
 
 def write_sampling(folder: Path, sampling: Sampling) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -25,8 +24,8 @@ from honed.models.folder import read_object
 from honed.models.vision.efficientnet import STRIDE, blocks, build, checked, parts
 from honed.models.vision.prepare import Pixels, Preparation
 from honed.models.vision.torch_file import read_torch_file
-from honed.models.weights import Weights, write_weights
-from honed.workspace import sha256_file, write_json
+from honed.models.weights import Weights, write_described
+from honed.workspace import sha256_file
 
 MODEL_TYPE = "efficientnet-lite0"
 
@@ -212,13 +211,4 @@ def write_encoder_folder(folder: Path, tensors: Mapping[str, NDArray[Any]], conf
     Raises:
         InputError: A tensor is missing, has the wrong shape or holds something that is not a number.
     """
-    kept = checked(tensors)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG).unlink(missing_ok=True)
-    half = folder / f".{WEIGHTS}.tmp"
-    write_weights(half, kept)
-    with half.open("rb") as file:
-        os.fsync(file.fileno())
-    half.replace(folder / WEIGHTS)
-    write_json(folder / CONFIG, config.to_json())
-    return folder
+    return write_described(folder / WEIGHTS, checked(tensors), folder / CONFIG, config.to_json())
