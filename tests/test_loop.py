@@ -79,7 +79,7 @@ def test_what_is_learned_is_proven_and_live(tuned: tuple[Session, Turn]) -> None
     assert turn.release == "r2"
     assert history.live_release(session.catalog) == 2
     names = [one.name for one in turn.candidates]
-    assert names[:3] == ["fusion", "adapter", "query-tower"]
+    assert names[:3] == ["settings", "adapter", "query-tower"]
 
 
 def test_the_weights_of_the_release_are_not_the_base_weights(tuned: tuple[Session, Turn]) -> None:
@@ -98,7 +98,7 @@ def test_live_search_ranks_as_the_test_did(tuned: tuple[Session, Turn]) -> None:
     session, turn = tuned
     retriever = open_release(session.workspace, session.catalog, session.settings)
     board, paper = turn.exam.board, turn.exam.candidate
-    expected = board.rankings(paper.pools, paper.entrant.weight)
+    expected = board.rankings(paper.pools, paper.entrant.retrieval.fusion)
     for query, ranking in zip(board.labelled.queries, retriever.rank(board.labelled.texts, depth=10), strict=True):
         np.testing.assert_array_equal(board.task.by_document(ranking)[:10], expected[query.id][:10])
 
@@ -193,7 +193,7 @@ def test_without_labels_titles_stand_in_and_the_verdict_says_so(tmp_path: Path) 
     with opened(prepared(tmp_path, folder)) as session:
         turn = turned(session, budget=60.0)
         assert turn.ground.task.origin == "proxy"
-        assert [one.name for one in turn.candidates] == ["fusion"]
+        assert [one.name for one in turn.candidates] == ["settings"]
         assert any("titles and headings" in note for note in turn.ground.notes)
 
 
@@ -222,7 +222,7 @@ def test_a_new_document_tower_makes_the_text_matrix_of_pictures_void(tmp_path: P
                 adapter=lambda *_: None,
             )
             turn = SimpleNamespace(
-                chosen=SimpleNamespace(what="x", weight=0.5),
+                chosen=SimpleNamespace(what="x", retrieval=live.retrieval),
                 run=SimpleNamespace(id="run", folder=tmp_path),
                 comparison=SimpleNamespace(primary=nothing, metric="ndcg@10"),
             )

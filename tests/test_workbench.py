@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from honed.answer.settings import RetrievalSettings
 from honed.catalog import history
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
@@ -45,7 +46,7 @@ def matrix(path: Path, seed: int) -> Path:
 
 def release(session: Session, adapter: Path | None) -> str:
     manifest = live_manifest(session.workspace, session.catalog)
-    parts = Parts("test", manifest.embedder, manifest.space, 0.5, 50, "english", adapter=adapter)
+    parts = Parts("test", manifest.embedder, manifest.space, RetrievalSettings(), 50, "english", adapter=adapter)
     return build(session.workspace, session.catalog, parts, run=None, reason="test")
 
 
@@ -56,7 +57,7 @@ def test_a_release_after_one_with_a_matrix_is_the_candidate_that_was_tested(
     release(session, matrix(tmp_path / "first", 1))
     work = Workbench(session, survey(session, lambda _: None), lambda _: None)
     adapter = matrix(tmp_path / "second", 2) if with_adapter else None
-    candidate = Candidate("any", "any", 0.5, np.zeros(1), 0.0, 1, adapter=adapter)
+    candidate = Candidate("any", "any", RetrievalSettings(), np.zeros(1), 0.0, 1, adapter=adapter)
     questions = [toy.question(pair) for pair in toy.PAIRS[:5]]
     tested = work.embedder(candidate).encode_query(questions)
     release(session, work.adapter(candidate, tmp_path))

@@ -12,20 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-import numpy as np
-
 from honed.catalog import documents, history, images, judgements
 from honed.dataset import prepare
 from honed.dataset.task import load_task
 from honed.dataset.widen import widen_dev
 from honed.errors import HonedError, MissingError, UsageError
-from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison, General
 from honed.evaluate.exam import Entrant, Exam, sit
 from honed.evaluate.gate import Check, GateSettings, Verdict, decide
 from honed.evaluate.probe import general_probe
 from honed.evaluate.report import ReportData, write_report
-from honed.evaluate.untuned import questions, strongest, untuned_means
+from honed.evaluate.untuned import PLAIN, strongest, system_means
 from honed.ingest.neardup import near_duplicates
 from honed.release.build import build, live_manifest, manifest_of, manifests, previous, promote, row_of
 from honed.release.first import ensure_release
@@ -34,7 +31,7 @@ from honed.release.open import embedder_of, image_encoder_of, image_head_of
 from honed.release.parts import Parts, parts_of, words_lost
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
-from honed.turn import AnyTurn, Baseline, Finished, Ground, Tell, Turn
+from honed.turn import NO_BASELINE, AnyTurn, Baseline, Finished, Ground, Tell, Turn
 from honed.types import Split
 from honed.workspace import write_atomic, write_json
 
@@ -109,21 +106,27 @@ def survey(session: Session, tell: Tell) -> Ground:
     notes += task.notes
     embedder = session.live_embedder()
     generation = session.catch_up(embedder, tell=tell)
-    ground = Ground(task, embedder, generation, Baseline("", 0.0, {}), notes)
-    pool = session.settings.pool
-    asked = questions(task)
-    board = Board(task, asked, generation.lexical.search_many(asked.texts, pool), pool=pool)
-    untuned = strongest(board, embedder.encode_query(asked.texts), generation.dense)
-    dev = ground.board("dev", pool)
-    queries = embedder.encode_query(dev.labelled.texts)
     manifest = live_manifest(session.workspace, session.catalog)
-    scores, weights = untuned_means(dev, queries, generation.dense), {untuned.name: untuned.weight}
-    if manifest.lineage.get("run"):  # a tuned release: as it is first, so that it wins a tie against its own parts
-        live = float(np.nanmean(dev.primary(dev.pools(queries, generation.dense), manifest.weight)))
-        scores = {manifest.release: live, **{f"{name} of {manifest.release}": dev_ for name, dev_ in scores.items()}}
-        weights = {manifest.release: manifest.weight, f"{untuned.name} of {manifest.release}": untuned.weight}
-    best = max(weights, key=lambda name: scores[name])
-    return Ground(task, embedder, generation, Baseline(best, weights[best], scores), notes)
+    learned = bool(manifest.lineage.get("run"))
+    ground = Ground(task, embedder, generation, NO_BASELINE, notes, learned)
+    return replace(ground, baseline=_baseline(ground, manifest, session.settings.pool))
+
+
+def _baseline(ground: Ground, manifest: Manifest, pool: int) -> Baseline:
+    """The strongest of the plain systems and of what is live, where nothing was fitted; a tie goes to the plainest.
+
+    A tuned release comes first, so that it wins a tie against its own parts.
+    """
+    systems, live = PLAIN, {manifest.release: manifest.retrieval}
+    if ground.learned:
+        systems = live | {f"{name} of {manifest.release}": system for name, system in PLAIN.items()}
+    elif manifest.retrieval not in PLAIN.values():
+        systems = PLAIN | live
+    fair, dev = ground.fair_board(pool), ground.board("dev", pool)
+    queries, dense = ground.embedder.encode_query(fair.labelled.texts), ground.generation.dense
+    best = strongest(fair, queries, dense, systems)
+    means = system_means(dev, ground.embedder.encode_query(dev.labelled.texts), dense, systems)
+    return Baseline(best.name, best.retrieval, means)
 
 
 def tune(
@@ -234,14 +237,18 @@ def sealed_test(
     }
     reads = look_at(session.catalog, judgements.fingerprint(labelled.queries, named), *looking)
     queries = ground.embedder.encode_query(labelled.texts)
-    base = sit(board, Entrant(ground.baseline.name, queries, ground.generation.dense, ground.baseline.weight))
+    dense = ground.generation.dense
+    base = sit(board, Entrant(ground.baseline.name, queries, dense, ground.baseline.retrieval))
+    plain = tuple(sit(board, Entrant(name, queries, dense, system)) for name, system in PLAIN.items())
     tuned = work.embedder(chosen)
     name = f"tuned ({chosen.name})"
-    candidate = sit(board, Entrant(name, tuned.encode_query(labelled.texts), work.dense(chosen), chosen.weight))
+    candidate = sit(board, Entrant(name, tuned.encode_query(labelled.texts), work.dense(chosen), chosen.retrieval))
     general = None
     if tuned is not ground.embedder:
         general = General(general_probe(ground.embedder), general_probe(tuned))
-    return Exam(board, base, candidate, reads, general, lambda rowids: documents.by_rowid(session.catalog, rowids))
+    return Exam(
+        board, base, candidate, reads, general, lambda rowids: documents.by_rowid(session.catalog, rowids), plain
+    )
 
 
 def close(
@@ -294,7 +301,7 @@ def _parts(session: Session, work: Workbench, turn: Turn) -> Parts:
         images=images_,
         embedder=work.spec,
         space=space,
-        weight=chosen.weight,
+        retrieval=chosen.retrieval,
         pool=session.settings.pool,
         language=session.settings.language,
         query_folder=work.query_folder(chosen),

@@ -14,7 +14,7 @@ from honed.evaluate.gate import GateSettings, Verdict, decide
 from honed.evaluate.metrics import METRICS, Scores, per_query
 from honed.evaluate.probe import general_probe
 from honed.evaluate.slices import build_slices
-from honed.evaluate.untuned import UNTUNED
+from honed.evaluate.untuned import plain_system
 from honed.release.build import manifest_of, row_of
 from honed.release.open import embedder_of, open_release
 from honed.runs import look_at
@@ -29,7 +29,7 @@ def rankings(session: Session, system: str, task: Task, split: Split, depth: int
     """Documents of every query of a split, best first, with scores: query id -> [(document id, score)].
 
     Args:
-        system: "live" or a release; or "bm25", "dense", "hybrid": the untuned systems.
+        system: "live" or a release; or a plain system: "bm25", "dense", "fusion" (also "hybrid"), "rrf".
 
     Raises:
         UsageError: There is no such system, or depth is not positive.
@@ -39,8 +39,8 @@ def rankings(session: Session, system: str, task: Task, split: Split, depth: int
     release = release_of(session, system)
     _catch_up(session, release)
     retriever = open_release(session.workspace, session.catalog, session.settings, release)
-    if system in UNTUNED:
-        retriever = retriever.weighted(UNTUNED[system])
+    if plain := plain_system(system):
+        retriever = retriever.under(plain)
     labelled = task.splits[split]
     found: dict[str, Any] = {}
     for query, (rowids, scores) in zip(labelled.queries, retriever.rank(labelled.texts, depth=depth), strict=True):
@@ -54,8 +54,8 @@ def rankings(session: Session, system: str, task: Task, split: Split, depth: int
 
 
 def release_of(session: Session, system: str) -> str:
-    """The release behind a system's name; for the untuned ones the newest release that no tuning made."""
-    if system not in UNTUNED:
+    """The release behind a system's name; for the plain ones the newest release that no tuning made."""
+    if not plain_system(system):
         return system
     untuned = [row.name for row in history.releases(session.catalog) if row.run is None]
     return untuned[-1] if untuned else "live"
@@ -95,7 +95,7 @@ def compare_systems(session: Session, base: str, candidate: str, split: str) -> 
     task, name = split_task(session, split)
     labelled = task.splits[name]
     for system in (base, candidate):
-        if system not in UNTUNED:
+        if not plain_system(system):
             row_of(session.catalog, system)
     reads = _count_look(session, task, name, f"compare {base} {candidate}")
     questions = Questions(

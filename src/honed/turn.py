@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.answer.fusion import FusionSettings
+from honed.answer.settings import RetrievalSettings
 from honed.dataset.images import Pictures, TextQueries
 from honed.dataset.task import Task
 from honed.evaluate.board import Board
@@ -18,6 +20,7 @@ from honed.evaluate.exam import Exam
 from honed.evaluate.gate import GateSettings, Verdict
 from honed.evaluate.image_board import ImageBoard, TextBoard
 from honed.evaluate.image_exam import ImageExam, TextExam
+from honed.evaluate.untuned import questions
 from honed.index.generation import Generation
 from honed.models.vision.head import ImageHead
 from honed.protocols import Embedder, ImageEncoder
@@ -94,24 +97,36 @@ class Baseline:
     """The strongest system that needs no tuning, chosen on dev: what a candidate has to beat."""
 
     name: str
-    weight: float
+    retrieval: RetrievalSettings
     dev: dict[str, float]
+
+
+NO_BASELINE = Baseline("", RetrievalSettings(), {})
+"""Before one was chosen."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ground:
-    """Where a turn starts from: the data, the live system, the baseline."""
+    """Where a turn starts from: the data, the live system, the baseline.
+
+    `learned` says whether the live models learned from train, whose questions are then no fair ones.
+    """
 
     task: Task
     embedder: Embedder
     generation: Generation
     baseline: Baseline
     notes: tuple[str, ...]
+    learned: bool = False
 
     def board(self, split: Split, pool: int) -> Board:
         """A split as a scoreboard over the live index's keyword side."""
-        labelled = self.task.splits[split]
-        return Board(self.task, labelled, self.generation.lexical.search_many(labelled.texts, pool), pool=pool)
+        return Board(self.task, self.task.splits[split], self.generation.lexical, pool=pool)
+
+    def fair_board(self, pool: int) -> Board:
+        """The questions on which untuned systems are compared, and settings chosen: nothing was fitted on them."""
+        asked = self.task.splits["dev"] if self.learned else questions(self.task)
+        return Board(self.task, asked, self.generation.lexical, pool=pool)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,14 +160,14 @@ class Sight:
     """A way to find pictures by words.
 
     Attributes:
-        captions: Weight of the vector side in the search of captions.
+        captions: How both sides of the search of captions are fused.
         head: With a text matrix; None where captions alone find pictures.
         weight: Of what is seen against captions.
         leads: Captions that lead a question.
     """
 
     name: str
-    captions: float
+    captions: FusionSettings
     head: ImageHead | None = None
     weight: float = 0.0
     leads: int = 0
@@ -164,7 +179,7 @@ class Asked:
 
     Attributes:
         board: With captions as the live release searches them.
-        captions: What they say under any weight.
+        captions: What they say, fused in any way.
         questions: [q, t] vectors of the document tower.
         descriptors: [n, d] of the pictures.
     """
@@ -180,7 +195,7 @@ class WordsGround:
     """Where a turn on words that look for pictures starts from.
 
     Attributes:
-        weight: Of the vector side in the live search of captions.
+        retrieval: The live search of captions.
         asked: The dev questions.
         titles: Questions that are titles, of dev.
         sight: The baseline: the strongest on dev of captions alone, and of what is live.
@@ -193,7 +208,7 @@ class WordsGround:
     encoder: ImageEncoder
     head: ImageHead
     embedder: Embedder
-    weight: float
+    retrieval: RetrievalSettings
     asked: Asked
     titles: Asked
     sight: Sight

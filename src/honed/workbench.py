@@ -97,7 +97,8 @@ class Workbench:
 
     def bench(self, folder: Path, speed: Speed) -> Bench:
         """The bench of a run, in the precision that trains faster."""
-        dev = self.ground.board("dev", self.session.settings.pool)
+        pool = self.session.settings.pool
+        dev, fair = self.ground.board("dev", pool), self.ground.fair_board(pool)
         return Bench(
             task=self.ground.task,
             examples=self.examples,
@@ -105,6 +106,9 @@ class Workbench:
             dense=self.ground.generation.dense,
             train_queries=self._train_queries if len(self.examples) else self.ground.generation.dense.matrix[:0],
             dev_queries=self.ground.embedder.encode_query(dev.labelled.texts),
+            fair=fair,
+            fair_queries=self.ground.embedder.encode_query(fair.labelled.texts),
+            retrieval=self.ground.baseline.retrieval,
             general=self._guard(),
             model=self.model or Path(),
             folder=folder,

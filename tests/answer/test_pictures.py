@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw
 from honed.answer import pictures as pictures_module
 from honed.answer.pictures import Eye, ImageRetriever
 from honed.answer.retrieve import Retriever
+from honed.answer.settings import RetrievalSettings
 from honed.catalog import Catalog, images
 from honed.catalog.images import CatalogImages
 from honed.errors import MissingError, UsageError
@@ -71,7 +72,9 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
 def found(catalog: Catalog, tmp_path: Path) -> ImageRetriever:
     embed_missing(catalog, EMBEDDER)
     refresh(catalog, tmp_path / "index", EMBEDDER.space)
-    text = Retriever("r1", catalog, EMBEDDER, IndexReader(tmp_path / "index", EMBEDDER.space, catalog), 0.5, 50)
+    text = Retriever(
+        "r1", catalog, EMBEDDER, IndexReader(tmp_path / "index", EMBEDDER.space, catalog), RetrievalSettings(), 50
+    )
     head = plain_head(ENCODER.dimension)
     index = refresh_images(CatalogImages(catalog), tmp_path / "index", ImageSpace(ENCODER.space, head))
     return ImageRetriever("r1", text, Eye(ENCODER, head, index))

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from honed.answer.fusion import FusionSettings
 from honed.answer.pipeline import ask
 from honed.answer.retrieve import Retriever
+from honed.answer.settings import RetrievalSettings
 from honed.catalog import Catalog, documents
 from honed.errors import UsageError
 from honed.index.reader import IndexReader
@@ -25,6 +27,10 @@ TOPICS = ("flu", "gout", "cholera", "dengue", "ebola")
 PARTS = ("symptoms", "treatment", "causes", "prevention")
 
 Open = Callable[..., Retriever]
+
+
+def at(weight: float) -> RetrievalSettings:
+    return RetrievalSettings(fusion=FusionSettings(weight=weight))
 
 
 @pytest.fixture
@@ -53,7 +59,7 @@ def opened(tmp_path: Path, catalog: Catalog) -> Open:
             embed_missing(catalog, EMBEDDER)
         refresh(catalog, tmp_path / "index", EMBEDDER.space)
         reader = IndexReader(tmp_path / "index", EMBEDDER.space, catalog)
-        return Retriever("r1", catalog, EMBEDDER, reader, weight, pool)
+        return Retriever("r1", catalog, EMBEDDER, reader, at(weight), pool)
 
     return open_
 
@@ -94,7 +100,7 @@ def test_an_empty_corpus_finds_nothing(catalog: Catalog, opened: Open) -> None:
     retriever = opened()
     drop(catalog, "only")
     for weight in (0.0, 0.5, 1.0):
-        assert retriever.weighted(weight).search("only") == []
+        assert retriever.under(at(weight)).search("only") == []
     assert ask("What about the only one?", retriever).refused
 
 
@@ -174,7 +180,7 @@ def test_a_filter_never_widens(
     embed_missing(filled, EMBEDDER)
     refresh(filled, tmp_path / "index", EMBEDDER.space)
     reader = IndexReader(tmp_path / "index", EMBEDDER.space, filled)
-    retriever = Retriever("r1", filled, EMBEDDER, reader, weight, 50)
+    retriever = Retriever("r1", filled, EMBEDDER, reader, at(weight), 50)
     wide = set(found(retriever, text, 100, filters=filters))
     narrow = set(found(retriever, text, 100, filters=[*filters, extra]))
     assert narrow <= wide

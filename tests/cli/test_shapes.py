@@ -100,7 +100,7 @@ def test_evaluate(honed: Honed, imported: Path) -> None:
     assert value["queries"] == 18
     assert (value["release"], value["split"]) == ("r1", "test")
     assert {"ndcg@10", "recall@10", "recall@100", "mrr@10"} <= set(value["metrics"])
-    for system in ("bm25", "dense", "hybrid", "live", "r1"):
+    for system in ("bm25", "dense", "fusion", "rrf", "hybrid", "live", "r1"):
         shown = honed("evaluate", "--split", "dev", "--system", system, "--json").json
         assert shown["system"] == system
         assert 0.0 <= shown["metrics"]["ndcg@10"] <= 1.0

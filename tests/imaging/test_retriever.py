@@ -12,6 +12,7 @@ from PIL import Image
 
 pytest.importorskip("torch", reason="tuning needs the extra: pip install 'honed[tune]'")
 
+from honed.answer.settings import RetrievalSettings
 from honed.catalog import images
 from honed.formats import read_pack
 from honed.imaging import retriever
@@ -107,13 +108,13 @@ def test_what_is_learned_is_proven_and_live(turn: ImageTurn, session: Session) -
     assert (manifest.release, turn.release) == ("r2", "r2")
     assert manifest.images is not None
     assert manifest.images.head
-    assert manifest.weight == live_weight_of_text(session), "text stays as it was"
+    assert manifest.retrieval == live_settings_of_text(session), "text stays as it was"
 
 
-def live_weight_of_text(session: Session) -> float:
+def live_settings_of_text(session: Session) -> RetrievalSettings:
     from honed.release.build import manifest_of, row_of
 
-    return manifest_of(session.workspace, row_of(session.catalog, "r1")).weight
+    return manifest_of(session.workspace, row_of(session.catalog, "r1")).retrieval
 
 
 def test_live_search_finds_what_the_test_did(turn: ImageTurn, session: Session, pack: Path) -> None:

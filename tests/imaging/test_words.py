@@ -158,7 +158,11 @@ def test_leaves_a_report_with_grids_and_the_proof(turn: WordsTurn, session: Sess
     assert outcome == json.loads(json.dumps(words_result(turn)))
     assert (outcome["role"], outcome["verdict"], outcome["release"]) == ("text-to-image", "proven", "r2")
     measured = {outcome["baseline"]["name"], *(one["name"] for one in outcome["baseline"]["others"])}
-    assert measured == set(outcome["baseline"]["dev"]) == {f"captions ({name})" for name in ("bm25", "dense", "hybrid")}
+    assert (
+        measured
+        == set(outcome["baseline"]["dev"])
+        == {f"captions ({name})" for name in ("bm25", "dense", "fusion", "rrf")}
+    )
     assert "VERDICT: PROVEN -> release r2 is live." in text(session, turn)
 
 
@@ -167,7 +171,7 @@ def test_a_second_turn_counts_its_look_and_has_to_beat_the_live_release(turn: Wo
     assert again is not None
     assert again.comparison.test_reads == 2
     assert again.exam.base.name == turn.release
-    assert len(again.exam.others) == 3
+    assert len(again.exam.others) == 4
     assert again.ground.dev[turn.release] == pytest.approx(turn.chosen.mean, abs=1e-6)
     assert not again.verdict.proven
     assert live_manifest(session.workspace, session.catalog).release == turn.release

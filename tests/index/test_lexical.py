@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from honed.errors import UsageError
-from honed.index.lexical import MAX_TERMS, LexicalIndex
+from honed.index.lexical import MAX_TERMS, LexicalIndex, LexicalSettings
 from honed.index.rows import IndexRow
 
 ROWS = [
@@ -22,6 +22,9 @@ ROWS = [
     IndexRow(8, "", "Das Asthma ist eine Krankheit (disease) der Atemwege.", ("lang=de", "source=/c.pdf")),
     IndexRow(9, "Sjögren syndrome", "Dry eyes. Running tears AND more.", ("lang=en", "source=/c.pdf")),
 ]
+
+
+CONTENT = LexicalSettings(drop_stop_words=True)
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +40,16 @@ def test_words_match_by_stem_case_and_accent(index: LexicalIndex) -> None:
     assert found(index, "RUN") == [3, 9] or found(index, "RUN") == [9, 3]
     assert found(index, "sjogren") == [9]
     assert found(index, "Sjögren's") == [9]
-    assert found(index, "the and of") == []
+    assert set(found(index, "the and of")) == {3, 5, 9} and found(index, "the and of", settings=CONTENT) == []
     assert found(index, "") == []
 
 
-def test_the_context_line_counts(index: LexicalIndex) -> None:
-    assert found(index, "asthma")[0] == 5
-    plain = LexicalIndex.build(ROWS)
-    plain.context_weight = 0.0
-    assert found(plain, "asthma") == [5, 8]
-    assert plain.search("asthma", 1)[1][0] < index.search("asthma", 1)[1][0]
+def test_the_context_line_counts_as_much_as_it_is_said_to(index: LexicalIndex) -> None:
+    plain, half, whole = (
+        index.search("asthma", 1, LexicalSettings(title_weight=weight))[1][0] for weight in (0.0, 0.5, 1.0)
+    )
+    assert found(index, "asthma") == [5, 8]
+    assert plain < half < whole and whole - half == pytest.approx(half - plain)
 
 
 def test_scores_are_bm25_over_one_field() -> None:
@@ -111,6 +114,7 @@ def test_many_searches_equal_single_ones(index: LexicalIndex) -> None:
 @settings(deadline=None, max_examples=200)
 def test_no_text_is_syntax(index: LexicalIndex, text: str) -> None:
     index.search(text, 5, terms=[text])
+    index.search(text, 5, LexicalSettings(1.0, True, 0.5, 0.5, 3))
     # Whatever surrounds a word, the word is searched, and adding to a query never takes a passage away.
     assert set(found(index, "tuberculosis")) <= set(found(index, f"tuberculosis {text}"))
 
@@ -128,7 +132,9 @@ def test_a_very_long_query_keeps_its_rare_words_and_stays_fast() -> None:
     rowids, _ = index.search(query, 2_001)
     assert time.process_time() - start < 0.25
     assert 9_999 in rowids
-    assert len(index._selective(index._analyzer.analyze(query))) >= MAX_TERMS
+    assert len(set(index._selective(query.split(), "body", None))) == MAX_TERMS
+    assert len(set(index._selective(query.split(), "body", 32))) == 32
+    assert 9_999 in index.search(query, 2_001, LexicalSettings(longest=32))[0]
     assert index.search("unicorn " * 1_000_000, 5)[0].tolist() == [9_999]
 
 

@@ -55,7 +55,7 @@ def test_deletions_never_shorten_a_result(reader: IndexReader, catalog: LogCatal
     after = reader.dense(vector(1, "word1 plain")[None], 10)[1][0]
     np.testing.assert_array_equal(after, best[20:])
     assert len(reader.lexical("plain", 60)[0]) == 60
-    assert len(reader.view().lexical_many(["plain", "word1"], 60)[0][0]) == 60
+    assert len(reader.view().lexical("plain", 60)[0]) == 60
 
 
 def test_a_new_passage_is_found_by_its_vector_at_once(reader: IndexReader, catalog: LogCatalog, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from honed.answer.settings import RetrievalSettings
 from honed.loop import settle
 from honed.release.parts import Parts
 from honed.session import Session, open_session
@@ -28,6 +29,11 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 def parts(**changes: object) -> Parts:
     values = {
-        "what": "test", "embedder": "hash:64", "space": "hash-1-64", "weight": 0.5, "pool": 50, "language": "english",
-    }  # fmt: skip
+        "what": "test",
+        "embedder": "hash:64",
+        "space": "hash-1-64",
+        "retrieval": RetrievalSettings(),
+        "pool": 50,
+        "language": "english",
+    }
     return Parts(**{**values, **changes})  # type: ignore[arg-type]

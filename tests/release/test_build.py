@@ -9,6 +9,7 @@ import pytest
 
 from honed.catalog import history
 from honed.errors import IntegrityError, MissingError, UsageError
+from honed.evaluate.untuned import PLAIN
 from honed.loop import make_live
 from honed.models.towers import open_towers
 from honed.release.build import build, live_manifest, manifest_of, previous, promote, row_of
@@ -27,7 +28,7 @@ def release(session: Session, made: Parts | None = None) -> str:
 
 def test_the_first_documents_make_the_first_release(session: Session) -> None:
     manifest = live_manifest(session.workspace, session.catalog)
-    assert (manifest.release, manifest.what, manifest.space) == ("r1", "untuned hybrid", "hash-1-64")
+    assert (manifest.release, manifest.what, manifest.space) == ("r1", "untuned fusion", "hash-1-64")
     assert history.audit(session.catalog)[0]["reason"] == "first documents"
 
 
@@ -132,7 +133,7 @@ def test_another_space_is_embedded_and_indexed_before_it_goes_live(session: Sess
 
 def test_a_reader_answers_from_one_release_while_another_goes_live(session: Session) -> None:
     retriever = open_release(session.workspace, session.catalog, session.settings)
-    release(session, parts(embedder="hash:128", space="hash-1-128", weight=1.0))
+    release(session, parts(embedder="hash:128", space="hash-1-128", retrieval=PLAIN["dense"]))
     make_live(session, "r2", reason="x")
     assert retriever.release == "r1"
     assert retriever.search("fever and cough")[0].external_id == "flu"

@@ -4,28 +4,30 @@ from pathlib import Path
 
 import numpy as np
 
+from honed.answer.fusion import FusionSettings
+from honed.answer.settings import RetrievalSettings
 from honed.tune.candidate import Candidate, choose
 
 
 def candidate(name: str, dev: list[float]) -> Candidate:
-    return Candidate(name, f"the {name}", 0.8, np.array(dev), 1.5, 3, details={"steps": 4})
+    return Candidate(name, f"the {name}", RetrievalSettings(), np.array(dev), 1.5, 3, details={"steps": 4})
 
 
 def test_a_close_race_goes_to_the_cheaper_one() -> None:
     rng = np.random.default_rng(0)
     scores = rng.random(200)
     noisy = np.clip(scores + 0.004 + rng.normal(0, 0.1, 200), 0, 1)
-    cheap, dear = candidate("fusion", scores.tolist()), candidate("query-tower", noisy.tolist())
+    cheap, dear = candidate("settings", scores.tolist()), candidate("query-tower", noisy.tolist())
     assert choose([cheap, dear]) is cheap
 
 
 def test_a_clear_gain_is_taken() -> None:
-    cheap, dear = candidate("fusion", [0.5, 0.4] * 50), candidate("query-tower", [0.7, 0.6] * 50)
+    cheap, dear = candidate("settings", [0.5, 0.4] * 50), candidate("query-tower", [0.7, 0.6] * 50)
     assert choose([cheap, dear]) is dear
 
 
 def test_unjudged_queries_do_not_count() -> None:
-    cheap, dear = candidate("fusion", [np.nan, 0.5, 0.5]), candidate("query-tower", [np.nan, 0.9, 0.8])
+    cheap, dear = candidate("settings", [np.nan, 0.5, 0.5]), candidate("query-tower", [np.nan, 0.9, 0.8])
     assert choose([cheap, dear]) is dear
 
 
@@ -33,7 +35,7 @@ def test_survives_its_file(tmp_path: Path) -> None:
     saved = Candidate(
         "query-tower",
         "a tower",
-        0.75,
+        RetrievalSettings(fusion=FusionSettings("min-max", 0.75)),
         np.array([0.5, np.nan]),
         2.0,
         3,

@@ -16,7 +16,7 @@ def planned(budget: float, speed: Speed, size: Size = SIZE, spent: float = 20.0)
 @pytest.mark.parametrize("rate", [100.0, 1000.0, 5000.0, 100_000.0])
 def test_never_plans_more_than_the_budget_without_its_reserve(budget: float, rate: float) -> None:
     plan = planned(budget, Speed(rate, rate / 50, False))
-    needed = sum(step.seconds for step in plan.steps if step.rung != "fusion")
+    needed = sum(step.seconds for step in plan.steps if step.rung != "settings")
     assert needed <= max(0.0, budget * (1 - RESERVE) - 20.0)
 
 
@@ -36,4 +36,4 @@ def test_what_does_not_fit_says_why() -> None:
 
 def test_without_labels_only_the_fusion_is_tuned() -> None:
     plan = planned(600.0, Speed(1.0, 1.0, False), Size(0, 0, 0, 0.0))
-    assert [step.rung for step in plan.steps if step.seconds] == ["fusion"]
+    assert [step.rung for step in plan.steps if step.seconds] == ["settings"]

@@ -15,10 +15,10 @@ from honed.session import Session, open_session
 from honed.tune.adapter import tune_adapter
 from honed.tune.bench import Bench, Recipe
 from honed.tune.both_towers import Both, tune_both_towers
-from honed.tune.fusion import tune_fusion
 from honed.tune.plan import Speed
 from honed.tune.query_tower import Limits, tune_query_tower
 from honed.tune.rehearsal import Rehearsal
+from honed.tune.settings import tune_settings
 from honed.tune.tower import LearningTower
 from honed.workbench import Workbench
 from honed.workspace import Workspace
@@ -59,14 +59,14 @@ def bench(work: Workbench, tmp_path: Path) -> Bench:
     return replace(made, general=replace(made.general, allowed=1.0))
 
 
-def test_fusion_is_never_worse_than_its_grid(bench: Bench) -> None:
-    tuned = tune_fusion(bench)
-    pools = bench.dev.pools(bench.dev_queries, bench.dense)
-    assert tuned.mean == pytest.approx(float(np.nanmean(bench.dev.primary(pools, tuned.weight))))
+def test_the_settings_have_the_metric_that_they_are_said_to_have(bench: Bench) -> None:
+    tuned = tune_settings(bench)
+    pools = bench.dev.pools(bench.dev_queries, bench.dense, tuned.retrieval.lexical)
+    assert tuned.mean == pytest.approx(float(np.nanmean(bench.dev.primary(pools, tuned.retrieval.fusion))))
 
 
 def test_the_adapter_learns(bench: Bench) -> None:
-    base, tuned = tune_fusion(bench), tune_adapter(bench, LONG)
+    base, tuned = tune_settings(bench), tune_adapter(bench, LONG)
     assert tuned.mean > base.mean
     assert tuned.adapter is not None
     assert np.abs(Weights(tuned.adapter)["adapter"]).max() > 0
@@ -74,18 +74,19 @@ def test_the_adapter_learns(bench: Bench) -> None:
 
 def test_the_query_tower_learns_and_the_passages_stay(work: Workbench, bench: Bench) -> None:
     tuned = tune_query_tower(bench, Limits(30, LONG))
-    assert tuned.mean > tune_fusion(bench).mean + 0.2
+    assert tuned.mean > tune_settings(bench).mean + 0.2
     assert tuned.details["moved"] > 0
     assert work.embedder(tuned).space == work.ground.embedder.space
     queries = work.embedder(tuned).encode_query(bench.dev.labelled.texts)
-    served = bench.dev.primary(bench.dev.pools(queries, bench.dense), tuned.weight)
+    pools = bench.dev.pools(queries, bench.dense, tuned.retrieval.lexical)
+    served = bench.dev.primary(pools, tuned.retrieval.fusion)
     np.testing.assert_allclose(np.nanmean(served), tuned.mean, atol=0.02)
 
 
 def test_both_towers_learn_and_make_a_new_space(work: Workbench, bench: Bench) -> None:
     corpus = work.corpus()
     tuned = tune_both_towers(bench, Both(Limits(10, LONG), Limits(5, LONG)), corpus.embed, corpus.texts)
-    assert tuned.mean > tune_fusion(bench).mean + 0.2
+    assert tuned.mean > tune_settings(bench).mean + 0.2
     assert tuned.document_folder is not None
     own, base = Weights(tuned.document_folder / "model.safetensors"), Weights(bench.model / "model.safetensors")
     assert any(not np.array_equal(own[name], base[name]) for name in own)

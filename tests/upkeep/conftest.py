@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from honed.answer.settings import RetrievalSettings
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
@@ -43,7 +44,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Path:
         import_beir(session.catalog, beir, passage_words=160)
         sync(Intake(workspace, session.catalog, sandbox, 160), [root / "notes"])
         settle(session, lambda _: None, given={query.id: query.split for query in beir.queries})
-        parts = Parts("again", "hash:64", session.live_embedder().space, 0.3, 50, "english")
+        parts = Parts("again", "hash:64", session.live_embedder().space, RetrievalSettings(), 50, "english")
         build(workspace, session.catalog, parts, run=None, reason="for the test")
     return root
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import hybrid_pools
+from honed.answer.fusion import FusionSettings, hybrid_pools
 from honed.answer.retrieve import NOTHING, Filters, Retriever
 from honed.catalog import images
 from honed.errors import MissingError, UsageError
@@ -163,7 +163,7 @@ class ImageRetriever:
             best, scores = captions[0][: eye.leads], captions[1][: eye.leads]
             queries = led(queries, _vectors(eye.index.dense, best)[None], scores[None])
         hits = eye.index.search(queries, size, allowed=allowed)
-        return hybrid_pools(queries, hits, [captions], eye.index.dense)[0].ranked(eye.weight)
+        return hybrid_pools(queries, hits, [captions], eye.index.dense)[0].ranked(FusionSettings("best", eye.weight))
 
     def _described(self, text: str, size: int, allowed: NDArray[np.int64] | None) -> Ranking:
         """Images by the release's search over the passages that hold their captions."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.answer.fusion import hybrid_pools, pooled
+from honed.answer.settings import RetrievalSettings
 from honed.catalog import Catalog, documents
 from honed.errors import UsageError
 from honed.index.reader import IndexReader
@@ -23,18 +24,18 @@ Filters = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Retriever:
-    """One release, ready to search. `weight` 0 is keywords alone, 1 is vectors alone."""
+    """One release, ready to search. `pool` is how many candidates each side gives at least."""
 
     release: str
     catalog: Catalog
     embedder: Embedder
     reader: IndexReader
-    weight: float
+    retrieval: RetrievalSettings
     pool: int
 
-    def weighted(self, weight: float) -> Retriever:
-        """The same parts under another fusion weight."""
-        return replace(self, weight=weight)
+    def under(self, retrieval: RetrievalSettings) -> Retriever:
+        """The same models and index under other settings."""
+        return replace(self, retrieval=retrieval)
 
     def search(self, text: str, k: int = 10, *, filters: Filters = ()) -> list[Context]:
         """The k best passages for a question, best first; fewer if fewer match.
@@ -69,12 +70,14 @@ class Retriever:
         view = self.reader.view()
         if filters:
             allowed = documents.filtered_rowids(self.catalog, filters)
-        size = max(self.pool, depth + 20)
-        if self.weight > 0:
+        how = self.retrieval
+        size = max(self.pool, how.fusion.depth, depth + 20)
+        lexical = [
+            view.lexical(text, size, how.lexical, allowed=allowed) if how.words_count else NOTHING for text in texts
+        ]
+        if how.vectors_count:
             queries = self.embedder.encode_query(texts)
-            lexical = [view.lexical(text, size, allowed=allowed) if self.weight < 1 else NOTHING for text in texts]
             pools = hybrid_pools(queries, view.dense(queries, size, allowed=allowed), lexical, view)
         else:
-            found = [view.lexical(text, size, allowed=allowed) for text in texts]
-            pools = [pooled(NOTHING, words, (words[0], np.zeros_like(words[1]))) for words in found]
-        return [pool.ranked(self.weight) for pool in pools]
+            pools = [pooled(NOTHING, words, (words[0], np.zeros_like(words[1]))) for words in lexical]
+        return [pool.ranked(how.fusion) for pool in pools]

@@ -1,4 +1,4 @@
-"""One split as a scoreboard: any system that gives vectors and a fusion weight is ranked as the live search would rank it."""
+"""One split as a scoreboard: any vectors under any settings are ranked as the live search would rank them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import DEFAULT_WEIGHT, WEIGHTS, Pool, hybrid_pools
+from honed.answer.fusion import FusionSettings, Pool, hybrid_pools
+from honed.answer.settings import RetrievalSettings
 from honed.dataset.task import Labelled, Task
 from honed.evaluate.metrics import METRICS, Scores, per_query
 from honed.index.dense import DenseIndex
+from honed.index.lexical import LexicalIndex, LexicalSettings
 from honed.types import Ranking, Vectors
 
 Rankings = dict[str, NDArray[np.int64]]
@@ -19,12 +21,15 @@ Rankings = dict[str, NDArray[np.int64]]
 
 PRIMARY = METRICS[0]
 
+LEAST_POOL = 100
+"""Candidates of each side below which the plain fusion would not be what its name says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A fusion weight with the primary metric of every query under it."""
+    """Settings with the primary metric of every query under them."""
 
-    weight: float
+    retrieval: RetrievalSettings
     scores: Scores
 
     @property
@@ -34,44 +39,36 @@ class Choice:
 
 
 class Board:
-    """The queries of one split, what the keyword side finds for them (computed once), and what is relevant."""
+    """The queries of one split, what the keyword side finds for them (once for each way to count), and what is relevant."""
 
-    def __init__(self, task: Task, labelled: Labelled, lexical: Sequence[Ranking], *, pool: int) -> None:
+    def __init__(self, task: Task, labelled: Labelled, index: LexicalIndex, *, pool: int) -> None:
         self.task = task
         self.labelled = labelled
-        self.pool = pool
-        self._lexical = lexical
+        self.pool = max(pool, LEAST_POOL)
+        self._index = index
+        self._lexical: dict[LexicalSettings, list[Ranking]] = {}
         self._ids = [query.id for query in labelled.queries]
         self._qrels = dict(zip(self._ids, labelled.relevant, strict=True))
 
-    def pools(self, queries: Vectors, dense: DenseIndex) -> list[Pool]:
-        """Candidates of every query with both scores, as the live search collects them."""
-        return hybrid_pools(queries, dense.search(queries, self.pool), self._lexical, dense)
+    def lexical(self, settings: LexicalSettings) -> list[Ranking]:
+        """What the keyword side finds for every query."""
+        if settings not in self._lexical:
+            self._lexical[settings] = self._index.search_many(self.labelled.texts, self.pool, settings)
+        return self._lexical[settings]
 
-    def rankings(self, pools: Sequence[Pool], weight: float) -> Rankings:
-        """Documents of every query under a fusion weight."""
-        ranked = (self.task.by_document(pool.ranked(weight)) for pool in pools)
+    def pools(self, queries: Vectors, dense: DenseIndex, lexical: LexicalSettings) -> list[Pool]:
+        """Candidates of every query with both scores, as the live search collects them."""
+        return hybrid_pools(queries, dense.search(queries, self.pool), self.lexical(lexical), dense)
+
+    def rankings(self, pools: Sequence[Pool], fusion: FusionSettings) -> Rankings:
+        """Documents of every query, both sides fused."""
+        ranked = (self.task.by_document(pool.ranked(fusion)) for pool in pools)
         return dict(zip(self._ids, ranked, strict=True))
 
     def measure(self, rankings: Rankings) -> dict[str, Scores]:
         """Every metric for every query."""
         return per_query(rankings, self._qrels, queries=self._ids)
 
-    def primary(self, pools: Sequence[Pool], weight: float) -> Scores:
-        """The primary metric for every query under a fusion weight."""
-        return per_query(self.rankings(pools, weight), self._qrels, (PRIMARY,), queries=self._ids)[PRIMARY]
-
-    def best_weight(self, pools: Sequence[Pool], weights: Sequence[float] | None = None) -> Choice:
-        """The fusion weight with the highest mean.
-
-        The means are smoothed over neighbouring weights first: a lone peak on a small split is luck. Of equally good
-        weights the one nearest to the untuned default is taken.
-        """
-        grid = [float(weight) for weight in (WEIGHTS if weights is None else weights)]
-        scores = [self.primary(pools, weight) for weight in grid]
-        means = np.array([float(np.nanmean(values)) for values in scores])
-        padded = np.pad(means, 1, mode="edge")
-        smooth = (padded[:-2] + 2 * means + padded[2:]) / 4 if len(grid) > 2 else means
-        tied = np.flatnonzero(smooth >= smooth.max() - 1e-9)
-        best = int(tied[np.argmin(np.abs(np.array(grid)[tied] - DEFAULT_WEIGHT))])
-        return Choice(grid[best], scores[best])
+    def primary(self, pools: Sequence[Pool], fusion: FusionSettings) -> Scores:
+        """The primary metric for every query, both sides fused."""
+        return per_query(self.rankings(pools, fusion), self._qrels, (PRIMARY,), queries=self._ids)[PRIMARY]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import Pool, hybrid_pools
+from honed.answer.fusion import FusionSettings, Pool, hybrid_pools
 from honed.index.dense import DenseIndex
-from honed.index.lexical import Language, LexicalIndex
+from honed.index.lexical import PLAIN, Language, LexicalIndex, LexicalSettings
 from honed.index.rows import IndexRow
 from honed.protocols import Embedder
 
@@ -27,16 +27,21 @@ class CaptionScores:
     pools: Sequence[Pool]
     titled: NDArray[np.bool_]
 
-    def under(self, weight: float) -> NDArray[np.float32]:
-        """Scores [q, n] under a weight of the vector side; 0 for pictures without a title."""
+    def under(self, fusion: FusionSettings) -> NDArray[np.float32]:
+        """Scores [q, n] with both sides fused; 0 for pictures without a title."""
         found = np.zeros((len(self.pools), len(self.titled)), np.float32)
         for row, pool in zip(found, self.pools, strict=True):
-            row[pool.rowids] = pool.scores(weight)
+            row[pool.rowids] = pool.scores(fusion)
         return found
 
 
 def search_captions(
-    embedder: Embedder, titles: Sequence[str], questions: Sequence[str], *, language: Language
+    embedder: Embedder,
+    titles: Sequence[str],
+    questions: Sequence[str],
+    lexical: LexicalSettings = PLAIN,
+    *,
+    language: Language,
 ) -> CaptionScores:
     """Search all titles for every question.
 
@@ -44,6 +49,7 @@ def search_captions(
         embedder: Of the release, query side included.
         titles: [n]; empty ones are not searched.
         questions: [q].
+        lexical: What counts on the keyword side.
         language: Analysis of the keyword side.
     """
     titled = np.array([bool(title.strip()) for title in titles], bool)
@@ -52,11 +58,12 @@ def search_captions(
         nothing = Pool(rows, np.empty(0, np.float32), np.empty(0, np.float32))
         return CaptionScores([nothing] * len(questions), titled)
     known = [titles[row] for row in rows.tolist()]
-    lexical = LexicalIndex.build(_rows(rows.tolist(), known), language=language)
+    index = LexicalIndex.build(_rows(rows.tolist(), known), language=language)
     dense = DenseIndex.build(rows, embedder.encode_document(known))
     queries = embedder.encode_query(questions)
     hits = dense.search(queries, len(rows))
-    return CaptionScores(hybrid_pools(queries, hits, lexical.search_many(questions, len(rows)), dense), titled)
+    words = index.search_many(questions, len(rows), lexical)
+    return CaptionScores(hybrid_pools(queries, hits, words, dense), titled)
 
 
 def _rows(places: Sequence[int], titles: Sequence[str]) -> Iterator[IndexRow]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.answer.fusion import Pool
+from honed.answer.settings import RetrievalSettings
 from honed.evaluate.board import PRIMARY, Board
 from honed.evaluate.comparison import Comparison, General, Measured, Questions, Trial, compare
 from honed.evaluate.metrics import Scores
@@ -25,12 +26,12 @@ Fetch = Callable[[Sequence[int]], Mapping[int, Passage]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entrant:
-    """A system that sits the exam: query vectors [n, d], the passages they are searched in, a fusion weight."""
+    """A system that sits the exam: query vectors [n, d], the passages they are searched in, how."""
 
     name: str
     queries: Vectors
     dense: DenseIndex
-    weight: float
+    retrieval: RetrievalSettings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,8 +45,8 @@ class Paper:
 
 def sit(board: Board, entrant: Entrant) -> Paper:
     """Rank every query of the board with a system and measure it."""
-    pools = board.pools(entrant.queries, entrant.dense)
-    return Paper(entrant, pools, board.measure(board.rankings(pools, entrant.weight)))
+    pools = board.pools(entrant.queries, entrant.dense, entrant.retrieval.lexical)
+    return Paper(entrant, pools, board.measure(board.rankings(pools, entrant.retrieval.fusion)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +57,7 @@ class Exam:
         reads: How often this test set has been looked at, this time included.
         general: The general probe of both; None where no model changed.
         fetch: Gives passages by row id.
+        plain: The systems that anybody can build, on the same questions, for the reader; nothing is decided by them.
     """
 
     board: Board
@@ -64,6 +66,7 @@ class Exam:
     reads: int
     general: General | None
     fetch: Fetch
+    plain: tuple[Paper, ...] = ()
 
     def compared(self, candidates_tried: int, seed: int) -> Comparison:
         """The comparison query by query, with slices by length, overlap, number of answers and metadata."""
@@ -100,7 +103,7 @@ class Exam:
 
 
 def _hits(board: Board, paper: Paper, at: int, fetch: Fetch) -> tuple[Hit, ...]:
-    rowids = paper.pools[at].ranked(paper.entrant.weight)[0][:_SHOWN]
+    rowids = paper.pools[at].ranked(paper.entrant.retrieval.fusion)[0][:_SHOWN]
     found = fetch(rowids.tolist())
     relevant = board.labelled.relevant[at]
     documents = board.task.passage_document[board.task.positions(rowids)]

@@ -1,20 +1,30 @@
-"""The systems that nobody tuned: BM25, dense, hybrid. A baseline is the strongest of them, never bare dense."""
+"""The systems that nobody tuned, as anybody can build them: plain BM25, dense, and their fusions without a parameter."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from honed.answer.fusion import DEFAULT_WEIGHT
+from honed.answer.fusion import FusionSettings, Pool
+from honed.answer.settings import RetrievalSettings
 from honed.dataset.task import Labelled, Task
 from honed.evaluate.board import Board
+from honed.evaluate.metrics import Scores
 from honed.index.dense import DenseIndex
+from honed.index.lexical import LexicalSettings
 from honed.types import Vectors
 
-UNTUNED: dict[str, float] = {"hybrid": DEFAULT_WEIGHT, "dense": 1.0, "bm25": 0.0}
-"""Name -> fusion weight; the first wins a tie."""
+PLAIN: dict[str, RetrievalSettings] = {
+    "bm25": RetrievalSettings(fusion=FusionSettings(weight=0.0)),
+    "dense": RetrievalSettings(fusion=FusionSettings(weight=1.0)),
+    "fusion": RetrievalSettings(),
+    "rrf": RetrievalSettings(fusion=FusionSettings("ranks")),
+}
+"""Name -> settings, the plainest first, which wins a tie."""
 
+_ALIASES = {"hybrid": "fusion"}
 
 MOST_TRAIN = 1000
 """Train questions that help to choose: enough to tell systems apart that dev alone cannot, and encoded in seconds."""
@@ -22,11 +32,35 @@ MOST_TRAIN = 1000
 
 @dataclass(frozen=True, slots=True)
 class Untuned:
-    """The strongest untuned system, and the mean of the primary metric of all of them."""
+    """The strongest of some systems, and the mean of the primary metric of all of them."""
 
     name: str
-    weight: float
+    retrieval: RetrievalSettings
     means: dict[str, float]
+
+
+def plain_system(name: str) -> RetrievalSettings | None:
+    """The plain system of a name, as commands take it; None for any other name."""
+    return PLAIN.get(_ALIASES.get(name, name))
+
+
+def defaults() -> dict[str, RetrievalSettings]:
+    """What a first release is chosen from: the plain systems, and the same under other ways to count words, none weighted.
+
+    The plain fusion comes first, so that it wins a tie: it is what search is without labels, and finds by meaning too.
+    """
+    kinds = {
+        "content words": LexicalSettings(drop_stop_words=True),
+        "words as written": LexicalSettings(exact=1.0),
+        "content words as written": LexicalSettings(drop_stop_words=True, exact=1.0),
+        "content words and titles": LexicalSettings(drop_stop_words=True, title_weight=1.0),
+    }
+    return {"fusion": PLAIN["fusion"], **PLAIN} | {
+        f"{name}, {kind}": RetrievalSettings(lexical, system.fusion)
+        for kind, lexical in kinds.items()
+        for name, system in PLAIN.items()
+        if system.words_count
+    }
 
 
 def questions(task: Task) -> Labelled:
@@ -40,14 +74,31 @@ def questions(task: Task) -> Labelled:
     )
 
 
-def strongest(board: Board, queries: Vectors, dense: DenseIndex) -> Untuned:
-    """Compare the untuned systems on a board; `queries` are its base query vectors."""
-    means = untuned_means(board, queries, dense)
+def strongest(
+    board: Board, queries: Vectors, dense: DenseIndex, systems: Mapping[str, RetrievalSettings] = PLAIN
+) -> Untuned:
+    """Compare systems on a board; `queries` are its base query vectors. The first wins a tie."""
+    means = system_means(board, queries, dense, systems)
     name = max(means, key=lambda key: means[key])
-    return Untuned(name, UNTUNED[name], means)
+    return Untuned(name, systems[name], means)
 
 
-def untuned_means(board: Board, queries: Vectors, dense: DenseIndex) -> dict[str, float]:
-    """Mean of the primary metric of each untuned system on a board."""
-    pools = board.pools(queries, dense)
-    return {name: float(np.nanmean(board.primary(pools, weight))) for name, weight in UNTUNED.items()}
+def system_means(
+    board: Board, queries: Vectors, dense: DenseIndex, systems: Mapping[str, RetrievalSettings] = PLAIN
+) -> dict[str, float]:
+    """Mean of the primary metric of each system on a board."""
+    scores = system_scores(board, queries, dense, systems)
+    return {name: float(np.nanmean(values)) for name, values in scores.items()}
+
+
+def system_scores(
+    board: Board, queries: Vectors, dense: DenseIndex, systems: Mapping[str, RetrievalSettings]
+) -> dict[str, Scores]:
+    """The primary metric of every query under each system; those that count words alike share their pools."""
+    pools: dict[LexicalSettings, list[Pool]] = {}
+    result = {}
+    for name, system in systems.items():
+        if system.lexical not in pools:
+            pools[system.lexical] = board.pools(queries, dense, system.lexical)
+        result[name] = board.primary(pools[system.lexical], system.fusion)
+    return result

@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.answer.fusion import FusionSettings
+from honed.answer.settings import RetrievalSettings
 from honed.dataset.images import ImageTask, TextQueries, caption_pairs, load_caption_task, text_queries, title_queries
 from honed.errors import UsageError
 from honed.evaluate.captions import search_captions
 from honed.evaluate.image_board import TEXT_METRIC, TextBoard
 from honed.evaluate.image_exam import TextExam, sit_text
-from honed.evaluate.untuned import UNTUNED
+from honed.evaluate.untuned import PLAIN
 from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
 from honed.imaging.summary import words_report, words_result
 from honed.loop import close, judge, lineage_of, settle
@@ -62,22 +64,22 @@ def survey_words(session: Session, tell: Tell) -> WordsGround:
     head = image_head_of(session.workspace, manifest, encoder)
     galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
     embedder = session.live_embedder()
-    reader = _Reader(embedder, encoder, manifest.weight)
+    reader = _Reader(embedder, encoder, manifest.retrieval)
     dev = _ask(session, reader, galleries["dev"], queries["dev"])
     titles = _ask_titles(session, reader, galleries["dev"], queries["dev"])
-    sights = [Sight(f"captions ({name})", weight) for name, weight in _untuned(manifest.weight).items()]
+    sights = [Sight(f"captions ({name})", fusion) for name, fusion in _plain(manifest.retrieval).items()]
     own = own_matrix(embedder, encoder, head)
     if own is not None:  # what a CLIP finds before anybody tunes it is to be beaten, too
         blind = ImageHead(head.centre, head.matrix, own)
-        sights.append(Sight(f"untuned {session.settings.image_encoder}", manifest.weight, blind, 1.0))
+        sights.append(Sight(f"untuned {session.settings.image_encoder}", manifest.retrieval.fusion, blind, 1.0))
     side = manifest.images
     if side and side.finds_by_words and side.text_space == manifest.space:  # first, so that it wins a tie
-        sights.insert(0, Sight(manifest.release, manifest.weight, head, side.weight, side.leads))
+        sights.insert(0, Sight(manifest.release, manifest.retrieval.fusion, head, side.weight, side.leads))
     means = {one.name: _mean(dev, one) for one in sights}
     best = max(sights, key=lambda one: means[one.name])
     rest = tuple(one for one in sights if one is not best)
     return WordsGround(
-        galleries, queries, encoder, head, embedder, manifest.weight, dev, titles, best, rest, means, task.notes
+        galleries, queries, encoder, head, embedder, manifest.retrieval, dev, titles, best, rest, means, task.notes
     )
 
 
@@ -100,26 +102,30 @@ def _questions(session: Session) -> tuple[ImageTask, dict[Split, TextQueries]]:
     return task, queries
 
 
-def _untuned(live: float) -> dict[str, float]:
-    """Name -> weight of the vector side in a search of captions; hybrid is at the weight of the live release."""
-    return {**UNTUNED, "hybrid": live}
+def _plain(live: RetrievalSettings) -> dict[str, FusionSettings]:
+    """Name -> fusion of a search of captions: each plain one, and that of live search where it is another."""
+    plain = {name: system.fusion for name, system in PLAIN.items()}
+    return plain if live.fusion in plain.values() else {"as live text": live.fusion, **plain}
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """What reads texts in the live release: its embedder, its image encoder if that reads too, the weight of its vector side."""
+    """What reads texts in the live release: its embedder, its image encoder if that reads too, its settings."""
 
     embedder: Embedder
     encoder: ImageEncoder
-    weight: float
+    retrieval: RetrievalSettings
 
 
 def _ask(session: Session, reader: _Reader, shown: Gallery, queries: TextQueries) -> Asked:
     """The questions of a split with what captions say to them, and as vectors that the text matrix takes."""
-    embedder, weight = reader.embedder, reader.weight
+    embedder, retrieval = reader.embedder, reader.retrieval
     titles = ["" if bare else title for title, bare in zip(shown.pictures.titles, queries.bare, strict=True)]
-    captions = search_captions(embedder, titles, queries.texts, language=session.index_settings.language)
-    board = TextBoard(queries.texts, queries.relevant, queries.clusters, captions.under(weight), captions.titled)
+    language = session.index_settings.language
+    captions = search_captions(embedder, titles, queries.texts, retrieval.lexical, language=language)
+    board = TextBoard(
+        queries.texts, queries.relevant, queries.clusters, captions.under(retrieval.fusion), captions.titled
+    )
     return Asked(board, captions, text_vectors(embedder, reader.encoder, queries.texts), shown.descriptors)
 
 
@@ -265,7 +271,7 @@ def _experiment(session: Session, ground: WordsGround, recipe: ImageRecipe, budg
     return experiment_of(session, ground, recipe, budget) | {
         "text": ground.embedder.space,
         "words": hashlib.sha256(repr((said, sorted(manifest.files.items()))).encode()).hexdigest(),
-        "fusion": ground.weight,
+        "fusion": ground.retrieval.as_dict(),
     }
 
 
@@ -274,8 +280,8 @@ def _sealed_test(
 ) -> TextExam:
     """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
     reads = look_at(session.catalog, _fingerprint(ground.queries["test"], ground), *looking)
-    tuned = Sight(f"tuned ({chosen.name})", ground.weight, chosen.head, chosen.weight, chosen.leads)
-    reader = _Reader(ground.embedder, ground.encoder, ground.weight)
+    tuned = Sight(f"tuned ({chosen.name})", ground.retrieval.fusion, chosen.head, chosen.weight, chosen.leads)
+    reader = _Reader(ground.embedder, ground.encoder, ground.retrieval)
     shown, queries = ground.galleries["test"], ground.queries["test"]
 
     def exam(asked: Asked, others: Sequence[Sight] = ()) -> TextExam:

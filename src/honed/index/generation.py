@@ -44,8 +44,8 @@ __all__ = [
     "space_folder",
 ]
 
-FORMAT = 1
-"""Raised when the layout or the meaning of the files changes; another number means rebuild."""
+FORMAT = 2
+"""Raised when the layout or the meaning of the files changes; another number means rebuild. 1 had one BM25 for every release."""
 
 
 @dataclass(frozen=True, slots=True)

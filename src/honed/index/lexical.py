@@ -1,15 +1,17 @@
-"""BM25 over the passages (tantivy, k1 = 1.2, b = 0.75), two fields: `body` = context line and text, `context` alone.
+"""BM25 over the passages (tantivy, k1 = 1.2, b = 0.75). What is indexed is fixed; what counts is decided at query time.
 
-`body` alone is the plain baseline. Counting the context line a second time, at half weight, is never worse and helps
-where titles say what a passage is about (nDCG@10, dev splits: medquad .586 -> .645, cuad-contracts .3625 -> .366, packs
-without titles unchanged). Two disjoint fields (context, text) lose a fifth on cuad-contracts (.282).
+Fields: `body` is context line and text, `context` is the context line alone; both hold the stems of all words. The same two
+without stop words begin with `content_`, those with the words as they are written with `exact_`; a language without stems
+has neither. So one index serves every `LexicalSettings`, and a release that changes them rebuilds nothing.
 
 A query is data: its words become terms, and no character of it is syntax.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -23,34 +25,56 @@ from honed.index.rows import IndexRow, RowIds
 from honed.types import Ranking
 
 Language = Literal["english", "simple"]
-"""How text becomes terms. "english" drops stop words and stems; "simple" does neither, and takes Chinese, Japanese,
-Thai, Lao, Khmer and Burmese one character at a time, because they do not put spaces between words."""
+"""How text becomes terms. "english" has stems and stop words; "simple" has neither, and takes Chinese, Japanese, Thai, Lao,
+Khmer and Burmese one character at a time, because they do not put spaces between words."""
 
 LANGUAGES: tuple[Language, ...] = ("english", "simple")
-
-CONTEXT_WEIGHT = 0.5
-"""Weight of the context line on top of the body; 0 is BM25 over one concatenated field."""
-
-MAX_TERMS = 32
-"""A longer query keeps its rarest terms. On dev this costs nothing (medquad and banking77 equal, cuad-contracts .366 ->
-.367) and helps rambling queries (thunderbird-support, 70 terms: .151 -> .166), and 2,000 words stay as fast as 32."""
 
 MAX_CHARACTERS = 32_768
 """Of a query; what follows is not read."""
 
+MAX_TERMS = 1024
+"""Of a query of any setting: a document that is pasted into the search box is not to hold up others."""
+
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORDS_OR_SIGNS = rf"[{_UNSPACED}]|[[\p{{Alphabetic}}\p{{M}}\p{{N}}]--[{_UNSPACED}]]+"
 _WRITER_BYTES = 128_000_000
+_PREFIXES = ("", "content_", "exact_")
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalSettings:
+    """What counts in a search by words; the default is plain BM25 over context line and text as one field.
+
+    Attributes:
+        title_weight: Weight of the context line on top of the body, which contains it.
+        drop_stop_words: Whether stop words are left out, of queries and of the lengths of passages.
+        stemmed: Weight of words that agree by their stem.
+        exact: Weight of words that agree as they are written.
+        longest: A longer query keeps so many of its rarest terms; None for all.
+    """
+
+    title_weight: float = 0.0
+    drop_stop_words: bool = False
+    stemmed: float = 1.0
+    exact: float = 0.0
+    longest: int | None = None
+
+    @classmethod
+    def plain(cls) -> LexicalSettings:
+        """What anybody gets from the engine as it comes."""
+        return cls()
+
+
+PLAIN = LexicalSettings.plain()
 
 
 class LexicalIndex:
     """A BM25 index, opened for reading."""
 
-    def __init__(self, index: Any, language: Language, context_weight: float = CONTEXT_WEIGHT) -> None:
+    def __init__(self, index: Any, language: Language) -> None:
         self.language = language
-        self.context_weight = context_weight
         self._schema = index.schema
-        self._analyzer = _analyzer(language)
         self._searcher = index.searcher()
 
     @classmethod
@@ -67,7 +91,7 @@ class LexicalIndex:
     def open(cls, folder: Path, *, language: Language = "english") -> LexicalIndex:
         """Open the files of `build`, mapped into memory. Raises ValueError when they cannot be read."""
         index = tantivy.Index.open(str(folder))
-        index.register_tokenizer("honed", _analyzer(language))
+        _register(index, language)
         return cls(index, language)
 
     @classmethod
@@ -81,36 +105,46 @@ class LexicalIndex:
     def __len__(self) -> int:
         return int(self._searcher.num_docs)
 
-    def search(self, text: str, k: int, *, terms: Sequence[str] = (), allowed: RowIds | None = None) -> Ranking:
+    def search(
+        self,
+        text: str,
+        k: int,
+        settings: LexicalSettings = PLAIN,
+        *,
+        terms: Sequence[str] = (),
+        allowed: RowIds | None = None,
+    ) -> Ranking:
         """The best k passages that share a word with `text`: row ids and scores, best first, equal ones by row id.
 
         Args:
             text: Any text; nothing in it is syntax.
             k: How many hits at most.
+            settings: What counts.
             terms: Filters "key=value": values of one key are alternatives, different keys must all hold.
             allowed: Only these rows may be hits.
         """
         if k < 1 or not len(self) or (allowed is not None and not allowed.size):
             return _ranking([], [])
-        query = self._scored(text)
-        if query is None:
+        clauses = list(self._clauses(_encodable(text[:MAX_CHARACTERS]), settings))
+        if not clauses:
             return _ranking([], [])
+        query = Query.boolean_query([(Occur.Should, clause) for clause in clauses])
         filters = self._filters(terms)
         if allowed is not None:
             filters.append(Query.term_set_query(self._schema, "rowid", np.unique(allowed).tolist()))
         if filters:
-            silent = [(Occur.Must, Query.const_score_query(each, 0.0)) for each in filters]
+            silent = [(Occur.Must, Query.const_score_query(wanted, 0.0)) for wanted in filters]
             query = Query.boolean_query([(Occur.Must, query), *silent])
         return self._hits(query, k)
 
-    def search_many(self, texts: Sequence[str], k: int) -> list[Ranking]:
+    def search_many(self, texts: Sequence[str], k: int, settings: LexicalSettings = PLAIN) -> list[Ranking]:
         """`search` for each text."""
-        return [self.search(text, k) for text in texts]
+        return [self.search(text, k, settings) for text in texts]
 
     def rows(self, terms: Sequence[str]) -> RowIds:
         """All passages that pass the filters, as sorted row ids; what a dense search takes as `allowed`."""
         filters = self._filters(terms) or [Query.all_query()]
-        query = Query.boolean_query([(Occur.Must, Query.const_score_query(each, 0.0)) for each in filters])
+        query = Query.boolean_query([(Occur.Must, Query.const_score_query(wanted, 0.0)) for wanted in filters])
         return self._hits(query, max(1, len(self)))[0]
 
     def _hits(self, query: Any, k: int) -> Ranking:
@@ -118,26 +152,25 @@ class LexicalIndex:
         rowids = self._searcher.fast_field_values("rowid", [address for _, address in hits])
         return _ranking(rowids, [score for score, _ in hits])
 
-    def _scored(self, text: str) -> Any:
-        tokens = self._selective(self._analyzer.analyze(_encodable(text[:MAX_CHARACTERS])))
-        should = [(Occur.Should, Query.term_query(self._schema, "body", token, "freq")) for token in tokens]
-        if self.context_weight:
-            should += [
-                (
-                    Occur.Should,
-                    Query.boost_query(Query.term_query(self._schema, "context", token, "freq"), self.context_weight),
-                )
-                for token in tokens
-            ]
-        return Query.boolean_query(should) if should else None
+    def _clauses(self, text: str, settings: LexicalSettings) -> Iterator[Any]:
+        """One query for each word and each field that counts."""
+        for prefix, weight in _ways(self.language, settings):
+            words = _analyzer(self.language, prefix, stop_words=not settings.drop_stop_words).analyze(text)
+            tokens = self._selective(words, f"{prefix}body", settings.longest)
+            fields = ((f"{prefix}body", weight), (f"{prefix}context", weight * settings.title_weight))
+            for field, share in fields:
+                for token in tokens if share else ():
+                    query = Query.term_query(self._schema, field, token, "freq")
+                    yield query if share == 1.0 else Query.boost_query(query, share)
 
-    def _selective(self, tokens: list[str]) -> list[str]:
-        """The tokens of the `MAX_TERMS` rarest terms that occur at all; a repeated token keeps its weight."""
+    def _selective(self, tokens: list[str], field: str, longest: int | None) -> list[str]:
+        """The tokens of the `longest` rarest terms that occur at all; a repeated token keeps its weight."""
+        most = MAX_TERMS if longest is None else min(longest, MAX_TERMS)
         distinct = set(tokens)
-        if len(distinct) <= MAX_TERMS:
+        if len(distinct) <= most:
             return tokens
-        rarity = ((self._searcher.doc_freq("body", token), token) for token in distinct)
-        kept = {token for _, token in sorted(pair for pair in rarity if pair[0])[:MAX_TERMS]}
+        rarity = ((self._searcher.doc_freq(field, token), token) for token in distinct)
+        kept = {token for _, token in sorted(pair for pair in rarity if pair[0])[:most]}
         return [token for token in tokens if token in kept]
 
     def _filters(self, terms: Sequence[str]) -> list[Any]:
@@ -146,9 +179,17 @@ class LexicalIndex:
         return [Query.term_set_query(self._schema, "terms", list(values)) for _, values in keys]
 
 
+def _ways(language: Language, settings: LexicalSettings) -> tuple[tuple[str, float], ...]:
+    """How words may agree: prefix of the fields, and weight. Without stems and stop words there is one way."""
+    if language == "simple":
+        return (("", settings.stemmed + settings.exact),)
+    ways = (("content_" if settings.drop_stop_words else "", settings.stemmed), ("exact_", settings.exact))
+    return tuple(way for way in ways if way[1])
+
+
 def _written(index: Any, rows: Iterable[IndexRow], remove: Sequence[int], language: Language) -> Any:
     """Commit changes with one thread, so that the same rows give the same segments and the same order of ties."""
-    index.register_tokenizer("honed", _analyzer(language))
+    _register(index, language)
     index.config_reader("manual")
     writer = index.writer(_WRITER_BYTES, 1)
     for rowid in remove:
@@ -156,8 +197,11 @@ def _written(index: Any, rows: Iterable[IndexRow], remove: Sequence[int], langua
     for rowid, context, text, terms in rows:
         context, text = _encodable(context), _encodable(text)
         body = f"{context}\n{text}" if context else text
-        filters = [_encodable(term) for term in terms]
-        writer.add_document(tantivy.Document(rowid=rowid, body=body, context=context, terms=filters))
+        prefixes = ("",) if language == "simple" else _PREFIXES
+        fields = {
+            f"{prefix}{name}": value for prefix in prefixes for name, value in (("body", body), ("context", context))
+        }
+        writer.add_document(tantivy.Document(rowid=rowid, terms=[_encodable(term) for term in terms], **fields))
     writer.commit()
     writer.wait_merging_threads()
     index.reload()
@@ -166,22 +210,33 @@ def _written(index: Any, rows: Iterable[IndexRow], remove: Sequence[int], langua
 
 def _schema() -> Any:
     builder = tantivy.SchemaBuilder()
-    for name in ("body", "context"):
-        builder.add_text_field(name, tokenizer_name="honed", index_option="freq")
+    for prefix in _PREFIXES:
+        for name in ("body", "context"):
+            builder.add_text_field(f"{prefix}{name}", tokenizer_name=f"{prefix}words", index_option="freq")
     builder.add_text_field("terms", tokenizer_name="raw", index_option="basic")
     builder.add_integer_field("rowid", indexed=True, fast=True)
     return builder.build()
 
 
-def _analyzer(language: Language) -> Any:
-    if language == "english":
-        words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple())
-        words = words.filter(Filter.remove_long(40)).filter(Filter.lowercase()).filter(Filter.ascii_fold())
-        return words.filter(Filter.stopword("english")).filter(Filter.stemmer("english")).build()
-    if language == "simple":
-        words = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORDS_OR_SIGNS))
-        return words.filter(Filter.remove_long(40)).filter(Filter.lowercase()).filter(Filter.ascii_fold()).build()
-    raise UsageError(f"There is no text language '{language}'.", hint=f"choose one of: {', '.join(LANGUAGES)}")
+def _register(index: Any, language: Language) -> None:
+    """Give an index the tokenizers that its schema names."""
+    for prefix in _PREFIXES:
+        index.register_tokenizer(f"{prefix}words", _analyzer(language, prefix, stop_words=prefix != "content_"))
+
+
+@cache
+def _analyzer(language: Language, prefix: str, *, stop_words: bool) -> Any:
+    """What makes the terms of the fields with a prefix, in lower case and without accents."""
+    if language not in LANGUAGES:
+        raise UsageError(f"There is no text language '{language}'.", hint=f"choose one of: {', '.join(LANGUAGES)}")
+    simple = language == "simple"
+    tokenizer = tantivy.Tokenizer.regex(_WORDS_OR_SIGNS) if simple else tantivy.Tokenizer.simple()
+    words = tantivy.TextAnalyzerBuilder(tokenizer)
+    words = words.filter(Filter.remove_long(40)).filter(Filter.lowercase()).filter(Filter.ascii_fold())
+    if not simple and not stop_words:
+        words = words.filter(Filter.stopword("english"))
+    stems = not simple and prefix != "exact_"
+    return (words.filter(Filter.stemmer("english")) if stems else words).build()
 
 
 def _encodable(text: str) -> str:

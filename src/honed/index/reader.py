@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from honed.errors import IntegrityError, MissingError
 from honed.index.dense import DenseIndex, Hits, merged
 from honed.index.generation import CURRENT, Generation, open_current, space_folder
+from honed.index.lexical import PLAIN, LexicalSettings
 from honed.index.rows import Catalog, RowIds, net_changes
 from honed.types import Ranking, Vectors
 
@@ -52,15 +53,18 @@ class IndexView:
         scores[np.isin(rowids, self.gone)] = -np.inf
         return np.maximum(scores, self.added.scores_for(queries, rowids)) if len(self.added) else scores
 
-    def lexical(self, text: str, k: int, *, terms: Sequence[str] = (), allowed: RowIds | None = None) -> Ranking:
+    def lexical(
+        self,
+        text: str,
+        k: int,
+        settings: LexicalSettings = PLAIN,
+        *,
+        terms: Sequence[str] = (),
+        allowed: RowIds | None = None,
+    ) -> Ranking:
         """As `LexicalIndex.search`, without passages that went; those that came are not found before a refresh."""
-        found = self.generation.lexical.search(text, k + len(self.gone), terms=terms, allowed=allowed)
+        found = self.generation.lexical.search(text, k + len(self.gone), settings, terms=terms, allowed=allowed)
         return self._living(found, k)
-
-    def lexical_many(self, texts: Sequence[str], k: int) -> list[Ranking]:
-        """As `LexicalIndex.search_many`, over the same passages as `lexical`."""
-        found = self.generation.lexical.search_many(texts, k + len(self.gone))
-        return [self._living(ranking, k) for ranking in found]
 
     def rows(self, terms: Sequence[str]) -> RowIds:
         """As `LexicalIndex.rows`, over the same passages as `lexical`."""
@@ -109,9 +113,17 @@ class IndexReader:
         """`IndexView.dense` of the present view."""
         return self.view().dense(queries, k, allowed=allowed)
 
-    def lexical(self, text: str, k: int, *, terms: Sequence[str] = (), allowed: RowIds | None = None) -> Ranking:
+    def lexical(
+        self,
+        text: str,
+        k: int,
+        settings: LexicalSettings = PLAIN,
+        *,
+        terms: Sequence[str] = (),
+        allowed: RowIds | None = None,
+    ) -> Ranking:
         """`IndexView.lexical` of the present view."""
-        return self.view().lexical(text, k, terms=terms, allowed=allowed)
+        return self.view().lexical(text, k, settings, terms=terms, allowed=allowed)
 
     def close(self) -> None:
         """Let the generation go; views that are still held stay usable."""

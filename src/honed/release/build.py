@@ -79,7 +79,7 @@ def _fill(folder: Path, name: str, parts: Parts) -> Manifest:
         embedder=embedder,
         adapter=ADAPTER_FILE if parts.adapter else "",
         space=parts.space,
-        weight=parts.weight,
+        retrieval=parts.retrieval,
         pool=parts.pool,
         language=parts.language,
         images=images,

@@ -133,5 +133,5 @@ def _card(manifest: Manifest) -> str:
         "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\ntags:\n- honed\n---\n\n"
         f"# Release {manifest.release}\n\n{manifest.what}. {proof}\n\n"
         "Use `encode_query` for questions and `encode_document` for passages: the towers may differ.\n\n"
-        f"In Honed the vector side counts {manifest.weight:.2f} and BM25 {1 - manifest.weight:.2f}.\n"
+        f"Honed searches with {manifest.retrieval}.\n"
     )

@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from honed.answer.settings import RetrievalSettings
 from honed.errors import IntegrityError, MissingError
 from honed.workspace import read_json, sha256_file
 
-FORMAT = 2
-"""1 had no image side; such a manifest is read as one whose image side is untuned."""
+FORMAT = 3
+"""1 had no image side: such a manifest is read as one whose image side is untuned. 1 and 2 had a fusion weight and one BM25."""
 
 NAME = "manifest.json"
 
@@ -55,7 +56,7 @@ class Manifest:
         embedder: Spec of the embedder, or the name of a folder inside the release.
         adapter: Name of the query-side matrix inside the release, or "".
         space: Fingerprint of the document tower; an index of another space is refused.
-        weight: Fusion weight of the vector side.
+        retrieval: What counts on the keyword side, and how both sides are fused.
         pool: Candidates that each side gives.
         language: Analysis of the keyword side.
         images: The image side; None where no picture had come when the release was made: then the configured encoder sees.
@@ -70,7 +71,7 @@ class Manifest:
     embedder: str
     adapter: str
     space: str
-    weight: float
+    retrieval: RetrievalSettings
     pool: int
     language: str
     images: ImageSide | None = None
@@ -97,12 +98,16 @@ def read_manifest(folder: Path, expected_sha256: str) -> Manifest:
     if sha256_file(path) != expected_sha256:
         raise IntegrityError(f"{path} is not what was released.", hint="restore it, or `honed rollback`")
     value = read_json(path)
-    if value.get("format") not in (1, FORMAT):
+    if value.get("format") not in range(1, FORMAT + 1):
         raise IntegrityError(
             f"{path} has format {value.get('format')}, expected {FORMAT}.", hint="pip install -U honed"
         )
     images = value.get("images")
-    return Manifest(**{**value, "images": ImageSide(**images) if images else None})
+    if "weight" in value:
+        retrieval = RetrievalSettings.before_choices(value.pop("weight"), value["pool"])
+    else:
+        retrieval = RetrievalSettings.from_dict(value["retrieval"])
+    return Manifest(**{**value, "retrieval": retrieval, "images": ImageSide(**images) if images else None})
 
 
 def faults(folder: Path, manifest: Manifest) -> list[str]:

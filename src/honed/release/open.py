@@ -155,4 +155,4 @@ def open_release(workspace: Workspace, catalog: Catalog, settings: Settings, nam
     manifest = manifest_of(workspace, row_of(catalog, name))
     embedder = embedder_of(workspace, manifest, settings)
     reader = IndexReader(workspace.index, manifest.space, catalog)
-    return Retriever(manifest.release, catalog, embedder, reader, manifest.weight, manifest.pool)
+    return Retriever(manifest.release, catalog, embedder, reader, manifest.retrieval, manifest.pool)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from honed.answer.settings import RetrievalSettings
 from honed.models.towers import open_towers
 from honed.release.manifest import ImageSide, Manifest
 from honed.workspace import Workspace
@@ -52,7 +53,7 @@ class Parts:
     what: str
     embedder: str
     space: str
-    weight: float
+    retrieval: RetrievalSettings
     pool: int
     language: str
     query_folder: Path | None = None
@@ -72,7 +73,7 @@ def parts_of(workspace: Workspace, manifest: Manifest, *, what: str, lineage: di
         what=what,
         embedder=manifest.embedder,
         space=manifest.space,
-        weight=manifest.weight,
+        retrieval=manifest.retrieval,
         pool=manifest.pool,
         language=manifest.language,
         query_folder=query,

@@ -1,1 +1,1 @@
-"""One file a rung: fusion weight, query adapter, query tower, both towers. Needs the extra `tune`."""
+"""One file a rung: retrieval settings, query adapter, query tower, both towers. Needs the extra `tune`."""

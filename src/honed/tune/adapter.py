@@ -28,15 +28,15 @@ def tune_adapter(bench: Bench, seconds: float) -> Candidate:
     matrix, trained = _train(bench, seconds)
     variants = []
     for share in bench.recipe.shares:
-        choice = bench.dev.best_weight(bench.dev.pools(adapted(bench.dev_queries, share * matrix), bench.dense))
+        choice = bench.weighed(adapted(bench.dev_queries, share * matrix), bench.dense)
         variants.append(Variant(share, choice, bench.general.drop(adapted(bench.general.queries, share * matrix))))
     best = best_allowed(variants, bench.general.allowed)
     path = bench.folder / "adapter.safetensors"
     write_weights(path, {"adapter": (best.share * matrix).astype(np.float32)})
     return Candidate(
         name="adapter",
-        what=f"query-side matrix, {best.share:.0%} of it, fusion weight {best.choice.weight:.2f}",
-        weight=best.choice.weight,
+        what=f"query-side matrix, {best.share:.0%} of it, {best.choice.retrieval}",
+        retrieval=best.choice.retrieval,
         dev=best.choice.scores,
         seconds=time.monotonic() - started,
         tried=len(bench.recipe.shares),

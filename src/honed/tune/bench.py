@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from honed.answer.settings import RetrievalSettings
 from honed.dataset.examples import Examples
 from honed.dataset.task import Task
 from honed.evaluate.board import Board, Choice
 from honed.evaluate.probe import general_score
 from honed.index.dense import DenseIndex
+from honed.tune.weighing import weighed
 from honed.types import Vectors
 
 Tell = Callable[[str], None]
@@ -102,6 +104,9 @@ class Bench:
         dense: The base space's passages, in the order of `task.rowids`.
         train_queries: [n, d] base vectors of the questions in `examples`.
         dev_queries: [m, d] base vectors of the dev questions.
+        fair: Questions that nothing was fitted on: dev, and train while no model has learned from it.
+        fair_queries: [f, d] base vectors of these.
+        retrieval: The settings of the winner so far; a rung that changes a model weighs both sides anew.
         general: The general probe, which keeps variants that forgot too much out of the race.
         folder: Where candidates and checkpoints are written.
     """
@@ -112,8 +117,15 @@ class Bench:
     dense: DenseIndex
     train_queries: Vectors
     dev_queries: Vectors
+    fair: Board
+    fair_queries: Vectors
+    retrieval: RetrievalSettings
     general: Guard
     model: Path
     folder: Path
     recipe: Recipe
     tell: Tell
+
+    def weighed(self, queries: Vectors, dense: DenseIndex) -> Choice:
+        """The settings so far with the weight of the vector side that suits other vectors of the dev questions."""
+        return weighed(self.dev, self.dev.pools(queries, dense, self.retrieval.lexical), self.retrieval)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from honed.evaluate.board import Choice
 from honed.evaluate.probe import general_pairs
+from honed.evaluate.untuned import PLAIN
 from honed.index.dense import DenseIndex
 from honed.tune.batches import epoch_batches
 from honed.tune.bench import Bench, Variant, best_allowed
@@ -81,8 +82,8 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, texts: Texts) -> 
     save_tower(tower.tower, tower.weights(), queries)
     return Candidate(
         name="both-towers",
-        what=f"both towers, passages embedded anew, fusion weight {best.choice.weight:.2f}",
-        weight=best.choice.weight,
+        what=f"both towers, passages embedded anew, {best.choice.retrieval}",
+        retrieval=best.choice.retrieval,
         dev=best.choice.scores,
         seconds=time.monotonic() - started,
         tried=len(recipe.shares) + 1,
@@ -102,12 +103,13 @@ def _share(tower: LearningTower, before: Mapping[str, NDArray[Any]], bench: Benc
     near = _contested(bench)
     rowids, passages = bench.task.rowids[near], texts(near)
     questions, answers = zip(*general_pairs(), strict=True)
+    alone = PLAIN["dense"]
     variants = []
     for share in bench.recipe.joint_shares:
         with tower.blended(before, share):
             index = DenseIndex.build(rowids, tower.encode(passages))
-            pools = bench.dev.pools(tower.encode(bench.dev.labelled.texts), index)
-            choice = Choice(1.0, bench.dev.primary(pools, 1.0))
+            pools = bench.dev.pools(tower.encode(bench.dev.labelled.texts), index, alone.lexical)
+            choice = Choice(alone, bench.dev.primary(pools, alone.fusion))
             drop = bench.general.drop(tower.encode(list(questions)), tower.encode(list(answers)))
             variants.append(Variant(share, choice, drop))
     best = best_allowed(variants, bench.general.allowed)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from honed.answer.settings import RetrievalSettings
 from honed.evaluate.metrics import Scores
 from honed.workspace import read_json, write_json
 
@@ -18,9 +19,9 @@ class Candidate:
     """A system that competes on dev.
 
     Attributes:
-        name: Of the rung: "fusion", "adapter", "query-tower", "both-towers".
+        name: Of the rung: "settings", "adapter", "query-tower", "both-towers".
         what: One line for a person.
-        weight: Fusion weight, picked on dev.
+        retrieval: What counts on the keyword side and how both sides are fused.
         dev: Primary metric of every dev query.
         seconds: Wall time that it took.
         tried: Variants that were compared on dev to pick this one.
@@ -32,7 +33,7 @@ class Candidate:
 
     name: str
     what: str
-    weight: float
+    retrieval: RetrievalSettings
     dev: Scores
     seconds: float
     tried: int
@@ -61,8 +62,11 @@ class Candidate:
         if not path.is_file():
             return None
         value = read_json(path)
+        if "retrieval" not in value:  # of a version before these settings: the rung runs again
+            return None
         value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]])
         value["notes"] = tuple(value["notes"])
+        value["retrieval"] = RetrievalSettings.from_dict(value["retrieval"])
         for key in ("query_folder", "document_folder", "adapter"):
             value[key] = folder / value[key] if value[key] else None
         return cls(**value)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from honed.errors import HonedError
 from honed.tune.adapter import tune_adapter
 from honed.tune.bench import Bench
 from honed.tune.both_towers import Both, Embed, Texts, tune_both_towers
 from honed.tune.candidate import Candidate
-from honed.tune.fusion import tune_fusion
 from honed.tune.plan import Plan, Step
 from honed.tune.query_tower import Limits, tune_query_tower
+from honed.tune.settings import tune_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,15 @@ def climb(bench: Bench, plan: Plan, corpus: Corpus, *, deadline: float) -> list[
             done = _run(bench, step, corpus, deadline)
         if done is not None:
             found.append(done)
+            if step.rung == "settings":  # what follows builds on them
+                bench = replace(bench, retrieval=done.retrieval)
             bench.tell(f"{step.rung:<12} dev {done.mean:.3f}  {done.what}")
     return found
 
 
 def _run(bench: Bench, step: Step, corpus: Corpus, deadline: float) -> Candidate | None:
     left = deadline - time.monotonic()
-    if left < min(5.0, step.seconds) and step.rung != "fusion":  # without one candidate there is nothing to test
+    if left < min(5.0, step.seconds) and step.rung != "settings":  # without one candidate there is nothing to test
         bench.tell(f"{step.rung:<12} skipped: the time for training is used up")
         return None
     bench.tell(f"{step.rung:<12} started, at most {min(left, step.seconds):.0f} s")
@@ -66,7 +68,7 @@ def _both(bench: Bench, step: Step, corpus: Corpus, left: float) -> Candidate:
 
 
 _RUNGS: dict[str, Callable[[Bench, Step, Corpus, float], Candidate]] = {
-    "fusion": lambda bench, _step, _corpus, _left: tune_fusion(bench),
+    "settings": lambda bench, _step, _corpus, _left: tune_settings(bench),
     "adapter": lambda bench, step, _corpus, left: tune_adapter(bench, min(left, step.seconds)),
     "query-tower": lambda bench, step, _corpus, left: tune_query_tower(
         bench, Limits(step.epochs, min(left, step.seconds))

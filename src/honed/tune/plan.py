@@ -84,7 +84,7 @@ def make_plan(budget: float, spent: float, speed: Speed, size: Size, recipe: Rec
         recipe: Wanted epochs; the plan may give fewer.
     """
     left = budget * (1.0 - RESERVE) - spent
-    steps = [Step("fusion", max(1.0, 0.05 * budget), "always")]
+    steps = [Step("settings", max(1.0, 0.05 * budget), "always")]
     left -= min(5.0, 0.02 * budget)
     adapter = SLACK * recipe.adapter_epochs * size.questions * (ADAPTER_STEP + ADAPTER_PASSAGE * size.passages)
     if size.questions == 0:

@@ -49,8 +49,8 @@ def tune_query_tower(bench: Bench, limits: Limits) -> Candidate:
     save_tower(tower.tower, tower.weights(), folder)
     return Candidate(
         name="query-tower",
-        what=f"query tower, {best.share:.0%} of the change, fusion weight {best.choice.weight:.2f}",
-        weight=best.choice.weight,
+        what=f"query tower, {best.share:.0%} of the change, {best.choice.retrieval}",
+        retrieval=best.choice.retrieval,
         dev=best.choice.scores,
         seconds=time.monotonic() - started,
         tried=len(recipe.shares),
@@ -83,7 +83,7 @@ def learn_queries(
     variants = []
     for share in bench.recipe.shares:
         with tower.blended(before, share):
-            choice = bench.dev.best_weight(bench.dev.pools(tower.encode(bench.dev.labelled.texts), dense))
+            choice = bench.weighed(tower.encode(bench.dev.labelled.texts), dense)
             variants.append(Variant(share, choice, bench.general.drop(tower.encode(questions), general)))
     best = best_allowed(variants, bench.general.allowed)
     tower.blend(before, best.share)
