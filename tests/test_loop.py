@@ -16,7 +16,7 @@ from honed.catalog import history
 from honed.errors import UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.loop import Turn, _parts, make_live, settle, tune
+from honed.roles.retriever.loop import Turn, _parts, make_live, settle, tune
 from honed.models.weights import Weights
 from honed.release.build import build, live_manifest
 from honed.release.open import open_release
@@ -27,7 +27,7 @@ from tests import toy
 
 pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
 
-from honed.tune.bench import Recipe
+from honed.roles.retriever.bench import Recipe
 
 RECIPE = Recipe(
     batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_rate=1e-2, both_epochs=10, adapter_epochs=10

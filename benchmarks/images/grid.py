@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from honed.imaging.collection import collect
+from honed.roles.image_generator.collection import collect
 from honed.models.painter.compact import CompactPainter
 from honed.release.build import live_manifest
 from honed.release.open import painter_of
 from honed.session import open_session
-from honed.tune.painter.plan import chosen_targets
-from honed.tune.painter.trial import RETRIEVED, Targets, by_compact
+from honed.roles.image_generator.plan import chosen_targets
+from honed.roles.image_generator.trial import RETRIEVED, Targets, by_compact
 from honed.workspace import at, write_atomic
 
 CELL, WORDS, ACROSS, SEED = 96, 14, 8, 5

@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from honed.imaging.atelier import CompactLearner, open_atelier
+from honed.roles.image_generator.learners import CompactLearner, open_atelier
 from honed.models.painter.config import PainterConfig
 from honed.session import open_session
-from honed.tune.painter.plan import SLACK
-from honed.tune.painter.speed import measure_speed
-from honed.tune.painter.train import train_painter
-from honed.tune.painter.trial import RANDOM, RETRIEVED, exhibit
+from honed.roles.image_generator.plan import SLACK
+from honed.roles.image_generator.speed import measure_speed
+from honed.roles.image_generator.train import train_painter
+from honed.roles.image_generator.trial import RANDOM, RETRIEVED, exhibit
 from honed.workspace import at
 
 

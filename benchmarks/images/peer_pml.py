@@ -27,9 +27,9 @@ from drawings import Drawings, folds, load
 from pytorch_metric_learning import losses, miners, samplers
 
 from honed.models.vision.head import ImageHead, unit
-from honed.tune.images.bench import ImageBench, ImageRecipe
-from honed.tune.images.closed import Scaling
-from honed.tune.images.free import tune_discriminant, tune_whitening
+from honed.roles.image_retriever.bench import ImageBench, ImageRecipe
+from honed.roles.image_retriever.closed import Scaling
+from honed.roles.image_retriever.free import tune_discriminant, tune_whitening
 
 EPOCHS = 60
 Vectors = np.ndarray

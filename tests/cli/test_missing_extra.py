@@ -20,7 +20,7 @@ def base_install(monkeypatch: pytest.MonkeyPatch) -> None:
         if hasattr(honed_package, room):
             monkeypatch.setattr(honed_package, room, getattr(honed_package, room))
     for name in list(sys.modules):
-        if name.partition(".")[0] in TUNE or name.startswith(("honed.tune", "honed.workbench")):
+        if name.partition(".")[0] in TUNE or name.startswith(("honed.tune", "honed.roles.retriever.context")):
             monkeypatch.delitem(sys.modules, name)
     for name in TUNE:
         monkeypatch.setitem(sys.modules, name, None)

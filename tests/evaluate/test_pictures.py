@@ -5,7 +5,7 @@ import pytest
 
 from honed.errors import UsageError
 from honed.evaluate.comparison import Questions, compare
-from honed.evaluate.pictures import (
+from honed.roles.image_generator.distance import (
     LIKENESS,
     Drawn,
     copy_threshold,

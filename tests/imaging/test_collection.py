@@ -14,11 +14,11 @@ pytest.importorskip("diffusers", reason="drawing needs the extra: pip install 'h
 from honed.catalog import images
 from honed.dataset.image_labels import label_by_folder
 from honed.errors import UsageError
-from honed.imaging import collection as module
-from honed.imaging.collection import collect
+from honed.roles.image_generator import collection as module
+from honed.roles.image_generator.collection import collect
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.loop import settle
+from honed.roles.retriever.loop import settle
 from honed.session import Session, open_session
 from honed.types import Split
 from honed.workspace import create

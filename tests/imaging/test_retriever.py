@@ -15,20 +15,20 @@ pytest.importorskip("torch", reason="tuning needs the extra: pip install 'honed[
 from honed.answer.settings import RetrievalSettings
 from honed.catalog import images
 from honed.formats import read_pack
-from honed.imaging import retriever
-from honed.imaging.retriever import tune_images
-from honed.imaging.summary import image_result
+from honed.roles.image_retriever import role as retriever
+from honed.roles.image_retriever.role import tune_images
+from honed.roles.image_retriever.presentation import image_result
 from honed.ingest.describe import look_at_file
 from honed.ingest.importing_images import import_pack
 from honed.ingest.rendering import as_image
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.loop import make_live, settle
+from honed.roles.retriever.loop import make_live, settle
 from honed.release.build import live_manifest
 from honed.release.open import open_image_release
 from honed.session import Session, open_session
-from honed.summary import text
-from honed.turn import ImageTurn
+from honed.tuning.results import text
+from honed.tuning.nouns import ImageTurn
 from honed.workspace import create, read_json
 
 COLOURS = {"warm": (230, 90, 40), "cold": (40, 90, 230), "pale": (170, 190, 170)}

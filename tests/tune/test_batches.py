@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honed.tune.batches import epoch_batches
+from honed.train.batches import epoch_batches
 
 
 @given(st.lists(st.integers(1, 128), min_size=1, max_size=200), st.integers(1, 16), st.integers(0, 3))

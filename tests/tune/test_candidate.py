@@ -6,7 +6,7 @@ import numpy as np
 
 from honed.answer.fusion import FusionSettings
 from honed.answer.settings import RetrievalSettings
-from honed.tune.candidate import Candidate, choose
+from honed.tuning.candidate import Candidate, choose
 
 
 def candidate(name: str, dev: list[float]) -> Candidate:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from honed.dataset.examples import Examples
-from honed.tune.negatives import MARGIN, mine
+from honed.roles.retriever.negatives import MARGIN, mine
 
 
 def test_hard_negatives_are_near_but_clearly_below_the_positive() -> None:

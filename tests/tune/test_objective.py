@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from honed.tune.objective import full_corpus_loss
+from honed.train.objective import full_corpus_loss
 
 NONE = np.empty(0, np.int64)
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from honed.tune.bench import Recipe
-from honed.tune.plan import RESERVE, Size, Speed, make_plan, table
+from honed.roles.retriever.bench import Recipe
+from honed.roles.retriever.plan import RESERVE, Size, Speed, make_plan, table
 
 SIZE = Size(questions=2000, question_tokens=60_000, passages=9000, passage_tokens=200.0)
 

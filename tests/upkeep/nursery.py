@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 LIGHT = (
     "honed.cli",
-    "honed.loop",
+    "honed.roles.retriever.loop",
     "honed.ingest.sync",
     "honed.upkeep.repair",
     "honed.upkeep.compact",
@@ -33,9 +33,9 @@ LIGHT = (
     "tantivy",
 )
 HEAVY = (*LIGHT, "torch", "transformers", "scipy.stats", "matplotlib.figure", "onnxruntime", "openvino", "onnx",
-         "honed.workbench", "honed.tune.ladder", "honed.summary")  # fmt: skip
+         "honed.roles.retriever.context", "honed.roles.retriever.ladder", "honed.tuning.results")  # fmt: skip
 SMALL = (("honed.ingest.sync", "COMMIT_FILES", 1), ("honed.ingest.importing", "COMMIT_ROWS", 16),
-         ("honed.ingest.embed", "BATCH", 16), ("honed.tune.fit", "CHECKPOINT_SECONDS", 0.3))  # fmt: skip
+         ("honed.ingest.embed", "BATCH", 16), ("honed.train.fit", "CHECKPOINT_SECONDS", 0.3))  # fmt: skip
 """Small batches, so that a small workspace has as many moments between two commits as a large one."""
 RECIPE = {"batch": 16, "rehearsal": 0, "adapter_epochs": 20, "adapter_rate": 3e-3, "query_epochs": 4,
           "query_rate": 1e-2, "both_epochs": 3, "both_rate": 1e-2}  # fmt: skip
@@ -121,8 +121,8 @@ def serve(modules: Sequence[str]) -> None:
     for name, attribute, value in SMALL:
         if name in sys.modules:
             setattr(sys.modules[name], attribute, value)
-    if "honed.workbench" in sys.modules:
-        workbench = importlib.import_module("honed.workbench")
+    if "honed.roles.retriever.context" in sys.modules:
+        workbench = importlib.import_module("honed.roles.retriever.context")
         workbench.Recipe = functools.partial(workbench.Recipe, **RECIPE)
     for line in sys.stdin:
         request = json.loads(line)

@@ -24,8 +24,8 @@ def imagine(
     as_json: Json = False,
 ) -> None:
     """Draw new pictures from the pictures that are retrieved for a text. Each file says what it was drawn from."""
-    from honed.imaging.imagine import Order
-    from honed.imaging.imagine import imagine as draw
+    from honed.imagine import Order
+    from honed.imagine import imagine as draw
 
     order = Order(text, style, tuple(reference or ()), n, seed)
     started = time.monotonic()

@@ -47,7 +47,7 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Make a release live, after checking every byte of it."""
-    from honed.loop import make_live
+    from honed.roles.retriever.loop import make_live
 
     with session(write=True) as opened:
         name = make_live(opened, release, reason=reason)
@@ -57,7 +57,7 @@ def promote(
 @app.command()
 def rollback(reason: Reason = "rollback", as_json: Json = False) -> None:
     """Go back to the release that was live before."""
-    from honed.loop import make_live
+    from honed.roles.retriever.loop import make_live
 
     with session(write=True) as opened:
         name = make_live(opened, None, reason=reason)
@@ -95,11 +95,11 @@ def export_rankings(
 
     with session() as opened:
         if role is Searching.IMAGE_RETRIEVER:
-            from honed.imaging.measure import image_rankings
+            from honed.roles.image_retriever.systems import image_rankings
 
             found = image_rankings(opened, system, split, k)
         else:
-            from honed.measure import rankings, split_task
+            from honed.roles.retriever.systems import rankings, split_task
 
             task, name = split_task(opened, split)
             found = rankings(opened, system, task, name, k)

@@ -63,7 +63,7 @@ def tune(
         if turn is None:
             emit({"plan": shown}, "\n".join(shown), as_json=as_json)
             return
-        from honed.summary import text
+        from honed.tuning.results import text
 
         emit(result(turn), text(opened, turn), as_json=as_json)
         if require_gain and not turn.release:
@@ -73,22 +73,22 @@ def tune(
 def _role(role: Role) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any]]]:
     """One turn of a role, and its result as JSON; what they need is imported here."""
     if role is Role.IMAGE_RETRIEVER:
-        from honed.imaging.retriever import tune_images
-        from honed.imaging.summary import image_result
+        from honed.roles.image_retriever.role import tune_images
+        from honed.roles.image_retriever.presentation import image_result
 
         return tune_images, image_result
     if role is Role.IMAGE_GENERATOR:
-        from honed.imaging.generator import tune_generator
-        from honed.imaging.generator_summary import generator_result
+        from honed.roles.image_generator.role import tune_generator
+        from honed.roles.image_generator.presentation import generator_result
 
         return tune_generator, generator_result
     if role is Role.TEXT_TO_IMAGE:
-        from honed.imaging.summary import words_result
-        from honed.imaging.words import tune_words
+        from honed.roles.image_retriever.presentation import words_result
+        from honed.roles.text_to_image.role import tune_words
 
         return tune_words, words_result
-    from honed.loop import tune as tune_text
-    from honed.summary import result
+    from honed.roles.retriever.loop import tune as tune_text
+    from honed.tuning.results import result
 
     return tune_text, result
 
@@ -104,9 +104,9 @@ def evaluate(
 ) -> None:
     """Measure a system on a split, through the same search that users get."""
     if role is Searching.IMAGE_RETRIEVER:
-        from honed.imaging.measure import measure_images as measure
+        from honed.roles.image_retriever.systems import measure_images as measure
     else:
-        from honed.measure import measure_system as measure
+        from honed.roles.retriever.systems import measure_system as measure
     with session() as opened:
         measured = measure(opened, system, split)
     values = measured["metrics"]
@@ -130,9 +130,9 @@ def compare(
     from honed.errors import CheckFailed
 
     if role is Searching.IMAGE_RETRIEVER:
-        from honed.imaging.measure import compare_images as comparing
+        from honed.roles.image_retriever.systems import compare_images as comparing
     else:
-        from honed.measure import compare_systems as comparing
+        from honed.roles.retriever.systems import compare_systems as comparing
     with session(write=split == "test") as opened:
         comparison, verdict = comparing(opened, base, candidate, split)
     primary = comparison.primary

@@ -22,7 +22,7 @@ MAPS = ((2, 4), (10, 3), (14, 1))
 
 @pytest.mark.parametrize("side", [64, 96])
 def test_they_are_what_torch_computes(side: int, tmp_path: Path) -> None:
-    from honed.tune.images.network import LearningEncoder
+    from honed.roles.image_retriever.network import LearningEncoder
 
     preparation = replace(SMALL.preparation, side=side)
     folder = write_encoder_folder(tmp_path / "model", state_dict(), EncoderConfig(preparation, 3.0, MAPS))

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw
 
 from honed.evaluate.image_board import ImageBoard
 from honed.models.vision.folder import ImageTower, read_encoder_folder, write_encoder_folder
-from honed.tune.images.bench import ImageBench, ImageRecipe, Trainee
-from honed.tune.images.network import LearningEncoder
+from honed.roles.image_retriever.bench import ImageBench, ImageRecipe, Trainee
+from honed.roles.image_retriever.network import LearningEncoder
 from tests.models.vision.make import SMALL, state_dict
 
 RECIPE = ImageRecipe(

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from honed.tune.images.groups import group_batches
+from honed.roles.image_retriever.groups import group_batches
 
 
 @pytest.mark.parametrize("seed", range(4))

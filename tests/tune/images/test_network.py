@@ -8,8 +8,8 @@ import torch
 
 from honed.models.runtime import OrtRuntime
 from honed.models.vision.folder import ImageTower, read_encoder_folder, write_encoder_folder
-from honed.tune.images.augment import Augmentation, augmented
-from honed.tune.images.network import LearningEncoder, as_floats
+from honed.roles.image_retriever.augment import Augmentation, augmented
+from honed.roles.image_retriever.network import LearningEncoder, as_floats
 
 STILL = Augmentation((0, 0), (1, 1), (0, 0), (0, 0), (1, 1), (1, 1), (1, 1))
 

@@ -11,9 +11,9 @@ import pytest
 from honed.errors import UsageError
 from honed.evaluate.image_board import TextBoard
 from honed.models.vision.head import plain_head, unit
-from honed.tune import fit as fitting
-from honed.tune.images.bench import ImageRecipe
-from honed.tune.images.text import LOST, TextBench, TextCandidate, _reversed, regression, tune_text
+from honed.train import fit as fitting
+from honed.roles.image_retriever.bench import ImageRecipe
+from honed.roles.text_to_image.training import LOST, TextBench, TextCandidate, _reversed, regression, tune_text
 
 RECIPE = ImageRecipe(threads=1, text_epochs=4, text_rate=1e-3)
 

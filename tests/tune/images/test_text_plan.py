@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from honed.tune.images.text_plan import plan_text, text_table
+from honed.roles.text_to_image.plan import plan_text, text_table
 
 
 def test_all_texts_are_encoded_where_they_fit() -> None:

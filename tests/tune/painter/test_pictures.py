@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from honed.errors import UsageError
-from honed.tune.painter.pictures import (
+from honed.roles.image_generator.pictures import (
     Batch,
     Pictures,
     Rows,

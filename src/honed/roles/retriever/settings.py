@@ -1,0 +1,101 @@
+"""Rung 1, seconds: what counts on the keyword side, and how both sides are fused. No model changes."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from honed.answer.fusion import FusionSettings, Normalisation
+from honed.answer.settings import RetrievalSettings
+from honed.evaluate.board import Choice
+from honed.evaluate.metrics import Scores
+from honed.index.lexical import LexicalSettings
+from honed.roles.retriever.bench import Bench
+from honed.tuning.candidate import Candidate
+from honed.roles.retriever.weighing import weighed
+
+CHOICES: tuple[tuple[dict[str, Any], ...], ...] = (
+    ({"exact": 0.5}, {"exact": 1.0}),
+    ({"drop_stop_words": True},),
+    ({"title_weight": 0.25}, {"title_weight": 0.5}, {"title_weight": 1.0}),
+    ({"longest": 32}, {"longest": 16}),
+)
+"""What may differ from plain BM25, one after the other; each starts from what was chosen before it."""
+
+NORMALISATIONS: tuple[Normalisation, ...] = ("min-max", "best")
+"""What may be better than z-scores."""
+
+TRIED_AT = tuple(FusionSettings(weight=weight) for weight in (0.0, 0.25, 0.5, 0.75))
+"""Fusions under which ways to count words are compared, each under the one that suits it best."""
+
+
+def tune_settings(bench: Bench) -> Candidate:
+    """Pick the settings where nothing was fitted: dev, and train while no model has learned from it."""
+    started = time.monotonic()
+    search = _Search(bench)
+    best = search.fused(search.worded())
+    pools = bench.dev.pools(bench.dev_queries, bench.dense, best.retrieval.lexical)
+    return Candidate(
+        name="settings",
+        what=str(best.retrieval),
+        retrieval=best.retrieval,
+        dev=bench.dev.primary(pools, best.retrieval.fusion),
+        seconds=time.monotonic() - started,
+        tried=search.tried,
+        details={"questions": len(bench.fair.labelled.queries)},
+    )
+
+
+@dataclass
+class _Search:
+    """One pass over the choices; `tried` counts the variants."""
+
+    bench: Bench
+    tried: int = field(default=0)
+
+    def worded(self) -> LexicalSettings:
+        """What counts on the keyword side. Titles that stand in for questions say nothing about it: then it stays plain."""
+        best = LexicalSettings.plain()
+        if self.bench.task.origin == "proxy":
+            return best
+        scores = self._at_best(best)
+        for changes in CHOICES:
+            variants = [replace(best, **change) for change in changes]
+            results = [self._at_best(variant) for variant in variants]
+            top = max(range(len(results)), key=lambda place: float(np.nanmean(results[place])))
+            if clearly_better(results[top], scores):
+                best, scores = variants[top], results[top]
+        return best
+
+    def fused(self, lexical: LexicalSettings) -> Choice:
+        """How both sides are fused: z-scores, unless something else is clearly better at its own best weight."""
+        board = self.bench.fair
+        pools = board.pools(self.bench.fair_queries, self.bench.dense, lexical)
+        best = weighed(board, pools, RetrievalSettings(lexical))
+        for normalisation in NORMALISATIONS if self.bench.task.origin != "proxy" else ():
+            fusion = FusionSettings(normalisation)
+            other = weighed(board, pools, RetrievalSettings(lexical, fusion))
+            best = other if clearly_better(other.scores, best.scores) else best
+            self.tried += 1
+        self.tried += 1
+        return best
+
+    def _at_best(self, lexical: LexicalSettings) -> Scores:
+        board = self.bench.fair
+        pools = board.pools(self.bench.fair_queries, self.bench.dense, lexical)
+        self.tried += 1
+        return max((board.primary(pools, fusion) for fusion in TRIED_AT), key=lambda scores: float(np.nanmean(scores)))
+
+
+def clearly_better(scores: Scores, plainer: Scores) -> bool:
+    """Whether a variant gains more than one standard error of the difference over a plainer one."""
+    difference = scores - plainer
+    judged = difference[~np.isnan(difference)]
+    if len(judged) < 2:
+        return False
+    error = float(judged.std(ddof=1)) / math.sqrt(len(judged))
+    return float(judged.mean()) > max(error, 1e-9)
