@@ -1,4 +1,4 @@
-"""Write the README's file tree from the first line of every module's docstring: `python docs/tree.py`."""
+"""Write docs/tree.md, every file in one line, from the first line of every module's docstring: `python docs/tree.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- tree -->", "<!-- /tree -->"
+PAGE = ROOT / "docs" / "tree.md"
+HEAD = "# Every file in one line\n\nWritten by `python docs/tree.py` from the modules' docstrings; a test holds it.\n"
 OTHERS = {
     "benchmarks": "one folder a question, each with its command and RESULTS.md",
     "docs": "log of what was tried, this tree's writer, the picture of the report",
@@ -40,14 +41,11 @@ def tree() -> str:
 
 
 def main() -> int:
-    """Write the README; with --check only say whether it is up to date."""
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    head, _, rest = text.partition(BEGIN)
-    new = f"{head}{BEGIN}\n{tree()}\n{END}{rest.partition(END)[2]}"
+    """Write the page; with --check only say whether it is up to date."""
+    page = f"{HEAD}\n{tree()}\n"
     if "--check" in sys.argv:
-        return int(new != text)
-    readme.write_text(new)
+        return int(not PAGE.is_file() or PAGE.read_text() != page)
+    PAGE.write_text(page)
     return 0
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_readme_tree_is_up_to_date() -> None:
+def test_the_page_of_files_is_up_to_date() -> None:
     done = subprocess.run([sys.executable, ROOT / "docs" / "tree.py", "--check"], check=False)
     assert done.returncode == 0, "python docs/tree.py"
 

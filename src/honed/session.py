@@ -20,7 +20,8 @@ from honed.models.locate import locate
 from honed.models.registry import parse
 from honed.models.vision.head import ImageHead
 from honed.protocols import Embedder, ImageEncoder
-from honed.release.build import live_manifest
+from honed.release.build import live_manifest, part_of
+from honed.release.manifest import RETRIEVER
 from honed.release.open import anchored, embedder_of, load_embedder
 from honed.workspace import Workspace
 
@@ -66,17 +67,16 @@ class Session:
         """Spec of the embedder that releases without a model of their own name."""
         if history.live_release(self.catalog) is None:
             return self.settings.embedder
-        return live_manifest(self.workspace, self.catalog).embedder
+        return str(live_manifest(self.workspace, self.catalog).parts[RETRIEVER].values["embedder"])
 
     def base_folder(self) -> Path | None:
         """Folder of the live release's model, which tuning starts from; None for one that cannot be trained here."""
         spec = self.settings.embedder
         if history.live_release(self.catalog) is not None:
-            manifest = live_manifest(self.workspace, self.catalog)
-            inside = self.workspace.releases / manifest.release / manifest.embedder
-            if inside.is_dir():
-                return inside
-            spec = manifest.embedder
+            part = part_of(self.workspace, live_manifest(self.workspace, self.catalog), RETRIEVER)
+            if "model" in part.files:
+                return part.files["model"]
+            spec = part.values["embedder"]
         parsed = parse("embedder", anchored(self.workspace, spec))
         return locate(parsed) if parsed.backend in ("package", "folder", "hub") else None
 

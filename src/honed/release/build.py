@@ -4,28 +4,38 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from honed.catalog import Catalog, history
 from honed.errors import IntegrityError, MissingError, UsageError
-from honed.models.towers import save_towers
-from honed.release.manifest import NAME, ImageSide, Manifest, faults, read_manifest
-from honed.release.parts import ImageParts, Parts
+from honed.release.manifest import NAME, Manifest, Part, faults, read_manifest
 from honed.workspace import Workspace, fsync_folder, fsync_tree, make_folder, sha256_file, tree_hashes, write_json
 
-MODEL_FOLDER = "model"
-ADAPTER_FILE = "adapter.safetensors"
-ENCODER_FOLDER = "image-encoder"
-HEAD_FILE = "image-head.safetensors"
-PAINTER_FOLDER = "painter"
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shipment:
+    """What a new release brings.
+
+    Attributes:
+        what: One line for a person.
+        parts: Role -> its new part; the files are copied.
+        lineage: How it came to be: run, parent release, proof.
+    """
+
+    what: str
+    parts: Mapping[str, Part]
+    lineage: Mapping[str, Any] = field(default_factory=dict)
 
 
 def build(
     workspace: Workspace,
     catalog: Catalog,
-    parts: Parts,
+    shipment: Shipment,
     *,
+    expected: int | None,
     run: str | None,
     reason: str,
     also: Callable[[], None] | None = None,
@@ -35,16 +45,23 @@ def build(
     A kill leaves either nothing that counts (a folder without a row, swept by the next build) or a live release.
 
     Args:
+        shipment: The parts that are new; all others are those of the release that is built on.
+        expected: Number of the release that this one is built on, and that must be live still; None for a first one.
         also: What has to become true in the same commit, such as that the run has ended.
+
+    Raises:
+        UsageError: Another release went live in the meantime.
     """
     _sweep(workspace, catalog)
+    contents = _contents(workspace, catalog, shipment, expected)
     number = history.next_release_number(catalog)
     name = f"r{number}"
     make_folder(workspace.releases)
     half = Path(tempfile.mkdtemp(dir=workspace.releases, prefix=".building-"))
     half.chmod(0o755)
     try:
-        manifest = _fill(half, name, parts)
+        parts = {role: _copied(half, role, part) for role, part in contents.items()}
+        manifest = Manifest(name, history.now(), shipment.what, parts, dict(shipment.lineage), tree_hashes(half))
         write_json(half / NAME, manifest.as_dict())
         fsync_tree(half)
         folder = workspace.releases / name
@@ -53,56 +70,52 @@ def build(
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
         raise
-    expected = history.live_release(catalog)
     with catalog.transaction():
-        history.add_release(catalog, number, sha256_file(folder / NAME), run=run, note=parts.what)
+        history.add_release(catalog, number, sha256_file(folder / NAME), run=run, note=shipment.what)
         history.switch_live(catalog, "release", expected, number, reason)
         if also:
             also()
     return name
 
 
-def _fill(folder: Path, name: str, parts: Parts) -> Manifest:
-    embedder = parts.embedder
-    if parts.query_folder and parts.document_folder:
-        save_towers(parts.query_folder, parts.document_folder, folder / MODEL_FOLDER)
-        embedder = MODEL_FOLDER
-    if parts.adapter:
-        shutil.copyfile(parts.adapter, folder / ADAPTER_FILE)
-    images = _images(folder, parts.images) if parts.images else None
-    if parts.painter:
-        shutil.copytree(parts.painter, folder / PAINTER_FOLDER, ignore=shutil.ignore_patterns("checkpoint-*", ".*"))
-    return Manifest(
-        release=name,
-        created=history.now(),
-        what=parts.what,
-        embedder=embedder,
-        adapter=ADAPTER_FILE if parts.adapter else "",
-        space=parts.space,
-        retrieval=parts.retrieval,
-        pool=parts.pool,
-        language=parts.language,
-        images=images,
-        painter=PAINTER_FOLDER if parts.painter else "",
-        lineage=parts.lineage or {},
-        files=tree_hashes(folder),
+def part_of(workspace: Workspace, manifest: Manifest, role: str) -> Part:
+    """A release's part for a role, with full paths; an empty one where the role is untuned."""
+    return manifest.parts.get(role, Part()).below(workspace.releases / manifest.release)
+
+
+def consequences(before: Mapping[str, Part], shipment: Shipment) -> tuple[str, ...]:
+    """What to tell the user: one sentence for each part that fits the release before and is void in the next."""
+    after = {**before, **shipment.parts}
+    kept = before.keys() - shipment.parts.keys()
+    return tuple(
+        part.otherwise
+        for role, part in before.items()
+        if role in kept and part.otherwise and part.fits(before) and not part.fits(after)
     )
 
 
-def _images(folder: Path, parts: ImageParts) -> ImageSide:
-    if parts.folder:
-        shutil.copytree(parts.folder, folder / ENCODER_FOLDER)
-    if parts.head:
-        shutil.copyfile(parts.head, folder / HEAD_FILE)
-    return ImageSide(
-        encoder=ENCODER_FOLDER if parts.folder else parts.encoder,
-        space=parts.space,
-        text_space=parts.text_space,
-        head=HEAD_FILE if parts.head else "",
-        neighbours=parts.neighbours,
-        weight=parts.weight,
-        leads=parts.leads,
-    )
+def _contents(workspace: Workspace, catalog: Catalog, shipment: Shipment, expected: int | None) -> dict[str, Part]:
+    """The parts of the release that is built on, replaced by those that are shipped, without those that are void then."""
+    parts: dict[str, Part] = {}
+    if expected is not None:
+        before = manifest_of(workspace, row_of(catalog, f"r{expected}"))
+        parts = {role: part_of(workspace, before, role) for role in before.parts}
+    parts |= shipment.parts
+    return {role: part for role, part in parts.items() if part.lasts or part.fits(parts)}
+
+
+def _copied(folder: Path, role: str, part: Part) -> Part:
+    """Copy a part's files into the release's folder for its role; what a training left behind stays behind."""
+    files = {}
+    for name, source in part.files.items():
+        files[name] = Path(role, name + source.suffix)
+        target = folder / files[name]
+        target.parent.mkdir(exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("checkpoint-*", ".*"))
+        else:
+            shutil.copyfile(source, target)
+    return replace(part, files=files)
 
 
 def _sweep(workspace: Workspace, catalog: Catalog) -> None:

@@ -23,8 +23,8 @@ from honed.models.vision.folder import (
     read_encoder_folder,
     write_encoder_folder,
 )
-from honed.release.build import manifest_of, row_of
-from honed.release.manifest import ImageSide, Manifest
+from honed.release.build import manifest_of, part_of, row_of
+from honed.release.manifest import IMAGE_RETRIEVER, RETRIEVER, TEXT_TO_IMAGE, Manifest, Part
 from honed.release.open import anchored
 from honed.workspace import Workspace, write_atomic
 
@@ -42,59 +42,62 @@ def export_embedder(workspace: Workspace, catalog: Catalog, name: str, out: Path
     manifest = manifest_of(workspace, row)
     if out.exists():
         raise InputError(f"{out} exists already.", hint="name a folder that does not exist yet")
-    if manifest.adapter:
+    part = part_of(workspace, manifest, RETRIEVER)
+    if "adapter" in part.files:
         raise UsageError(
             f"Release {row.name} moves its queries by a query-side matrix, which the format cannot hold.",
             hint="export a release with a tuned tower, or search through honed",
         )
-    inside = workspace.releases / row.name / manifest.embedder
-    if not inside.is_dir():
-        parsed = parse("embedder", anchored(workspace, manifest.embedder))
+    inside = part.files.get("model")
+    if inside is None:
+        spec = part.values["embedder"]
+        parsed = parse("embedder", anchored(workspace, spec))
         if parsed.backend not in ("package", "folder", "hub"):
-            raise UsageError(f"The embedder '{manifest.embedder}' of {row.name} is not a model folder.")
+            raise UsageError(f"The embedder '{spec}' of {row.name} is not a model folder.")
         inside = locate(parsed)
     query, document = open_towers(inside)
     save_towers(query, document, out)
-    if manifest.images and manifest.images.head:
-        _export_images(workspace, manifest, out / IMAGES)
+    images = part_of(workspace, manifest, IMAGE_RETRIEVER)
+    words = part_of(workspace, manifest, TEXT_TO_IMAGE)
+    head = words.files.get("head") or images.files.get("head")
+    if head:
+        _export_images(workspace, images, head, out / IMAGES)
     write_atomic(out / "README.md", _card(manifest).encode())
     return row.name
 
 
-def _export_images(workspace: Workspace, manifest: Manifest, out: Path) -> None:
+def _export_images(workspace: Workspace, part: Part, head: Path, out: Path) -> None:
     """The tuned image side of a release."""
-    side = manifest.images
-    assert side is not None
-    folder = workspace.releases / manifest.release
     out.mkdir()
-    shutil.copyfile(folder / side.head, out / "head.safetensors")
-    tower = _tower(workspace, folder, side.encoder)
+    shutil.copyfile(head, out / "head.safetensors")
+    tower = _tower(workspace, part)
     if tower:
         write_encoder_folder(out / "encoder", tower.tensors(), tower.config)
-    write_atomic(out / "README.md", _image_card(side, inside=tower is not None).encode())
+    write_atomic(out / "README.md", _image_card(part, inside=tower is not None).encode())
 
 
-def _tower(workspace: Workspace, folder: Path, spec: str) -> ImageTower | None:
-    """The image encoder of the release in `folder`; None for one that is no EfficientNet-Lite0."""
-    if (folder / spec).is_dir():
-        return read_encoder_folder(folder / spec)
-    parsed = parse("image-encoder", anchored(workspace, spec))
+def _tower(workspace: Workspace, part: Part) -> ImageTower | None:
+    """The image encoder of a release; None for one that is no EfficientNet-Lite0."""
+    if "encoder" in part.files:
+        return read_encoder_folder(part.files["encoder"])
+    parsed = parse("image-encoder", anchored(workspace, part.values["encoder"]))
     if parsed.backend == "folder":
         return read_encoder_folder(Path(parsed.name).expanduser())
     return package_tower() if parsed.backend == MODEL_TYPE else None
 
 
-def _image_card(side: ImageSide, *, inside: bool) -> str:
+def _image_card(part: Part, *, inside: bool) -> str:
     """How to use the head without Honed."""
+    neighbours = part.values["neighbours"]
     encoder = (
         "`encoder/` (config.json: preparation and pooling; model.safetensors: the state dict of an EfficientNet-Lite0)"
         if inside
-        else f"the image encoder `{side.encoder}`"
+        else f"the image encoder `{part.values['encoder']}`"
     )
     expansion = (
-        f"\nIn Honed a query by picture is first moved towards its {side.neighbours} nearest pictures: "
+        f"\nIn Honed a query by picture is first moved towards its {neighbours} nearest pictures: "
         "`unit(query + sum(score ** 3 * vector))`.\n"
-        if side.neighbours
+        if neighbours
         else ""
     )
     return f"""# Pictures to vectors
@@ -133,5 +136,5 @@ def _card(manifest: Manifest) -> str:
         "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\ntags:\n- honed\n---\n\n"
         f"# Release {manifest.release}\n\n{manifest.what}. {proof}\n\n"
         "Use `encode_query` for questions and `encode_document` for passages: the towers may differ.\n\n"
-        f"Honed searches with {manifest.retrieval}.\n"
+        f"In Honed its results are joined with those of keywords: {manifest.retrieval}.\n"
     )

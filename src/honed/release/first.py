@@ -10,8 +10,8 @@ from honed.evaluate.board import Board
 from honed.evaluate.untuned import defaults, questions, strongest
 from honed.index.generation import Generation
 from honed.protocols import Embedder
-from honed.release.build import build
-from honed.release.parts import Parts
+from honed.release.build import Shipment, build
+from honed.release.manifest import RETRIEVER, Part
 from honed.workspace import Workspace
 
 
@@ -32,13 +32,11 @@ def ensure_release(
         board = Board(task, asked, generation.lexical, pool=settings.pool)
         untuned = strongest(board, embedder.encode_query(asked.texts), generation.dense, defaults())
         name, retrieval, lineage = untuned.name, untuned.retrieval, {"untuned": untuned.means}
-    parts = Parts(
-        what=f"untuned {name}",
-        embedder=settings.embedder,
-        space=embedder.space,
-        retrieval=retrieval,
-        pool=settings.pool,
-        language=settings.language,
-        lineage=lineage,
-    )
-    return build(workspace, catalog, parts, run=None, reason="first documents")
+    values = {
+        "embedder": settings.embedder,
+        "retrieval": retrieval.as_dict(),
+        "pool": settings.pool,
+        "language": settings.language,
+    }
+    shipment = Shipment(f"untuned {name}", {RETRIEVER: Part(values, key=embedder.space)}, lineage)
+    return build(workspace, catalog, shipment, expected=None, run=None, reason="first documents")

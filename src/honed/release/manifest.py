@@ -1,8 +1,9 @@
-"""What a release pins: models, fusion, space, lineage. One folder, `manifest.json` written last, every file hashed."""
+"""What a release pins: a part for each role, and how it came to be. One folder, `manifest.json` written last, every file hashed."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +12,47 @@ from honed.errors import IntegrityError, MissingError
 from honed.workspace import read_json, sha256_file
 
 FORMAT = 3
-"""1 had no image side: such a manifest is read as one whose image side is untuned. 1 and 2 had a fusion weight and one BM25."""
+"""1 had no image side, 2 named every number of every role in one table; both are read as parts."""
 
 NAME = "manifest.json"
 
+RETRIEVER, IMAGE_RETRIEVER = "retriever", "image-retriever"
+TEXT_TO_IMAGE, IMAGE_GENERATOR = "text-to-image", "image-generator"
+"""Roles whose parts live search and drawing read."""
+
 
 @dataclass(frozen=True, slots=True)
-class ImageSide:
-    """How a release sees pictures.
+class Part:
+    """What a release holds for one role.
 
     Attributes:
-        encoder: Spec of the image encoder, or the name of a folder inside the release.
-        space: Fingerprint of the encoder; descriptors of another space are refused.
-        head: File inside the release that turns descriptors into vectors, or "" for the descriptors themselves.
-        text_space: Space of the document tower that the head's text matrix was tuned with: with another one, text finds
-            pictures by their captions alone.
-        neighbours: Nearest pictures that a query by image is expanded with; 0 for none.
-        weight: Share of what is seen, against captions, where text looks for pictures.
-        leads: Captions that lead a text towards the pictures that they belong to; 0 for none.
+        values: What the role pins, as JSON.
+        files: The role's name for a file or folder -> where it lies: in a manifest below the release's folder, in a shipment
+            where it is copied from.
+        key: Fingerprint of what other parts may have been tuned with, such as an embedding space.
+        needs: Role -> key of its part that this one was tuned with; with another one it is void.
+        otherwise: What to tell the user when it is void.
+        lasts: Whether a void part stays in the release all the same, because it can do without.
     """
 
-    encoder: str
-    space: str
-    head: str = ""
-    text_space: str = ""
-    neighbours: int = 0
-    weight: float = 0.0
-    leads: int = 0  # younger than FORMAT 2: a manifest without it has none
+    values: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    key: str = ""
+    needs: Mapping[str, str] = field(default_factory=dict)
+    otherwise: str = ""
+    lasts: bool = False
 
-    @property
-    def finds_by_words(self) -> bool:
-        """Whether text finds pictures by what is seen, and not by captions alone."""
-        return self.weight > 0
+    def below(self, folder: Path) -> Part:
+        """The same with full paths."""
+        return replace(self, files={name: folder / path for name, path in self.files.items()})
+
+    def fits(self, parts: Mapping[str, Part]) -> bool:
+        """Whether it was tuned with these parts of other roles."""
+        return all(role in parts and parts[role].key == key for role, key in self.needs.items())
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self) | {"files": {name: path.as_posix() for name, path in self.files.items()}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +63,7 @@ class Manifest:
         release: "r1", "r2", ...
         created: UTC, ISO 8601.
         what: One line for a person.
-        embedder: Spec of the embedder, or the name of a folder inside the release.
-        adapter: Name of the query-side matrix inside the release, or "".
-        space: Fingerprint of the document tower; an index of another space is refused.
-        retrieval: What counts on the keyword side, and how both sides are fused.
-        pool: Candidates that each side gives.
-        language: Analysis of the keyword side.
-        images: The image side; None where no picture had come when the release was made: then the configured encoder sees.
-        painter: Folder inside the release that holds the image generator, or "".
+        parts: Role -> its part. A role without one works untuned, as the settings say.
         lineage: Run, parent release, hashes of data and verdict: how this came to be.
         files: Relative path -> sha256 of everything else in the folder.
     """
@@ -68,21 +71,24 @@ class Manifest:
     release: str
     created: str
     what: str
-    embedder: str
-    adapter: str
-    space: str
-    retrieval: RetrievalSettings
-    pool: int
-    language: str
-    images: ImageSide | None = None
-    painter: str = ""
+    parts: Mapping[str, Part]
     lineage: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
 
+    @property
+    def retrieval(self) -> RetrievalSettings:
+        """What counts in a search over text, and how its sides are fused."""
+        return RetrievalSettings.from_dict(self.parts[RETRIEVER].values["retrieval"])
+
+    @property
+    def space(self) -> str:
+        """Embedding space of the text index."""
+        return self.parts[RETRIEVER].key
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return asdict(self) | {"parts": {role: part.as_dict() for role, part in self.parts.items()}}
 
 
 def read_manifest(folder: Path, expected_sha256: str) -> Manifest:
@@ -98,25 +104,62 @@ def read_manifest(folder: Path, expected_sha256: str) -> Manifest:
     if sha256_file(path) != expected_sha256:
         raise IntegrityError(f"{path} is not what was released.", hint="restore it, or `honed rollback`")
     value = read_json(path)
-    if value.get("format") not in range(1, FORMAT + 1):
+    if value.get("format") not in (1, 2, FORMAT):
         raise IntegrityError(
             f"{path} has format {value.get('format')}, expected {FORMAT}.", hint="pip install -U honed"
         )
-    images = value.get("images")
-    if "weight" in value:
-        retrieval = RetrievalSettings.before_choices(value.pop("weight"), value["pool"])
-    else:
-        retrieval = RetrievalSettings.from_dict(value["retrieval"])
-    return Manifest(**{**value, "retrieval": retrieval, "images": ImageSide(**images) if images else None})
+    parts = _parts(value["parts"]) if value["format"] == FORMAT else _older_parts(value)
+    kept = {name: value[name] for name in ("release", "created", "what", "lineage", "files")}
+    return Manifest(parts=parts, **kept)
 
 
 def faults(folder: Path, manifest: Manifest) -> list[str]:
     """Files of a release that are missing or changed, as sentences; empty when all is well."""
-    found = []
+    wrong = []
     for name, digest in manifest.files.items():
         path = folder / name
         if not path.is_file():
-            found.append(f"{path} is missing")
+            wrong.append(f"{path} is missing")
         elif sha256_file(path) != digest:
-            found.append(f"{path} does not match its hash")
-    return found
+            wrong.append(f"{path} does not match its hash")
+    return wrong
+
+
+def _parts(value: Mapping[str, Any]) -> dict[str, Part]:
+    return {
+        role: Part(**{**part, "files": {name: Path(path) for name, path in part["files"].items()}})
+        for role, part in value.items()
+    }
+
+
+def _older_parts(value: Mapping[str, Any]) -> dict[str, Part]:
+    """The parts of a manifest of format 1 or 2."""
+    names = {Path(name).parts[0] for name in value["files"]}
+    files = {"model": Path("model")} if value["embedder"] == "model" and "model" in names else {}
+    if value["adapter"]:
+        files["adapter"] = Path(value["adapter"])
+    text = {name: value[name] for name in ("embedder", "pool", "language")}
+    text["retrieval"] = RetrievalSettings.before_choices(value["weight"], value["pool"]).as_dict()
+    parts = {RETRIEVER: Part(text, files, value["space"])}
+    if value.get("images"):
+        parts |= _older_images(value["images"], names)
+    if value.get("painter"):
+        parts[IMAGE_GENERATOR] = Part(files={"painter": Path(value["painter"])})
+    return parts
+
+
+def _older_images(side: Mapping[str, Any], names: set[str]) -> dict[str, Part]:
+    files = {"encoder": Path(side["encoder"])} if side["encoder"] in names else {}
+    if side["head"]:
+        files["head"] = Path(side["head"])
+    values = {name: side.get(name, 0) for name in ("encoder", "space", "neighbours")}
+    parts = {IMAGE_RETRIEVER: Part(values, files, side["space"])}
+    if side.get("weight"):
+        values = {"weight": side["weight"], "leads": side.get("leads", 0)}
+        needs = {RETRIEVER: side["text_space"], IMAGE_RETRIEVER: side["space"]}
+        parts[TEXT_TO_IMAGE] = Part(values, {"head": files["head"]}, needs=needs, otherwise=CAPTIONS_ALONE)
+    return parts
+
+
+CAPTIONS_ALONE = "Words find pictures by captions alone until `honed tune --role text-to-image`."
+"""What is said when a release makes the text matrix of the one before it void."""

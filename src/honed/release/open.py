@@ -17,8 +17,8 @@ from honed.models.adapter import AdaptedEmbedder, read_adapter
 from honed.models.vision.encoder import map_widths
 from honed.models.vision.head import ImageHead, plain_head
 from honed.protocols import Embedder, ImageEncoder, ImageGenerator
-from honed.release.build import manifest_of, row_of
-from honed.release.manifest import Manifest
+from honed.release.build import manifest_of, part_of, row_of
+from honed.release.manifest import IMAGE_GENERATOR, IMAGE_RETRIEVER, RETRIEVER, TEXT_TO_IMAGE, Manifest
 from honed.workspace import Workspace, read_json
 
 LORA = "honed-lora"
@@ -46,16 +46,15 @@ def embedder_of(workspace: Workspace, manifest: Manifest, settings: Settings) ->
     Raises:
         IntegrityError: Its weights are not those that were released.
     """
-    folder = workspace.releases / manifest.release
-    inside = folder / manifest.embedder
-    spec = f"folder:{inside}" if manifest.files and inside.is_dir() else manifest.embedder
+    part = part_of(workspace, manifest, RETRIEVER)
+    spec = f"folder:{part.files['model']}" if "model" in part.files else part.values["embedder"]
     embedder = load_embedder(workspace, spec, settings)
-    if embedder.space != manifest.space:
+    if embedder.space != part.key:
         raise IntegrityError(
-            f"The embedder '{manifest.embedder}' is not the one that release {manifest.release} was built with.",
+            f"The embedder '{part.values['embedder']}' is not the one that release {manifest.release} was built with.",
             hint="install the version it was built with, or `honed tune` again",
         )
-    return AdaptedEmbedder(embedder, read_adapter(folder / manifest.adapter)) if manifest.adapter else embedder
+    return AdaptedEmbedder(embedder, read_adapter(part.files["adapter"])) if "adapter" in part.files else embedder
 
 
 def image_encoder_of(workspace: Workspace, manifest: Manifest, settings: Settings) -> ImageEncoder:
@@ -64,23 +63,24 @@ def image_encoder_of(workspace: Workspace, manifest: Manifest, settings: Setting
     Raises:
         IntegrityError: Its weights are not those that were released.
     """
-    side = manifest.images
-    spec = side.encoder if side else settings.image_encoder
-    inside = workspace.releases / manifest.release / spec
-    spec = f"folder:{inside}" if side and inside.is_dir() else anchored(workspace, spec)
+    part = part_of(workspace, manifest, IMAGE_RETRIEVER)
+    spec = part.values.get("encoder", settings.image_encoder)
+    spec = f"folder:{part.files['encoder']}" if "encoder" in part.files else anchored(workspace, spec)
     encoder: ImageEncoder = registry.load("image-encoder", spec, cache_dir=workspace.cache, threads=settings.threads)
-    if side and encoder.space != side.space:
+    if encoder.space != part.values.get("space", encoder.space):
         raise IntegrityError(
-            f"The image encoder '{side.encoder}' is not the one that release {manifest.release} was built with.",
+            f"The image encoder '{part.values['encoder']}' is not the one that release {manifest.release} was built with.",
             hint="install the version it was built with, or `honed tune --role image-retriever` again",
         )
     return encoder
 
 
 def image_head_of(workspace: Workspace, manifest: Manifest, encoder: ImageEncoder) -> ImageHead:
-    """The image head of a release; where none was tuned, the last feature map as it is."""
-    if manifest.images and manifest.images.head:
-        return ImageHead.read(workspace.releases / manifest.release / manifest.images.head)
+    """The image head of a release, with its text matrix where one was tuned; untuned, the last feature map as it is."""
+    for role in (TEXT_TO_IMAGE, IMAGE_RETRIEVER):
+        part = part_of(workspace, manifest, role)
+        if "head" in part.files and part.fits(manifest.parts):
+            return ImageHead.read(part.files["head"])
     return plain_head(encoder.dimension, first=map_widths(encoder)[0])
 
 
@@ -92,14 +92,14 @@ def painter_of(workspace: Workspace, manifest: Manifest, settings: Settings) -> 
     Raises:
         MissingError: There is none, or what it runs on is not installed.
     """
-    if not manifest.painter:
+    folder = part_of(workspace, manifest, IMAGE_GENERATOR).files.get("painter")
+    if folder is None:
         if not settings.image_generator:
             raise MissingError(
                 "Nothing here draws pictures yet.",
                 hint='honed tune --role image-generator, or image_generator = "diffusers:FOLDER" in honed.toml',
             )
         return load_generator(workspace, settings.image_generator, ip_adapter=settings.ip_adapter)
-    folder = workspace.releases / manifest.release / manifest.painter
     told = read_json(folder / "config.json")
     if told.get("model_type") == LORA:
         return load_generator(workspace, told["pipeline"], lora=folder, ip_adapter=settings.ip_adapter)
@@ -129,19 +129,20 @@ def open_image_release(
     """
     text = open_release(workspace, catalog, settings, name)
     manifest = manifest_of(workspace, row_of(catalog, text.release))
-    side = manifest.images
     if not images.seq(catalog):
         raise MissingError("There are no pictures here.", hint="honed add PATH, or honed import DIR")
-    words = side if side and side.finds_by_words and side.text_space == manifest.space else None
-    if not by_image and not words:
+    words = manifest.parts.get(TEXT_TO_IMAGE)
+    sees = words.values if words and words.fits(manifest.parts) else {}
+    if not by_image and not sees:
         return ImageRetriever(text.release, text)
     encoder = image_encoder_of(workspace, manifest, settings)
     head = image_head_of(workspace, manifest, encoder)
     index = open_images(workspace.index, ImageSpace(encoder.space, head))
     if index is None:
         raise MissingError("There is no index of the pictures for this release.", hint="honed doctor --repair")
-    weight, leads = (words.weight, words.leads) if words else (0.0, 0)
-    return ImageRetriever(text.release, text, Eye(encoder, head, index, weight, side.neighbours if side else 0, leads))
+    neighbours = part_of(workspace, manifest, IMAGE_RETRIEVER).values.get("neighbours", 0)
+    weight, leads = sees.get("weight", 0.0), sees.get("leads", 0)
+    return ImageRetriever(text.release, text, Eye(encoder, head, index, weight, neighbours, leads))
 
 
 def open_release(workspace: Workspace, catalog: Catalog, settings: Settings, name: str = "live") -> Retriever:
@@ -155,4 +156,5 @@ def open_release(workspace: Workspace, catalog: Catalog, settings: Settings, nam
     manifest = manifest_of(workspace, row_of(catalog, name))
     embedder = embedder_of(workspace, manifest, settings)
     reader = IndexReader(workspace.index, manifest.space, catalog)
-    return Retriever(manifest.release, catalog, embedder, reader, manifest.retrieval, manifest.pool)
+    pool = manifest.parts[RETRIEVER].values["pool"]
+    return Retriever(manifest.release, catalog, embedder, reader, manifest.retrieval, pool)

@@ -1,15 +1,14 @@
-"""What a rung hands back: everything that the next rung, the gate and a release need to know of a candidate."""
+"""What a training stage hands back, for any role: what it weighs on dev, and what a release would pin."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from honed.answer.settings import RetrievalSettings
 from honed.evaluate.metrics import Scores
 from honed.workspace import read_json, write_json
 
@@ -19,62 +18,46 @@ class Candidate:
     """A system that competes on dev.
 
     Attributes:
-        name: Of the rung: "settings", "adapter", "query-tower", "both-towers".
+        name: Of the stage.
         what: One line for a person.
-        retrieval: What counts on the keyword side and how both sides are fused.
-        dev: Primary metric of every dev query.
+        dev: The metric that decides, for every dev query; NaN where nothing is judged.
         seconds: Wall time that it took.
         tried: Variants that were compared on dev to pick this one.
-        query_folder: Model folder of the query tower, if it is not the base's.
-        document_folder: Model folder of the document tower, if it is not the base's: passages must be embedded anew.
-        adapter: File of the query-side matrix, if there is one.
-        notes: What a reader of the report should know.
+        files: What was learned: the role's name for it -> file or folder inside the run's folder.
+        values: What a release pins besides, as JSON.
+        details: What a reader of the report may want to know, as JSON.
     """
 
     name: str
     what: str
-    retrieval: RetrievalSettings
     dev: Scores
     seconds: float
     tried: int
-    query_folder: Path | None = None
-    document_folder: Path | None = None
-    adapter: Path | None = None
-    notes: tuple[str, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
-        """Mean of the primary metric on dev."""
+        """Mean over the judged dev queries."""
         return float(np.nanmean(self.dev))
 
     def save(self, folder: Path) -> None:
-        """Write `NAME.json` into the run's folder; its existence means that the rung is complete."""
+        """Write `NAME.json` into the run's folder, last: its existence means that the stage is complete."""
         value = asdict(self) | {"dev": [None if np.isnan(score) else float(score) for score in self.dev]}
-        for key in ("query_folder", "document_folder", "adapter"):
-            value[key] = value[key].name if value[key] else None
+        value["files"] = {name: path.relative_to(folder).as_posix() for name, path in self.files.items()}
         write_json(folder / f"{self.name}.json", value)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> Candidate | None:
-        """Read a finished rung's candidate, if it is finished."""
+        """The candidate of a finished stage; None where it is not finished."""
         path = folder / f"{name}.json"
         if not path.is_file():
             return None
         value = read_json(path)
-        if "retrieval" not in value:  # of a version before these settings: the rung runs again
-            return None
-        value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]])
-        value["notes"] = tuple(value["notes"])
-        value["retrieval"] = RetrievalSettings.from_dict(value["retrieval"])
-        for key in ("query_folder", "document_folder", "adapter"):
-            value[key] = folder / value[key] if value[key] else None
+        value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]], np.float64)
+        value["files"] = {key: folder / relative for key, relative in value["files"].items()}
         return cls(**value)
-
-
-def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The candidate that goes to the test: see `cheapest`."""
-    return candidates[cheapest([candidate.dev for candidate in candidates])]
 
 
 def cheapest(dev: Sequence[Scores]) -> int:

@@ -1,50 +1,37 @@
-"""A finished turn in the three forms that people and scripts read: JSON, ten lines, report data."""
+"""A finished run in the three forms that people and scripts read: JSON, ten lines, report data."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from honed.catalog import documents
-from honed.evaluate.metrics import METRICS, Scores
-from honed.evaluate.report import Cost, ReportData, Rung, report_text
+from honed.evaluate.comparison import Measured
+from honed.evaluate.report import Cost, ReportData, StageRow, report_text
 from honed.session import Session
-from honed.tuning.nouns import AnyTurn, Turn
-from honed.types import Split
+from honed.tuning.run import Finished
 
 
-def result(turn: Turn) -> dict[str, Any]:
-    """The turn as the JSON that scripts rely on."""
-    base, candidate = turn.exam.base, turn.exam.candidate
-    return turn_json(
-        turn,
-        role="retriever",
-        baseline={**side(base.entrant.name, base.scores, METRICS), "dev": turn.ground.baseline.dev},
-        candidate={**side(turn.chosen.name, candidate.scores, METRICS), "what": turn.chosen.what},
-        labels=turn.ground.task.origin,
-    )
-
-
-def turn_json(
-    turn: AnyTurn, *, role: str, baseline: dict[str, Any], candidate: dict[str, Any], labels: str
-) -> dict[str, Any]:
-    """A turn of any role as JSON, given what is the role's own: both sides and where the labels come from."""
-    primary = turn.comparison.primary
+def result(finished: Finished) -> dict[str, Any]:
+    """The run as the JSON that scripts rely on."""
+    comparison, evaluation, baseline = finished.comparison, finished.evaluation, finished.snapshot.baseline
+    primary = comparison.primary
     return {
-        "run": turn.run.id,
-        "verdict": turn.verdict.verdict,
-        "reasons": list(turn.verdict.reasons),
-        "role": role,
-        "baseline": baseline,
-        "candidate": candidate,
+        "run": finished.run.id,
+        "verdict": finished.verdict.verdict,
+        "reasons": list(finished.verdict.reasons),
+        "role": finished.role,
+        "baseline": {
+            **_means(evaluation.base),
+            "dev": dict(baseline.dev),
+            "others": [_means(system) for system in evaluation.others],
+        },
+        "candidate": {**_means(evaluation.candidate), "name": finished.chosen.name, "what": finished.chosen.what},
         "delta": {
-            "metric": turn.comparison.metric,
+            "metric": comparison.metric,
             "mean": round(primary.delta, 4),
             "ci95": [_finite(bound) for bound in primary.ci95],
             "p": primary.p,
@@ -52,92 +39,87 @@ def turn_json(
         },
         "queries": primary.queries,
         "clusters": primary.clusters,
-        "labels": labels,
-        "candidates_tried": turn.comparison.candidates_tried,
-        "test_reads": turn.comparison.test_reads,
-        "ladder": [
-            {"rung": one.name, "dev": round(one.mean, 4), "seconds": round(one.seconds, 1), "details": one.details}
-            for one in turn.candidates
+        "labels": finished.card.labels,
+        "candidates_tried": comparison.candidates_tried,
+        "test_reads": comparison.test_reads,
+        "stages": [
+            {
+                "stage": candidate.name,
+                "dev": round(candidate.mean, 4),
+                "seconds": round(candidate.seconds, 1),
+                "details": dict(candidate.details),
+            }
+            for candidate in finished.candidates
         ],
-        "release": turn.release or None,
-        "notes": [*turn.ground.notes, *turn.notes],
-        "seconds": round(turn.seconds, 1),
-        "budget": turn.budget,
-        "report": str(turn.run.folder / "report.html"),
+        "release": finished.release or None,
+        "notes": [*finished.snapshot.notes, *finished.notes],
+        "seconds": round(finished.seconds, 1),
+        "budget": finished.budget,
+        "report": str(finished.run.folder / "report.html"),
+        **finished.evaluation.extras,
     }
 
 
-def side(name: str, scores: Mapping[str, Scores], metrics: Iterable[str]) -> dict[str, Any]:
-    """A system and its means, as JSON."""
-    return {"name": name, "metrics": {metric: round(float(np.nanmean(scores[metric])), 4) for metric in metrics}}
+def text(session: Session, finished: Finished) -> str:
+    """The run in ten lines for a terminal, and what its release changes elsewhere."""
+    return "\n".join([report_text(report_data(session, finished)), *finished.notes])
 
 
-def text(session: Session, turn: AnyTurn) -> str:
-    """A turn of any role in ten lines for a terminal, and what its release changes elsewhere."""
-    return "\n".join([report_text(turn_report(session, turn)), *turn.notes])
-
-
-def report_data(session: Session, turn: Turn) -> ReportData:
-    """The turn as the report shows it."""
-    task = turn.ground.task
-    counts = documents.counts(session.catalog)
-    sizes = {split: len(labelled.queries) for split, labelled in task.splits.items()}
-    return replace(
-        turn_report(session, turn),
-        test_set=f"test, {sizes['test']} questions",
-        digests={
-            turn.exam.base.entrant.name: turn.ground.embedder.space[:12],
-            turn.exam.candidate.entrant.name: turn.release or turn.chosen.what,
-        },
-        cases=turn.exam.cases(),
-        data_card={
-            "documents": f"{counts['documents']:,}",
-            "passages": f"{counts['passages']:,}",
-            "questions": each_split(sizes),
-            "clusters": each_split({split: labelled.cluster_count for split, labelled in task.splits.items()}),
-            "labels": "judgements" if task.origin == "labels" else "titles and headings (proxy)",
-        },
-        commands=(f"honed tune --budget {turn.budget:.0f}s", "honed evaluate --split test"),
-        proxy_labels=task.origin == "proxy",
-    )
-
-
-def turn_report(session: Session, turn: AnyTurn) -> ReportData:
-    """What the report of a turn of any role shows; the role adds its data and its cases."""
-    spent = ", ".join(f"{one.name} {one.seconds:.0f} s" for one in turn.candidates)
+def report_data(session: Session, finished: Finished) -> ReportData:
+    """The run as the report shows it."""
+    spent = ", ".join(f"{candidate.name} {candidate.seconds:.0f} s" for candidate in finished.candidates)
+    card = finished.card
+    role = f"--role {finished.role} "
     return ReportData(
         title=session.workspace.root.name,
-        comparison=turn.comparison,
-        verdict=turn.verdict,
-        gate=turn.gate,
-        ladder=tuple(
-            Rung(one.name, one.what, one.mean, one.seconds, chosen=one is turn.chosen) for one in turn.candidates
+        comparison=finished.comparison,
+        verdict=finished.verdict,
+        gate=finished.gate,
+        test_set=card.test_set,
+        digests={**card.digests, finished.comparison.candidate_name: finished.release or finished.chosen.what},
+        stages=tuple(
+            StageRow(candidate.name, candidate.what, candidate.mean, candidate.seconds, chosen=candidate is finished.chosen)
+            for candidate in finished.candidates
         ),
-        costs=(Cost("time of the whole turn", "", f"{turn.seconds:.0f} s of {turn.budget:.0f} s ({spent})"),),
+        sheets=finished.evaluation.sheets,
+        cases=finished.evaluation.cases(),
+        costs=(
+            Cost("time of the whole run", "", f"{finished.seconds:.0f} s of {finished.budget:.0f} s ({spent})"),
+            *finished.evaluation.costs,
+        ),
+        data_card=card.rows,
         environment=environment() | {"seed": str(session.settings.seed)},
-        warnings=(*turn.ground.notes, *turn.notes),
-        release=turn.release,
-        path=str((turn.run.folder / "report.html").relative_to(session.workspace.root)),
+        commands=(
+            f"honed tune {role}--budget {finished.budget:.0f}s",
+            f"honed evaluate {role}--split test",
+        ),
+        warnings=(*finished.snapshot.notes, *finished.notes),
+        proxy_labels=card.proxy,
+        release=finished.release,
+        path=str((finished.run.folder / "report.html").relative_to(session.workspace.root)),
     )
-
-
-def each_split(counts: Mapping[Split, int]) -> str:
-    """Counts as the data card writes them."""
-    return ", ".join(f"{count:,} {split}" for split, count in counts.items())
 
 
 def environment() -> dict[str, str]:
     """Versions and machine, for repeating a result."""
     names = ("honed", "numpy", "torch", "transformers", "onnxruntime", "openvino", "faiss-cpu", "tantivy")
-    found = {}
+    versions = {}
     for name in names:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found | {
+    return versions | {
         "python": platform.python_version(),
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {platform.system()}",
+    }
+
+
+def _means(system: Measured) -> dict[str, Any]:
+    """A system and its means, as JSON."""
+    return {
+        "name": system.name,
+        "metrics": {metric: _finite(float(np.nanmean(scores))) for metric, scores in system.scores.items()},
     }
 
 

@@ -12,6 +12,7 @@ from honed.models.embedder import LocalEmbedder
 from honed.models.folder import open_folder
 from honed.models.probe import probe
 from honed.release.build import live_manifest
+from honed.release.manifest import RETRIEVER
 from honed.release.open import embedder_of, load_embedder
 from honed.session import Session
 from honed.upkeep.finding import Finding
@@ -68,7 +69,8 @@ def model(session: Session) -> Iterator[Finding]:
         return
     manifest = live_manifest(session.workspace, session.catalog)
     embedder = embedder_of(session.workspace, manifest, session.settings)
-    named = f"'{manifest.embedder}'" if manifest.embedder != "model" else "its own model"
+    part = manifest.parts[RETRIEVER]
+    named = "its own model" if "model" in part.files else f"'{part.values['embedder']}'"
     yield Finding("model", "ok", f"Release {manifest.release} uses {named}, and its digest is the released one.")
     inner = getattr(embedder, "inner", embedder)
     if isinstance(inner, LocalEmbedder):

@@ -9,7 +9,8 @@ from honed.errors import HonedError
 from honed.models.folder import open_folder
 from honed.models.locate import locate
 from honed.models.registry import parse
-from honed.release.build import manifests
+from honed.release.build import manifests, part_of
+from honed.release.manifest import RETRIEVER
 from honed.release.open import anchored
 from honed.session import Session
 
@@ -63,8 +64,8 @@ def needed_towers(session: Session) -> set[str]:
     """
     specs = {session.settings.embedder}
     for manifest in manifests(session.workspace, session.catalog):
-        inside = session.workspace.releases / manifest.release / manifest.embedder
-        specs.add(f"folder:{inside}" if manifest.files and inside.is_dir() else manifest.embedder)
+        part = part_of(session.workspace, manifest, RETRIEVER)
+        specs.add(f"folder:{part.files['model']}" if "model" in part.files else part.values["embedder"])
     names = set()
     for spec in specs:
         parsed = parse("embedder", anchored(session.workspace, spec))

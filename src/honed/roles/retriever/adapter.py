@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 from honed.models.adapter import adapted
 from honed.models.weights import write_weights
 from honed.train.batches import epoch_batches
-from honed.roles.retriever.bench import Bench, Variant, best_allowed
+from honed.roles.retriever.training import TrainingContext, Variant, best_allowed
 from honed.tuning.candidate import Candidate
 from honed.train.fit import Fit, Schedule, fit
 from honed.train.objective import full_corpus_loss
@@ -22,25 +22,25 @@ TIE = 1e-3
 """Pull towards the identity: with a few hundred questions a free matrix of 150,000 numbers learns them by heart."""
 
 
-def tune_adapter(bench: Bench, seconds: float) -> Candidate:
+def tune_adapter(context: TrainingContext, seconds: float) -> Candidate:
     """Train `q + q W` from W = 0; dev picks how much of it is kept and the fusion weight."""
     started = time.monotonic()
-    matrix, trained = _train(bench, seconds)
+    matrix, trained = _train(context, seconds)
     variants = []
-    for share in bench.recipe.shares:
-        choice = bench.weighed(adapted(bench.dev_queries, share * matrix), bench.dense)
-        variants.append(Variant(share, choice, bench.general.drop(adapted(bench.general.queries, share * matrix))))
-    best = best_allowed(variants, bench.general.allowed)
-    path = bench.folder / "adapter.safetensors"
+    for share in context.recipe.shares:
+        choice = context.weighed(adapted(context.dev_queries, share * matrix), context.dense)
+        variants.append(Variant(share, choice, context.general.drop(adapted(context.general.queries, share * matrix))))
+    best = best_allowed(variants, context.general.allowed)
+    path = context.folder / "adapter.safetensors"
     write_weights(path, {"adapter": (best.share * matrix).astype(np.float32)})
     return Candidate(
         name="adapter",
         what=f"query-side matrix, {best.share:.0%} of it, {best.choice.retrieval}",
-        retrieval=best.choice.retrieval,
         dev=best.choice.scores,
         seconds=time.monotonic() - started,
-        tried=len(bench.recipe.shares),
-        adapter=path,
+        tried=len(context.recipe.shares),
+        files={"adapter": path},
+        values={"retrieval": best.choice.retrieval.as_dict()},
         details={
             "steps": trained.steps,
             "first_loss": trained.first_loss,
@@ -51,12 +51,12 @@ def tune_adapter(bench: Bench, seconds: float) -> Candidate:
     )
 
 
-def _train(bench: Bench, seconds: float) -> tuple[Vectors, Fit]:
-    recipe, examples = bench.recipe, bench.examples
+def _train(context: TrainingContext, seconds: float) -> tuple[Vectors, Fit]:
+    recipe, examples = context.recipe, context.examples
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
-    queries = torch.from_numpy(np.ascontiguousarray(bench.train_queries))
-    passages = torch.from_numpy(np.ascontiguousarray(bench.dense.matrix[examples.columns].T))
+    queries = torch.from_numpy(np.ascontiguousarray(context.train_queries))
+    passages = torch.from_numpy(np.ascontiguousarray(context.dense.matrix[examples.columns].T))
     size = queries.shape[1]
     weight = torch.nn.Parameter(torch.zeros(size, size))
     per_epoch = math.ceil(len(examples) / recipe.batch)

@@ -21,7 +21,7 @@ from honed.evaluate.probe import general_pairs
 from honed.evaluate.untuned import PLAIN
 from honed.index.dense import DenseIndex
 from honed.train.batches import epoch_batches
-from honed.roles.retriever.bench import Bench, Variant, best_allowed
+from honed.roles.retriever.training import TrainingContext, Variant, best_allowed
 from honed.tuning.candidate import Candidate
 from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.roles.retriever.negatives import mine
@@ -50,7 +50,7 @@ class Both:
     query: Limits
 
 
-def tune_both_towers(bench: Bench, limits: Both, embed: Embed, texts: Texts) -> Candidate:
+def tune_both_towers(context: TrainingContext, limits: Both, embed: Embed, texts: Texts) -> Candidate:
     """Train one model for both sides, embed the corpus with it, then train the query tower on top.
 
     Args:
@@ -58,16 +58,16 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, texts: Texts) -> 
         embed: Gives the index of a model folder, in the order of the task's row ids.
     """
     started = time.monotonic()
-    recipe = bench.recipe
-    documents = bench.folder / "both-documents"
+    recipe = context.recipe
+    documents = context.folder / "both-documents"
     longest = max(recipe.query_tokens, recipe.passage_tokens)
-    tower = LearningTower.document_of(bench.model, max_tokens=longest, threads=recipe.threads, bf16=recipe.bf16)
+    tower = LearningTower.document_of(context.model, max_tokens=longest, threads=recipe.threads, bf16=recipe.bf16)
     if not (documents / "model.safetensors").is_file():
         before = tower.weights()
-        joint = _train(tower, bench, limits.joint, texts(bench.examples.columns))
-        bench.tell(f"loss {joint.first_loss:.3f} -> {joint.last_loss:.3f} in {joint.steps} steps")
-        share = _share(tower, before, bench, texts)
-        bench.tell(f"keeping {share:.0%} of the change of both towers")
+        joint = _train(tower, context, limits.joint, texts(context.examples.columns))
+        context.tell(f"loss {joint.first_loss:.3f} -> {joint.last_loss:.3f} in {joint.steps} steps")
+        share = _share(tower, before, context, texts)
+        context.tell(f"keeping {share:.0%} of the change of both towers")
         half = documents.with_name("both-documents.tmp")
         save_tower(tower.tower, tower.weights(), half)
         half.rename(documents)
@@ -76,64 +76,63 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, texts: Texts) -> 
     tower = LearningTower.query_of(documents, max_tokens=recipe.query_tokens, threads=recipe.threads, bf16=recipe.bf16)
     general = tower.encode([passage for _, passage in general_pairs()])  # the document tower still has these weights
     # Keeping nothing of the query steps is a variant too: where test asks about what train never did, they only harm.
-    wider = replace(bench, recipe=replace(recipe, shares=(0.0, *recipe.shares)))
+    wider = replace(context, recipe=replace(recipe, shares=(0.0, *recipe.shares)))
     trained, best = learn_queries(tower, wider, dense, general, limits.query)
-    queries = bench.folder / "both-queries"
+    queries = context.folder / "both-queries"
     save_tower(tower.tower, tower.weights(), queries)
     return Candidate(
         name="both-towers",
         what=f"both towers, passages embedded anew, {best.choice.retrieval}",
-        retrieval=best.choice.retrieval,
         dev=best.choice.scores,
         seconds=time.monotonic() - started,
         tried=len(recipe.shares) + 1,
-        query_folder=queries,
-        document_folder=documents,
+        files={"query-tower": queries, "document-tower": documents},
+        values={"retrieval": best.choice.retrieval.as_dict()},
         details=details(trained, best, limits.query),
     )
 
 
-def _share(tower: LearningTower, before: Mapping[str, NDArray[Any]], bench: Bench, texts: Texts) -> float:
+def _share(tower: LearningTower, before: Mapping[str, NDArray[Any]], context: TrainingContext, texts: Texts) -> float:
     """Pick on dev how much of the joint change is kept, and blend it in.
 
     A share moves the passages, and embedding all of them for each would cost more than training. So it is picked on those
     that decide: what dev asks for, and what the base ranks high for it. On banking77-tickets dev has .803, .817, .819 and .819
     with a quarter, half, three quarters and all of the change; the last forgets most.
     """
-    near = _contested(bench)
-    rowids, passages = bench.task.rowids[near], texts(near)
+    near = _contested(context)
+    rowids, passages = context.task.rowids[near], texts(near)
     questions, answers = zip(*general_pairs(), strict=True)
     alone = PLAIN["dense"]
     variants = []
-    for share in bench.recipe.joint_shares:
+    for share in context.recipe.joint_shares:
         with tower.blended(before, share):
             index = DenseIndex.build(rowids, tower.encode(passages))
-            pools = bench.dev.pools(tower.encode(bench.dev.labelled.texts), index, alone.lexical)
-            choice = Choice(alone, bench.dev.primary(pools, alone.fusion))
-            drop = bench.general.drop(tower.encode(list(questions)), tower.encode(list(answers)))
+            pools = context.dev.pools(tower.encode(context.dev.labelled.texts), index, alone.lexical)
+            choice = Choice(alone, context.dev.primary(pools, alone.fusion))
+            drop = context.general.drop(tower.encode(list(questions)), tower.encode(list(answers)))
             variants.append(Variant(share, choice, drop))
-    best = best_allowed(variants, bench.general.allowed)
+    best = best_allowed(variants, context.general.allowed)
     tower.blend(before, best.share)
     return best.share
 
 
-def _contested(bench: Bench) -> NDArray[np.int64]:
+def _contested(context: TrainingContext) -> NDArray[np.int64]:
     """Positions of at most `recipe.contested` passages: those that answer dev first, then the base's nearest, by rank."""
-    task, dev, most = bench.task, bench.dev.labelled, bench.recipe.contested
+    task, dev, most = context.task, context.dev.labelled, context.recipe.contested
     wanted = np.unique(np.concatenate([np.fromiter(one, np.int64, len(one)) for one in dev.relevant]))
     relevant = np.flatnonzero(np.isin(task.passage_document, wanted))[:most]
-    _, found = bench.dense.search(bench.dev_queries, NEAREST)
+    _, found = context.dense.search(context.dev_queries, NEAREST)
     by_rank = task.positions(found.T[found.T >= 0])
     _, first = np.unique(by_rank, return_index=True)
     near = np.setdiff1d(by_rank[np.sort(first)][:most], relevant, assume_unique=True)
     return np.sort(np.concatenate([relevant, near[: most - len(relevant)]]))
 
 
-def _train(tower: LearningTower, bench: Bench, limits: Limits, passages: list[str]) -> Fit:
-    recipe, examples = bench.recipe, bench.examples
+def _train(tower: LearningTower, context: TrainingContext, limits: Limits, passages: list[str]) -> Fit:
+    recipe, examples = context.recipe, context.examples
     torch.manual_seed(recipe.seed)
     parameters = tower.parameters(freeze_words=True)
-    hard = mine(bench.train_queries, bench.dense.matrix[examples.columns], examples)
+    hard = mine(context.train_queries, context.dense.matrix[examples.columns], examples)
     query_tokens, passage_tokens = tower.tokens(examples.texts), tower.tokens(passages)
     lengths = [max(len(passage_tokens[column]) for column in own) for own in examples.positives]
     batches = [
@@ -158,8 +157,8 @@ def _train(tower: LearningTower, bench: Bench, limits: Limits, passages: list[st
         return loss + recipe.both_rehearsal * rehearsal.loss(step) if rehearsal else loss
 
     schedule = Schedule(len(batches), recipe.both_rate, limits.seconds)
-    key = "both-" + checkpoint_key(bench.dense, examples, asdict(recipe), limits.epochs)
-    return fit(parameters, loss_of, schedule, checkpoint=Checkpoint(bench.folder, key))
+    key = "both-" + checkpoint_key(context.dense, examples, asdict(recipe), limits.epochs)
+    return fit(parameters, loss_of, schedule, checkpoint=Checkpoint(context.folder, key))
 
 
 def _columns(

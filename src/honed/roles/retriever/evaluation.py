@@ -1,4 +1,4 @@
-"""The sealed test: base and candidate on the same held-out queries, once, with everything that the verdict needs."""
+"""Baseline and candidate on the held-out questions, through the search that would ship, with what the report shows of it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from numpy.typing import NDArray
 
 from honed.answer.fusion import Pool
 from honed.answer.settings import RetrievalSettings
-from honed.evaluate.board import PRIMARY, Board
-from honed.evaluate.comparison import Comparison, General, Measured, Questions, Trial, compare
+from honed.catalog import documents
+from honed.dataset.task import Labelled, Task
+from honed.evaluate.board import Board
+from honed.evaluate.comparison import General, Measured, Questions
 from honed.evaluate.metrics import Scores
-from honed.evaluate.report import Case, Hit
+from honed.evaluate.probe import general_probe
+from honed.evaluate.report import Case, Hit, extremes
 from honed.evaluate.slices import build_slices, overlap
+from honed.evaluate.untuned import PLAIN
 from honed.index.dense import DenseIndex
+from honed.roles.retriever.models import Models
+from honed.tuning.candidate import Candidate
+from honed.tuning.role import Evaluation
 from honed.types import Passage, Vectors
 
-_SHOWN = 3
+SHOWN = 3
+"""Passages of a ranking that the report shows."""
 
 Fetch = Callable[[Sequence[int]], Mapping[int, Passage]]
 """Passages by row id."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entrant:
-    """A system that sits the exam: query vectors [n, d], the passages they are searched in, how."""
+class System:
+    """What is ranked with: query vectors [n, d], the passages they are searched in, and how."""
 
     name: str
     queries: Vectors
@@ -35,88 +43,98 @@ class Entrant:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Paper:
-    """What an entrant handed in."""
+class Results:
+    """What a system found for every question, and how well."""
 
-    entrant: Entrant
+    system: System
     pools: list[Pool]
     scores: dict[str, Scores]
 
-
-def sit(board: Board, entrant: Entrant) -> Paper:
-    """Rank every query of the board with a system and measure it."""
-    pools = board.pools(entrant.queries, entrant.dense, entrant.retrieval.lexical)
-    return Paper(entrant, pools, board.measure(board.rankings(pools, entrant.retrieval.fusion)))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Exam:
-    """Both papers on one board, and what weighs on the result.
-
-    Attributes:
-        reads: How often this test set has been looked at, this time included.
-        general: The general probe of both; None where no model changed.
-        fetch: Gives passages by row id.
-        plain: The systems that anybody can build, on the same questions, for the reader; nothing is decided by them.
-    """
-
-    board: Board
-    base: Paper
-    candidate: Paper
-    reads: int
-    general: General | None
-    fetch: Fetch
-    plain: tuple[Paper, ...] = ()
-
-    def compared(self, candidates_tried: int, seed: int) -> Comparison:
-        """The comparison query by query, with slices by length, overlap, number of answers and metadata."""
-        labelled = self.board.labelled
-        slices = build_slices(
-            labelled.queries,
-            overlaps=_overlaps(self.board, self.fetch),
-            relevant=[len(relevant) for relevant in labelled.relevant],
-        )
-        return compare(
-            Measured(self.base.entrant.name, self.base.scores),
-            Measured(self.candidate.entrant.name, self.candidate.scores),
-            Questions([query.id for query in labelled.queries], labelled.clusters, slices),
-            trial=Trial(candidates_tried, self.reads, self.general, seed=seed),
-        )
-
-    def cases(self, *, each: int = 10) -> tuple[Case, ...]:
-        """The largest gains and losses with the passages that both systems put first."""
-        before, after = self.base.scores[PRIMARY], self.candidate.scores[PRIMARY]
-        deltas = np.nan_to_num(after - before)
-        order = np.argsort(-deltas, kind="stable")
-        chosen = dict.fromkeys([*order[:each].tolist(), *order[::-1][:each].tolist()])
-        return tuple(
-            Case(
-                query=self.board.labelled.queries[at].text,
-                base=float(before[at]),
-                candidate=float(after[at]),
-                before=_hits(self.board, self.base, at, self.fetch),
-                after=_hits(self.board, self.candidate, at, self.fetch),
-            )
-            for at in chosen
-            if deltas[at] != 0
-        )
+    @property
+    def measured(self) -> Measured:
+        """Its name and scores."""
+        return Measured(self.system.name, self.scores)
 
 
-def _hits(board: Board, paper: Paper, at: int, fetch: Fetch) -> tuple[Hit, ...]:
-    rowids = paper.pools[at].ranked(paper.entrant.retrieval.fusion)[0][:_SHOWN]
-    found = fetch(rowids.tolist())
-    relevant = board.labelled.relevant[at]
-    documents = board.task.passage_document[board.task.positions(rowids)]
-    return tuple(
-        Hit(found[rowid].context or found[rowid].document, found[rowid].text, int(document) in relevant)
-        for rowid, document in zip(rowids.tolist(), documents, strict=True)
-        if rowid in found
+def ranked(board: Board, system: System) -> Results:
+    """Rank every question of a board with a system and measure it."""
+    pools = board.pools(system.queries, system.dense, system.retrieval.lexical)
+    return Results(system, pools, board.measure(board.rankings(pools, system.retrieval.fusion)))
+
+
+def evaluated(models: Models, candidate: Candidate) -> Evaluation:
+    """Both on test; the plain systems beside them, for the reader."""
+    snapshot = models.snapshot
+    board = snapshot.of("test")
+    queries, dense = snapshot.embedder.encode_query(board.labelled.texts), snapshot.generation.dense
+    base = ranked(board, System(snapshot.baseline.name, queries, dense, snapshot.retrieval))
+    plain = [ranked(board, System(name, queries, dense, system)) for name, system in PLAIN.items()]
+    tuned = models.embedder(candidate)
+    after = ranked(
+        board,
+        System(
+            f"tuned ({candidate.name})",
+            tuned.encode_query(board.labelled.texts),
+            models.dense(candidate),
+            RetrievalSettings.from_dict(candidate.values["retrieval"]),
+        ),
+    )
+    general = None
+    if tuned is not snapshot.embedder:
+        general = General(general_probe(snapshot.embedder), general_probe(tuned))
+
+    def fetch(rowids: Sequence[int]) -> Mapping[int, Passage]:
+        return documents.by_rowid(models.session.catalog, rowids)
+
+    return Evaluation(
+        base.measured,
+        after.measured,
+        sliced(board.labelled, board.task, fetch),
+        others=tuple(results.measured for results in plain),
+        general=general,
+        cases=lambda: _cases(board, base, after, fetch),
     )
 
 
-def _overlaps(board: Board, fetch: Fetch) -> list[float]:
+def sliced(labelled: Labelled, task: Task, fetch: Fetch) -> Questions:
+    """Questions with slices by length, overlap, number of answers and metadata."""
+    slices = build_slices(
+        labelled.queries,
+        overlaps=_overlaps(labelled, task, fetch),
+        relevant=[len(relevant) for relevant in labelled.relevant],
+    )
+    return Questions([query.id for query in labelled.queries], labelled.clusters, slices)
+
+
+def _cases(board: Board, base: Results, candidate: Results, fetch: Fetch) -> tuple[Case, ...]:
+    """The largest gains and losses with the passages that both systems put first."""
+    before, after = base.scores[board.metric], candidate.scores[board.metric]
+    return tuple(
+        Case(
+            query=board.labelled.queries[place].text,
+            base=float(before[place]),
+            candidate=float(after[place]),
+            before=_hits(board, base, place, fetch),
+            after=_hits(board, candidate, place, fetch),
+        )
+        for place in extremes(after - before)
+    )
+
+
+def _hits(board: Board, results: Results, place: int, fetch: Fetch) -> tuple[Hit, ...]:
+    rowids = results.pools[place].ranked(results.system.retrieval.fusion)[0][:SHOWN]
+    passages = fetch(rowids.tolist())
+    relevant = board.labelled.relevant[place]
+    documents_ = board.task.passage_document[board.task.positions(rowids)]
+    return tuple(
+        Hit(passages[rowid].context or passages[rowid].document, passages[rowid].text, int(document) in relevant)
+        for rowid, document in zip(rowids.tolist(), documents_, strict=True)
+        if rowid in passages
+    )
+
+
+def _overlaps(labelled: Labelled, task: Task, fetch: Fetch) -> list[float]:
     """For each query the share of its words that its relevant passages have."""
-    task = board.task
     order = np.argsort(task.passage_document, kind="stable")
     starts = np.searchsorted(task.passage_document[order], np.arange(len(task.documents) + 1))
 
@@ -124,7 +142,7 @@ def _overlaps(board: Board, fetch: Fetch) -> list[float]:
         return task.rowids[order[starts[document] : starts[document + 1]]]
 
     result = []
-    for query, relevant in zip(board.labelled.queries, board.labelled.relevant, strict=True):
+    for query, relevant in zip(labelled.queries, labelled.relevant, strict=True):
         rowids = np.concatenate([rows(document) for document in relevant]) if relevant else np.empty(0, np.int64)
         passages = fetch(rowids.tolist())
         result.append(overlap(query.text, [passage.embedded_text for passage in passages.values()]))

@@ -20,7 +20,7 @@ from honed.dataset.examples import Examples
 from honed.evaluate.probe import general_pairs
 from honed.index.dense import DenseIndex
 from honed.train.batches import epoch_batches
-from honed.roles.retriever.bench import Bench, Variant, best_allowed
+from honed.roles.retriever.training import TrainingContext, Variant, best_allowed
 from honed.tuning.candidate import Candidate
 from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.train.objective import full_corpus_loss
@@ -37,24 +37,24 @@ class Limits:
     seconds: float
 
 
-def tune_query_tower(bench: Bench, limits: Limits) -> Candidate:
+def tune_query_tower(context: TrainingContext, limits: Limits) -> Candidate:
     """Train the query tower; dev picks the interpolation with the base and the fusion weight."""
     started = time.monotonic()
-    recipe = bench.recipe
+    recipe = context.recipe
     tower = LearningTower.query_of(
-        bench.model, max_tokens=recipe.query_tokens, threads=recipe.threads, bf16=recipe.bf16
+        context.model, max_tokens=recipe.query_tokens, threads=recipe.threads, bf16=recipe.bf16
     )
-    trained, best = learn_queries(tower, bench, bench.dense, bench.general.passages, limits)
-    folder = bench.folder / "query-tower"
+    trained, best = learn_queries(tower, context, context.dense, context.general.passages, limits)
+    folder = context.folder / "query-tower"
     save_tower(tower.tower, tower.weights(), folder)
     return Candidate(
         name="query-tower",
         what=f"query tower, {best.share:.0%} of the change, {best.choice.retrieval}",
-        retrieval=best.choice.retrieval,
         dev=best.choice.scores,
         seconds=time.monotonic() - started,
         tried=len(recipe.shares),
-        query_folder=folder,
+        files={"query-tower": folder},
+        values={"retrieval": best.choice.retrieval.as_dict()},
         details=details(trained, best, limits),
     )
 
@@ -65,33 +65,33 @@ def details(trained: Fit, best: Variant, limits: Limits) -> dict[str, Any]:
 
 
 def learn_queries(
-    tower: LearningTower, bench: Bench, dense: DenseIndex, general: Vectors, limits: Limits
+    tower: LearningTower, context: TrainingContext, dense: DenseIndex, general: Vectors, limits: Limits
 ) -> tuple[Fit, Variant]:
     """Train a query tower against the passages of an index, then pick on dev how much of the change is kept.
 
     Args:
         tower: Holds the weights to start from; holds the chosen interpolation afterwards.
-        bench: Data and recipe.
+        context: Data and recipe.
         dense: The passages that it learns to find, in the order of the task's row ids.
         general: The passages of the general probe in the same space.
         limits: How long.
     """
     before = tower.weights()
-    trained = _train(tower, bench, dense, limits)
-    bench.tell(f"loss {trained.first_loss:.3f} -> {trained.last_loss:.3f} in {trained.steps} steps")
+    trained = _train(tower, context, dense, limits)
+    context.tell(f"loss {trained.first_loss:.3f} -> {trained.last_loss:.3f} in {trained.steps} steps")
     questions = [question for question, _ in general_pairs()]
     variants = []
-    for share in bench.recipe.shares:
+    for share in context.recipe.shares:
         with tower.blended(before, share):
-            choice = bench.weighed(tower.encode(bench.dev.labelled.texts), dense)
-            variants.append(Variant(share, choice, bench.general.drop(tower.encode(questions), general)))
-    best = best_allowed(variants, bench.general.allowed)
+            choice = context.weighed(tower.encode(context.dev.labelled.texts), dense)
+            variants.append(Variant(share, choice, context.general.drop(tower.encode(questions), general)))
+    best = best_allowed(variants, context.general.allowed)
     tower.blend(before, best.share)
     return trained, best
 
 
-def _train(tower: LearningTower, bench: Bench, dense: DenseIndex, limits: Limits) -> Fit:
-    recipe, examples = bench.recipe, bench.examples
+def _train(tower: LearningTower, context: TrainingContext, dense: DenseIndex, limits: Limits) -> Fit:
+    recipe, examples = context.recipe, context.examples
     torch.manual_seed(recipe.seed)
     parameters = tower.parameters(freeze_words=True)
     passages = torch.from_numpy(np.ascontiguousarray(dense.matrix[examples.columns].T)).to(tower.device)
@@ -121,7 +121,7 @@ def _train(tower: LearningTower, bench: Bench, dense: DenseIndex, limits: Limits
 
     schedule = Schedule(limits.epochs * per_epoch, recipe.query_rate, limits.seconds)
     key = checkpoint_key(dense, examples, asdict(recipe), limits.epochs)
-    return fit(parameters, loss_of, schedule, checkpoint=Checkpoint(bench.folder, key))
+    return fit(parameters, loss_of, schedule, checkpoint=Checkpoint(context.folder, key))
 
 
 def checkpoint_key(dense: DenseIndex, examples: Examples, recipe: dict[str, Any], epochs: int) -> str:

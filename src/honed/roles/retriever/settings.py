@@ -14,7 +14,7 @@ from honed.answer.settings import RetrievalSettings
 from honed.evaluate.board import Choice
 from honed.evaluate.metrics import Scores
 from honed.index.lexical import LexicalSettings
-from honed.roles.retriever.bench import Bench
+from honed.roles.retriever.training import TrainingContext
 from honed.tuning.candidate import Candidate
 from honed.roles.retriever.weighing import weighed
 
@@ -33,20 +33,20 @@ TRIED_AT = tuple(FusionSettings(weight=weight) for weight in (0.0, 0.25, 0.5, 0.
 """Fusions under which ways to count words are compared, each under the one that suits it best."""
 
 
-def tune_settings(bench: Bench) -> Candidate:
+def tune_settings(context: TrainingContext) -> Candidate:
     """Pick the settings where nothing was fitted: dev, and train while no model has learned from it."""
     started = time.monotonic()
-    search = _Search(bench)
+    search = _Search(context)
     best = search.fused(search.worded())
-    pools = bench.dev.pools(bench.dev_queries, bench.dense, best.retrieval.lexical)
+    pools = context.dev.pools(context.dev_queries, context.dense, best.retrieval.lexical)
     return Candidate(
         name="settings",
         what=str(best.retrieval),
-        retrieval=best.retrieval,
-        dev=bench.dev.primary(pools, best.retrieval.fusion),
+        dev=context.dev.primary(pools, best.retrieval.fusion),
         seconds=time.monotonic() - started,
         tried=search.tried,
-        details={"questions": len(bench.fair.labelled.queries)},
+        values={"retrieval": best.retrieval.as_dict()},
+        details={"questions": len(context.fair.labelled.queries)},
     )
 
 
@@ -54,13 +54,13 @@ def tune_settings(bench: Bench) -> Candidate:
 class _Search:
     """One pass over the choices; `tried` counts the variants."""
 
-    bench: Bench
+    context: TrainingContext
     tried: int = field(default=0)
 
     def worded(self) -> LexicalSettings:
         """What counts on the keyword side. Titles that stand in for questions say nothing about it: then it stays plain."""
         best = LexicalSettings.plain()
-        if self.bench.task.origin == "proxy":
+        if self.context.task.origin == "proxy":
             return best
         scores = self._at_best(best)
         for changes in CHOICES:
@@ -73,10 +73,10 @@ class _Search:
 
     def fused(self, lexical: LexicalSettings) -> Choice:
         """How both sides are fused: z-scores, unless something else is clearly better at its own best weight."""
-        board = self.bench.fair
-        pools = board.pools(self.bench.fair_queries, self.bench.dense, lexical)
+        board = self.context.fair
+        pools = board.pools(self.context.fair_queries, self.context.dense, lexical)
         best = weighed(board, pools, RetrievalSettings(lexical))
-        for normalisation in NORMALISATIONS if self.bench.task.origin != "proxy" else ():
+        for normalisation in NORMALISATIONS if self.context.task.origin != "proxy" else ():
             fusion = FusionSettings(normalisation)
             other = weighed(board, pools, RetrievalSettings(lexical, fusion))
             best = other if clearly_better(other.scores, best.scores) else best
@@ -85,8 +85,8 @@ class _Search:
         return best
 
     def _at_best(self, lexical: LexicalSettings) -> Scores:
-        board = self.bench.fair
-        pools = board.pools(self.bench.fair_queries, self.bench.dense, lexical)
+        board = self.context.fair
+        pools = board.pools(self.context.fair_queries, self.context.dense, lexical)
         self.tried += 1
         return max((board.primary(pools, fusion) for fusion in TRIED_AT), key=lambda scores: float(np.nanmean(scores)))
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from honed.protocols import Embedder
-from honed.roles.retriever.bench import Recipe
+from honed.roles.retriever.recipe import Recipe
 from honed.roles.retriever.plan import Speed
 from honed.train.tower import LearningTower
 
 _PASSAGES = 64
 
 
-def measure(
+def measure_speed(
     model: Path, embedder: Embedder, questions: Sequence[str], passages: Sequence[str], recipe: Recipe
 ) -> Speed:
     """Tokens a second of training in the faster precision, and passages a second of encoding."""

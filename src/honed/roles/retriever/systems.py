@@ -1,59 +1,86 @@
-"""Measure and compare any systems on any split, through the very search that users get."""
+"""Any text system on any split, through the very search that users get: a release, or a plain system."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
-from honed.catalog import history, judgements
-from honed.dataset.task import Task, load_task
+from honed.answer.retrieve import Retriever
+from honed.catalog import documents, history
+from honed.dataset.task import Labelled, Task, load_task
 from honed.errors import UsageError
-from honed.evaluate.comparison import Comparison, General, Measured, Questions, Trial, compare
-from honed.evaluate.gate import GateSettings, Verdict, decide
-from honed.evaluate.metrics import METRICS, Scores, per_query
+from honed.evaluate.metrics import per_query, reported
 from honed.evaluate.probe import general_probe
-from honed.evaluate.slices import build_slices
+from honed.evaluate.sets import text_set
 from honed.evaluate.untuned import plain_system
 from honed.release.build import manifest_of, row_of
 from honed.release.open import embedder_of, open_release
-from honed.runs import look_at
+from honed.roles.retriever.evaluation import sliced
 from honed.session import Session
+from honed.tuning.role import Measurement, Rankings
 from honed.types import Split
 
 DEPTH = 100
-"""Documents of a ranking that are measured and exported."""
+"""Documents of a ranking that are measured."""
 
 
-def rankings(session: Session, system: str, task: Task, split: Split, depth: int = DEPTH) -> dict[str, Any]:
-    """Documents of every query of a split, best first, with scores: query id -> [(document id, score)].
+def measured(session: Session, system: str, split: str) -> Measurement:
+    """Every metric of a system for every question of a split.
+
+    Raises:
+        UsageError: There is no such system or split, or no question in it.
+    """
+    task, labelled = _split(session, split)
+    row = row_of(session.catalog, _release_of(session, system))
+    retriever = _opened(session, system, row.name)
+    test = text_set(task, split, session.settings)
+    names = {query: [name for name, _ in hits] for query, hits in _documents(retriever, task, labelled, DEPTH).items()}
+    qrels = {
+        query.id: {task.documents[document]: grade for document, grade in relevant.items()}
+        for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
+    }
+    ids = [query.id for query in labelled.queries]
+    return Measurement(
+        system=system,
+        release=row.name,
+        digest=f"{system} {row.manifest_sha256}" if plain_system(system) else row.manifest_sha256,
+        scores=per_query(names, qrels, reported(test.metric), queries=ids),
+        questions=sliced(labelled, task, lambda rowids: documents.by_rowid(session.catalog, rowids)),
+        test=test,
+        unit="titles" if test.proxy else "questions",
+        labels=task.origin,
+        general=general_probe(retriever.embedder),
+    )
+
+
+def rankings(session: Session, system: str, split: str, depth: int) -> Rankings:
+    """Documents of every question of a split, best first, with scores.
 
     Args:
         system: "live" or a release; or a plain system: "bm25", "dense", "fusion" (also "hybrid"), "rrf".
 
     Raises:
-        UsageError: There is no such system, or depth is not positive.
+        UsageError: There is no such system or split, or depth is not positive.
     """
     if depth < 1:
         raise UsageError(f"k must be at least 1, not {depth}.")
-    release = release_of(session, system)
-    _catch_up(session, release)
-    retriever = open_release(session.workspace, session.catalog, session.settings, release)
-    if plain := plain_system(system):
-        retriever = retriever.under(plain)
-    labelled = task.splits[split]
-    found: dict[str, Any] = {}
+    task, labelled = _split(session, split)
+    return _documents(_opened(session, system, _release_of(session, system)), task, labelled, depth)
+
+
+def _documents(retriever: Retriever, task: Task, labelled: Labelled, depth: int) -> dict[str, list[tuple[str, float]]]:
+    result = {}
     for query, (rowids, scores) in zip(labelled.queries, retriever.rank(labelled.texts, depth=depth), strict=True):
         there = np.isin(rowids, task.rowids)  # not what another process added after the task was read
         rowids, scores = rowids[there], scores[there]
         at = task.passage_document[task.positions(rowids)]
         _, first = np.unique(at, return_index=True)
-        rows = np.sort(first)[:depth]
-        found[query.id] = [(task.documents[at[row]], float(scores[row])) for row in rows]
-    return found
+        result[query.id] = [(task.documents[at[row]], float(scores[row])) for row in np.sort(first)[:depth]]
+    return result
 
 
-def release_of(session: Session, system: str) -> str:
+def _release_of(session: Session, system: str) -> str:
     """The release behind a system's name; for the plain ones the newest release that no tuning made."""
     if not plain_system(system):
         return system
@@ -61,103 +88,23 @@ def release_of(session: Session, system: str) -> str:
     return untuned[-1] if untuned else "live"
 
 
-def _catch_up(session: Session, release: str) -> None:
-    """Bring a release's index up to the catalog: one that is not live lags behind, and would be measured by less."""
+def _opened(session: Session, system: str, release: str) -> Retriever:
+    """A system, ready to search. A release that is not live lags behind, and would be measured by less: it catches up."""
     manifest = manifest_of(session.workspace, row_of(session.catalog, release))
     session.catch_up(embedder_of(session.workspace, manifest, session.settings), tell=lambda _: None)
+    retriever = open_release(session.workspace, session.catalog, session.settings, release)
+    plain = plain_system(system)
+    return retriever.under(plain) if plain else retriever
 
 
-def measure_system(session: Session, system: str, split: str) -> dict[str, Any]:
-    """Means of all metrics of a system on a split, as the JSON that scripts rely on.
-
-    Measuring chooses nothing, so it does not wear out the test set; `compare` and `tune`, which decide, are counted.
-
-    Raises:
-        UsageError: The split has no questions, or there is no such system.
-    """
-    task, name = split_task(session, split)
-    row = row_of(session.catalog, release_of(session, system))
-    scores = _scores(session, system, task, name)
-    values = {metric: round(float(np.nanmean(scores[metric])), 4) for metric in METRICS}
-    return {
-        "release": row.name,
-        "system": system,
-        "split": split,
-        "queries": len(task.splits[name].queries),
-        "clusters": task.splits[name].cluster_count,
-        "labels": task.origin,
-        "metrics": values,
-    }
-
-
-def compare_systems(session: Session, base: str, candidate: str, split: str) -> tuple[Comparison, Verdict]:
-    """Two systems on one split, query by query, and what the gate would say."""
-    task, name = split_task(session, split)
-    labelled = task.splits[name]
-    for system in (base, candidate):
-        if not plain_system(system):
-            row_of(session.catalog, system)
-    reads = _count_look(session, task, name, f"compare {base} {candidate}")
-    questions = Questions(
-        [query.id for query in labelled.queries],
-        labelled.clusters,
-        build_slices(labelled.queries, relevant=[len(relevant) for relevant in labelled.relevant]),
-    )
-    comparison = compare(
-        Measured(base, _scores(session, base, task, name)),
-        Measured(candidate, _scores(session, candidate, task, name)),
-        questions,
-        trial=Trial(1, reads, _general(session, base, candidate), seed=session.settings.seed),
-    )
-    return comparison, decide(comparison, GateSettings.of(session.settings))
-
-
-def split_task(session: Session, split: str) -> tuple[Task, Split]:
-    """The task, and the split by its checked name.
-
-    Raises:
-        UsageError: There is no such split, or no question in it.
-    """
+def _split(session: Session, split: str) -> tuple[Task, Labelled]:
+    """The task, and one of its splits by its checked name."""
     if split not in get_args(Split):
         raise UsageError(f"There is no split '{split}'.", hint="splits are: train, dev, test")
     task = load_task(session.catalog)
-    name: Split = split  # type: ignore[assignment]
-    if not task.splits[name].queries:
+    labelled = task.splits[split]  # type: ignore[index]
+    if not labelled.queries:
         raise UsageError(
             f"There are no labelled questions in {split}.", hint="honed label FILE.csv, or honed import DIR"
         )
-    return task, name
-
-
-def _count_look(session: Session, task: Task, split: Split, what: str) -> int:
-    """Count a look at the test set before it is taken; returns how many there have been (1 for another split)."""
-    if split != "test":
-        return 1
-    labelled = task.splits[split]
-    qrels = {q.id: _named(task, relevant) for q, relevant in zip(labelled.queries, labelled.relevant, strict=True)}
-    experiment = {"workspace": history.identity(session.catalog), "what": what}
-    return look_at(session.catalog, judgements.fingerprint(labelled.queries, qrels), what, experiment)
-
-
-def _scores(session: Session, system: str, task: Task, split: Split) -> dict[str, Scores]:
-    ranked = {query: [name for name, _ in found] for query, found in rankings(session, system, task, split).items()}
-    labelled = task.splits[split]
-    qrels = {
-        query.id: _named(task, relevant) for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
-    }
-    return per_query(ranked, qrels, queries=[query.id for query in labelled.queries])
-
-
-def _named(task: Task, relevant: dict[int, int]) -> dict[str, int]:
-    return {task.documents[document]: grade for document, grade in relevant.items()}
-
-
-def _general(session: Session, base: str, candidate: str) -> General | None:
-    """The general probe of both releases; None where the same model stands behind both names."""
-    names = [release_of(session, system) for system in (base, candidate)]
-    if names[0] == names[1]:
-        return None
-    before, after = (
-        open_release(session.workspace, session.catalog, session.settings, name).embedder for name in names
-    )
-    return General(general_probe(before), general_probe(after))
+    return task, labelled

@@ -1,8 +1,8 @@
-"""What every rung works with: the data, the base system's vectors, dev as a scoreboard, a folder, a recipe."""
+"""What every stage works with: the data, the base system's vectors, dev as a scoreboard, a folder, a recipe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,49 +12,10 @@ from honed.dataset.task import Task
 from honed.evaluate.board import Board, Choice
 from honed.evaluate.probe import general_score
 from honed.index.dense import DenseIndex
+from honed.roles.retriever.recipe import Recipe
 from honed.roles.retriever.weighing import weighed
+from honed.tuning.role import Progress
 from honed.types import Vectors
-
-Tell = Callable[[str], None]
-"""Told one line of progress."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How the rungs learn. Chosen by dev and the general probe;
-    test figures of the packs were in view while choosing (docs/log.md).
-
-    Rates are for AdamW. `temperature` .05 is what MiniLM itself was trained with.
-    """
-
-    seed: int = 13
-    threads: int = 2
-    bf16: bool = False
-    batch: int = 32
-    temperature: float = 0.05
-    query_tokens: int = 128
-    passage_tokens: int = 160
-    query_epochs: int = 2
-    query_rate: float = 1e-4
-    adapter_epochs: int = 8
-    adapter_rate: float = 1e-3
-    both_epochs: int = 4
-    both_batch: int = 64
-    """More questions a step are more negatives; with 32 and the query tower's rehearsal dev of banking77 had .815, so .819."""
-    both_rate: float = 1e-4
-    hard_negatives: int = 1
-    rehearsal: int = 16
-    """Word sequences a step that hold a tower to where it was; 0 for none."""
-    rehearsal_weight: float = 10.0
-    both_rehearsal: float = 3.0
-    """The same weight for both towers, which move more slowly and forget less."""
-    shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
-    """Interpolations with the base that dev picks from (LM-Cocktail, Xiao et al. 2023, arXiv:2311.13534)."""
-    joint_shares: tuple[float, ...] = (0.5, 0.75, 1.0)
-    """The same for both towers at once; few, since each costs an embedding of the contested passages."""
-    contested: int = 1000
-    """Passages on which a share of the joint change is picked."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Guard:
@@ -83,7 +44,7 @@ class Guard:
 def best_allowed(variants: Sequence[Variant], allowed: float) -> Variant:
     """The variant with the best dev mean among those that forget little; where none does, the one that forgets least."""
     kept = [variant for variant in variants if variant.drop <= allowed]
-    return max(kept, key=lambda one: one.choice.mean) if kept else min(variants, key=lambda one: one.drop)
+    return max(kept, key=lambda variant: variant.choice.mean) if kept else min(variants, key=lambda variant: variant.drop)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,8 +57,8 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bench:
-    """One run's workbench.
+class TrainingContext:
+    """What the stages of one run learn from and are picked by.
 
     Attributes:
         model: Folder of the base model.
@@ -106,7 +67,7 @@ class Bench:
         dev_queries: [m, d] base vectors of the dev questions.
         fair: Questions that nothing was fitted on: dev, and train while no model has learned from it.
         fair_queries: [f, d] base vectors of these.
-        retrieval: The settings of the winner so far; a rung that changes a model weighs both sides anew.
+        retrieval: The settings of the winner so far; a stage that changes a model weighs both sides anew.
         general: The general probe, which keeps variants that forgot too much out of the race.
         folder: Where candidates and checkpoints are written.
     """
@@ -124,7 +85,7 @@ class Bench:
     model: Path
     folder: Path
     recipe: Recipe
-    tell: Tell
+    tell: Progress
 
     def weighed(self, queries: Vectors, dense: DenseIndex) -> Choice:
         """The settings so far with the weight of the vector side that suits other vectors of the dev questions."""

@@ -1,0 +1,201 @@
+"""One tuning run as plain calls: snapshot, plan, stages, choice on dev, held-out test, gate, release, report.
+
+Read `tune` from top to bottom; it is the same for every role. "Keep what you have" is a normal outcome: nothing goes live
+that the test does not show to be better.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from honed.catalog import history
+from honed.evaluate.comparison import Comparison, Trial, compare
+from honed.evaluate.gate import GateSettings, Verdict, decide
+from honed.evaluate.ledger import TestSet
+from honed.evaluate.report import write_report
+from honed.evaluate.significance import judged
+from honed.release.build import Shipment, build, consequences, live_manifest
+from honed.runs import Run, look_at, looks_ahead, open_run
+from honed.session import Session
+from honed.settle import drop_unused_vectors, settle
+from honed.tuning.candidate import Candidate, cheapest
+from honed.tuning.plan import Clock
+from honed.tuning.role import DataCard, Evaluation, Progress, Role, Snapshot
+from honed.tuning.stages import run_stages
+from honed.workspace import write_atomic, write_json
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """What a finished run leaves: for the report, for JSON, for the next run.
+
+    Attributes:
+        release: Name of the release that goes live, or "".
+        notes: What its release changes elsewhere, one sentence each.
+    """
+
+    role: str
+    run: Run
+    snapshot: Snapshot
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate
+    evaluation: Evaluation
+    comparison: Comparison
+    verdict: Verdict
+    gate: GateSettings
+    card: DataCard
+    seconds: float
+    budget: float
+    release: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def tune(
+    session: Session,
+    role: Role[Any, Any],
+    *,
+    budget: float,
+    tell: Progress,
+    show_plan: Callable[[list[str]], bool] = lambda _: True,
+) -> Finished | None:
+    """One tuning run.
+
+    Args:
+        budget: Seconds for everything; a quarter is kept for the test, the release and the report.
+        tell: Told one line of progress at a time.
+        show_plan: Given the plan as lines; returns whether to go on (`--dry-run` returns False).
+
+    Returns:
+        What happened, or None if the plan was only shown.
+
+    Raises:
+        UsageError: There is nothing to learn from or to measure with.
+    """
+    clock = Clock.start(budget)
+    settle(session, tell)
+    expected = history.live_release(session.catalog)
+    snapshot = role.snapshot(session, tell)
+    tell(ahead(session, snapshot.test, role.name))
+    tell(f"baseline     dev {snapshot.baseline.dev[snapshot.baseline.name]:.3f}  {snapshot.baseline.name}")
+    context = role.prepare(session, snapshot, tell)
+    plan = role.plan(context, clock)
+    if not show_plan(plan.lines()):
+        return None
+    experiment = {"budget": budget, **role.experiment(context)}
+    run = open_run(session.workspace, session.catalog, role.name, experiment)
+    if run.resumed:
+        tell(f"going on with {run.id}")
+    plan = plan.kept(run.folder)
+    candidates = run_stages(role, context, plan, run.folder, clock, tell)
+    chosen = candidates[cheapest([candidate.dev for candidate in candidates], snapshot.dev_clusters)]
+    evaluation = role.evaluate(context, plan, chosen)
+    trial = Trial(sum(candidate.tried for candidate in candidates), seed=session.settings.seed)
+    evaluation, trial = looked_at(session, snapshot.test, evaluation, trial, (run.id, experiment))
+    comparison, gate = compared(evaluation, snapshot.test.metric, trial), GateSettings.of(session.settings)
+    verdict = decide(comparison, gate, evaluation.checks(gate, trial))
+    finished = Finished(
+        role.name, run, snapshot, tuple(candidates), chosen, evaluation, comparison, verdict, gate,
+        role.data_card(context, chosen), clock.spent, budget,
+    )  # fmt: skip
+    shipment = None
+    if verdict.proven:
+        parts = role.ship(context, chosen, run.folder)
+        shipment = Shipment(f"{role.name}: {chosen.what}", parts, lineage_of(run, comparison, expected))
+    return close(session, finished, shipment, expected)
+
+
+def ahead(session: Session, test: TestSet, kind: str) -> str:
+    """What is known of a test set before anything is tuned for it, in one line.
+
+    Raises:
+        UsageError: Nothing could be proven on it.
+    """
+    looks = looks_ahead(session.catalog, test, kind)
+    fresh = looks.fresh & looks.judged
+    return (
+        f"test         {int(looks.deciding.sum()):,} {'titles' if test.proxy else 'questions'} decide by {test.metric}, "
+        f"look {looks.reads}; {int(fresh.sum()):,} in {len(np.unique(test.clusters[fresh])):,} clusters were never looked at"
+    )
+
+
+def looked_at(
+    session: Session, test: TestSet, evaluation: Evaluation, trial: Trial, looking: tuple[str, dict[str, Any]]
+) -> tuple[Evaluation, Trial]:
+    """Count the look at a test set before anybody sees a result; queries that do not decide lose their scores.
+
+    Args:
+        looking: Which run looks, and all that it depends on.
+
+    Raises:
+        UsageError: Nothing is judged; then no look is counted.
+    """
+    base, candidate, questions = evaluation.base, evaluation.candidate, evaluation.questions
+    judged(base.scores[test.metric], candidate.scores[test.metric], questions.clusters)
+    looks = look_at(session.catalog, test, *looking)
+    kept = replace(
+        evaluation,
+        base=replace(base, scores=looks.scores(base.scores)),
+        candidate=replace(candidate, scores=looks.scores(candidate.scores)),
+        others=tuple(replace(system, scores=looks.scores(system.scores)) for system in evaluation.others),
+    )
+    return kept, replace(trial, test_reads=looks.reads, general=evaluation.general, **looks.trial())
+
+
+def compared(evaluation: Evaluation, metric: str, trial: Trial) -> Comparison:
+    """The comparison query by query, with all that weighs on it."""
+    comparison = compare(evaluation.base, evaluation.candidate, evaluation.questions, metric=metric, trial=trial)
+    return replace(comparison, slices=(*comparison.slices, *evaluation.slices(trial)))
+
+
+def lineage_of(run: Run, comparison: Comparison, parent: int | None) -> dict[str, Any]:
+    """How a release came to be: its run, the release before it, and the proof."""
+    primary = comparison.primary
+    proof = {"base": primary.base, "candidate": primary.candidate, "ci95": list(primary.ci95), "p": primary.p}
+    return {"run": run.id, "parent": f"r{parent}", "test": {"metric": comparison.metric, **proof}}
+
+
+def close(session: Session, finished: Finished, shipment: Shipment | None, expected: int | None) -> Finished:
+    """Write comparison and report; then end the run and, if it is proven, make its release live, in one commit.
+
+    A kill before the commit leaves a run that goes on; a kill after it leaves one that is over. In between there is
+    nothing: a release without its run's end would be tested once more, against itself.
+
+    Args:
+        shipment: What a proven candidate's release consists of; its space is indexed already.
+        expected: Number of the release that the run was compared with.
+    """
+    from honed.tuning.results import report_data, result
+
+    if shipment:
+        before = live_manifest(session.workspace, session.catalog).parts
+        name = f"r{history.next_release_number(session.catalog)}"
+        finished = replace(finished, release=name, notes=consequences(before, shipment))
+    folder, outcome = finished.run.folder, result(finished)
+    write_atomic(folder / "comparison.json", finished.comparison.to_json().encode())
+    write_report(report_data(session, finished), folder / "report.html")
+
+    def end() -> None:
+        history.end_run(session.catalog, finished.run.id, "done", outcome)
+
+    if shipment:
+        reason = f"proven: {100 * finished.comparison.primary.delta:+.1f} points on test"
+        build(
+            session.workspace, session.catalog, shipment,
+            expected=expected, run=finished.run.id, reason=reason, also=end,
+        )  # fmt: skip
+    else:
+        with session.catalog.transaction():
+            end()
+    # After the commit: before it, a kill would leave a file that calls a release live which is not. `doctor --repair`
+    # writes it from the catalog if the kill comes here.
+    write_json(folder / "result.json", outcome)
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    drop_unused_vectors(session)
+    return finished
