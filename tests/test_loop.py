@@ -16,7 +16,7 @@ from honed.catalog import history
 from honed.errors import UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.roles.retriever.loop import Turn, _parts, make_live, settle, tune
+from honed.settle import Turn, _parts, make_live, settle, tune
 from honed.models.weights import Weights
 from honed.release.build import build, live_manifest
 from honed.release.open import open_release

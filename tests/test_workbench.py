@@ -10,7 +10,7 @@ from honed.answer.settings import RetrievalSettings
 from honed.catalog import history
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.roles.retriever.loop import drop_unused_vectors, settle, survey
+from honed.settle import drop_unused_vectors, settle, survey
 from honed.models.weights import write_weights
 from honed.release.build import build, live_manifest
 from honed.release.open import open_release

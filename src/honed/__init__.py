@@ -3,7 +3,7 @@
     from pathlib import Path
 
     import honed
-    from honed.roles.retriever.loop import tune                             # `honed.tune` is the room behind it
+    from honed.settle import tune                             # `honed.tune` is the room behind it
 
     workspace = honed.find(Path("clinic"))                  # made by `honed init`
     with honed.open_session(workspace) as session:

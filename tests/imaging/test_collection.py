@@ -18,7 +18,7 @@ from honed.roles.image_generator import collection as module
 from honed.roles.image_generator.collection import collect
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.roles.retriever.loop import settle
+from honed.settle import settle
 from honed.session import Session, open_session
 from honed.types import Split
 from honed.workspace import create

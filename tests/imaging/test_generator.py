@@ -27,7 +27,7 @@ from honed.imagine import Order, imagine
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.roles.retriever.loop import make_live, settle
+from honed.settle import make_live, settle
 from honed.models.painter.config import PainterConfig
 from honed.models.painter.provenance import read_provenance
 from honed.release.build import live_manifest

@@ -24,7 +24,7 @@ from honed.roles.image_generator.pipeline import PipelineLearner
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.roles.retriever.loop import settle
+from honed.settle import settle
 from honed.models.painter.provenance import read_provenance
 from honed.release.build import build, live_manifest
 from honed.release.parts import parts_of

@@ -23,7 +23,7 @@ from honed.ingest.importing_images import import_pack
 from honed.ingest.rendering import as_image
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.roles.retriever.loop import make_live, settle
+from honed.settle import make_live, settle
 from honed.release.build import live_manifest
 from honed.release.open import open_image_release
 from honed.session import Session, open_session

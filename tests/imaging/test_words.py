@@ -26,7 +26,7 @@ from honed.roles.text_to_image.role import survey_words, tune_words
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.roles.retriever.loop import settle
+from honed.settle import settle
 from honed.release.build import live_manifest
 from honed.release.open import open_image_release
 from honed.release.parts import CAPTIONS_ALONE

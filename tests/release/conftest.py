@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from honed.answer.settings import RetrievalSettings
-from honed.roles.retriever.loop import settle
+from honed.settle import settle
 from honed.release.parts import Parts
 from honed.session import Session, open_session
 from honed.workspace import create

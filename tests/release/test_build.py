@@ -10,7 +10,7 @@ import pytest
 from honed.catalog import history
 from honed.errors import IntegrityError, MissingError, UsageError
 from honed.evaluate.untuned import PLAIN
-from honed.roles.retriever.loop import make_live
+from honed.settle import make_live
 from honed.models.towers import open_towers
 from honed.release.build import build, live_manifest, manifest_of, previous, promote, row_of
 from honed.release.manifest import faults

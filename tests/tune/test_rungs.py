@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from honed.roles.retriever.loop import survey
+from honed.settle import survey
 from honed.models.weights import Weights
 from honed.session import Session, open_session
 from honed.roles.retriever.adapter import tune_adapter

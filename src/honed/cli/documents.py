@@ -47,7 +47,7 @@ def add(
     from honed.catalog import images
     from honed.ingest.sandbox import Sandbox
     from honed.ingest.sync import Intake, sync
-    from honed.roles.retriever.loop import settle
+    from honed.settle import settle
 
     started = time.monotonic()
     with session(write=True, create=True) as opened, Sandbox() as sandbox:
@@ -94,7 +94,7 @@ def import_(
     from dataclasses import asdict
 
     from honed.formats import is_pack
-    from honed.roles.retriever.loop import settle
+    from honed.settle import settle
 
     started = time.monotonic()
     with session(write=True, create=True) as opened:

@@ -9,7 +9,7 @@ import typer
 
 from honed.cli.app import Json, app, session
 from honed.cli.output import columns, emit
-from honed.cli.tuning import Searched, Searching
+from honed.cli.tuning import ROLE, SYSTEMS, RoleName
 
 export_app = typer.Typer(help="Write a model or rankings in formats that other tools read.", no_args_is_help=True)
 app.add_typer(export_app, name="export")
@@ -47,7 +47,7 @@ def promote(
     as_json: Json = False,
 ) -> None:
     """Make a release live, after checking every byte of it."""
-    from honed.roles.retriever.loop import make_live
+    from honed.settle import make_live
 
     with session(write=True) as opened:
         name = make_live(opened, release, reason=reason)
@@ -57,7 +57,7 @@ def promote(
 @app.command()
 def rollback(reason: Reason = "rollback", as_json: Json = False) -> None:
     """Go back to the release that was live before."""
-    from honed.roles.retriever.loop import make_live
+    from honed.settle import make_live
 
     with session(write=True) as opened:
         name = make_live(opened, None, reason=reason)
@@ -83,26 +83,16 @@ def export_model(
 def export_rankings(
     file: Annotated[Path, typer.Argument(help="TREC run file to write.")],
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    system: Annotated[
-        str, typer.Option(help="bm25, dense, hybrid, or untuned for pictures; live or a release.")
-    ] = "live",
+    system: Annotated[str, typer.Option(help=SYSTEMS)] = "live",
     k: Annotated[int, typer.Option("-k", help="Documents for each question, or pictures for each picture.")] = 100,
-    role: Searched = Searching.RETRIEVER,
+    role: RoleName = ROLE,
     as_json: Json = False,
 ) -> None:
     """Write a TREC run file that any evaluation tool reads."""
     from honed.formats import write_trec
+    from honed.tuning.registry import load_role
 
     with session() as opened:
-        if role is Searching.IMAGE_RETRIEVER:
-            from honed.roles.image_retriever.systems import image_rankings
-
-            found = image_rankings(opened, system, split, k)
-        else:
-            from honed.roles.retriever.systems import rankings, split_task
-
-            task, name = split_task(opened, split)
-            found = rankings(opened, system, task, name, k)
-    write_trec(file, found, f"honed-{system}")
-    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
-    emit({"file": str(file), "queries": len(found)}, f"{file}: {len(found)} {asked}.", as_json=as_json)
+        rankings = load_role(role).rankings(opened, system, split, k)
+    write_trec(file, rankings, f"honed-{system}")
+    emit({"file": str(file), "queries": len(rankings)}, f"{file}: {len(rankings)} queries.", as_json=as_json)

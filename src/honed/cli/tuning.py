@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,26 +11,19 @@ from honed.cli.app import Json, app, session, workspace
 from honed.cli.output import columns, duration, emit, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from honed.session import Session
 
+RoleName = Annotated[
+    str, typer.Option("--role", help="retriever, image-retriever, text-to-image, image-generator, or an installed one.")
+]
+ROLE = "retriever"
+SYSTEMS = "live, a release such as r2, or an untuned system: bm25, dense, fusion, rrf; untuned for pictures."
 
-class Role(StrEnum):
-    """What a turn tunes."""
-
-    RETRIEVER = "retriever"
-    IMAGE_RETRIEVER = "image-retriever"
-    TEXT_TO_IMAGE = "text-to-image"
-    IMAGE_GENERATOR = "image-generator"
-
-
-class Searching(StrEnum):
-    """What is measured: the roles that find something."""
-
-    RETRIEVER = "retriever"
-    IMAGE_RETRIEVER = "image-retriever"
-
-
-Searched = Annotated[Searching, typer.Option(help="What is measured: search over text, or over pictures.")]
+Metric = Annotated[
+    str,
+    typer.Option(help="What decides: ndcg@K, recall@K, mrr@K; recall@K, map for pictures. Default: setting, or role."),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Test on the questions alone that nobody has looked at.")]
 
 
 @app.command()
@@ -39,16 +31,16 @@ def tune(
     budget: Annotated[str, typer.Option(help="Time for everything: 90s, 10m, 2h.")] = "10m",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     require_gain: Annotated[bool, typer.Option("--require-gain", help="Exit with 1 if no gain is proven.")] = False,
-    role: Annotated[
-        Role, typer.Option(help="What learns: text search, picture search, words for pictures, or what draws.")
-    ] = Role.RETRIEVER,
+    role: RoleName = ROLE,
+    metric: Metric = "",
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
     """Make candidates, choose one on dev, test it once on held-out questions, and release it only if it is proven better."""
     from honed.errors import CheckFailed
+    from honed.tuning import registry, run
 
-    seconds = duration(budget)
-    turn_once, result = _role(role)
+    seconds, tuned = duration(budget), registry.load_role(role)
     shown: list[str] = []
 
     def show_plan(lines: list[str]) -> bool:
@@ -59,97 +51,74 @@ def tune(
         return not dry_run
 
     with session(write=True) as opened:
-        turn = turn_once(opened, budget=seconds, tell=tell, show_plan=show_plan)
-        if turn is None:
+        opened = _deciding(opened, role, metric, fresh=fresh)
+        finished = run.tune(opened, tuned, budget=seconds, tell=tell, show_plan=show_plan)
+        if finished is None:
             emit({"plan": shown}, "\n".join(shown), as_json=as_json)
             return
-        from honed.tuning.results import text
+        from honed.tuning.results import result, text
 
-        emit(result(turn), text(opened, turn), as_json=as_json)
-        if require_gain and not turn.release:
+        emit(result(finished), text(opened, finished), as_json=as_json)
+        if require_gain and not finished.release:
             raise CheckFailed("No gain was proven.", hint="the report says why: honed report")
-
-
-def _role(role: Role) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any]]]:
-    """One turn of a role, and its result as JSON; what they need is imported here."""
-    if role is Role.IMAGE_RETRIEVER:
-        from honed.roles.image_retriever.role import tune_images
-        from honed.roles.image_retriever.presentation import image_result
-
-        return tune_images, image_result
-    if role is Role.IMAGE_GENERATOR:
-        from honed.roles.image_generator.role import tune_generator
-        from honed.roles.image_generator.presentation import generator_result
-
-        return tune_generator, generator_result
-    if role is Role.TEXT_TO_IMAGE:
-        from honed.roles.image_retriever.presentation import words_result
-        from honed.roles.text_to_image.role import tune_words
-
-        return tune_words, words_result
-    from honed.roles.retriever.loop import tune as tune_text
-    from honed.tuning.results import result
-
-    return tune_text, result
 
 
 @app.command()
 def evaluate(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    system: Annotated[
-        str, typer.Option(help="bm25, dense, hybrid, or untuned for pictures; live, or a release such as r2.")
-    ] = "live",
-    role: Searched = Searching.RETRIEVER,
+    system: Annotated[str, typer.Option(help=SYSTEMS)] = "live",
+    role: RoleName = ROLE,
     as_json: Json = False,
 ) -> None:
     """Measure a system on a split, through the same search that users get."""
-    if role is Searching.IMAGE_RETRIEVER:
-        from honed.roles.image_retriever.systems import measure_images as measure
-    else:
-        from honed.roles.retriever.systems import measure_system as measure
+    from honed.tuning.measure import measure
+    from honed.tuning.registry import load_role
+
     with session() as opened:
-        measured = measure(opened, system, split)
+        measured = measure(opened, load_role(role), system, split)
     values = measured["metrics"]
     rows = [["", *values], [f"{system} ({measured['release']})", *(f"{value:.4f}" for value in values.values())]]
-    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
-    emit(measured, columns(rows) + f"\n{measured['queries']} {asked} of {split}", as_json=as_json)
+    emit(measured, columns(rows) + f"\n{measured['queries']} {measured['unit']} of {split}", as_json=as_json)
 
 
 @app.command()
 def compare(
-    base: Annotated[str, typer.Argument(help="bm25, dense, hybrid, or untuned for pictures; live or a release.")],
+    base: Annotated[str, typer.Argument(help=SYSTEMS)],
     candidate: Annotated[str, typer.Argument(help="As BASE.")],
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 unless the candidate is proven better.")] = False,
-    role: Searched = Searching.RETRIEVER,
+    role: RoleName = ROLE,
+    metric: Metric = "",
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
     """Compare two systems query by query, with interval, p and the gate's verdict."""
     import json
 
-    from honed.errors import CheckFailed
+    from honed.errors import CheckFailed, UsageError
+    from honed.evaluate.wording import metric_name, plural
+    from honed.tuning.measure import compare_systems
+    from honed.tuning.registry import load_role
 
-    if role is Searching.IMAGE_RETRIEVER:
-        from honed.roles.image_retriever.systems import compare_images as comparing
-    else:
-        from honed.roles.retriever.systems import compare_systems as comparing
+    if fresh and split != "test":
+        raise UsageError("Only looks at test are counted, so only test has fresh questions.", hint="leave --split out")
     with session(write=split == "test") as opened:
-        comparison, verdict = comparing(opened, base, candidate, split)
-    primary = comparison.primary
-    metric = comparison.metric.replace("ndcg", "nDCG")
-    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
+        opened = _deciding(opened, role, metric, fresh=fresh)
+        comparison, verdict = compare_systems(opened, load_role(role), base, candidate, split)
+    primary, name = comparison.primary, metric_name(comparison.metric)
     low, high = primary.ci95
     text = "\n".join(
         [
-            f"{base}: {metric} {primary.base:.3f}    {candidate}: {metric} {primary.candidate:.3f}",
+            f"{base}: {name} {primary.base:.3f}    {candidate}: {name} {primary.candidate:.3f}",
             f"difference {primary.delta:+.3f}, 95% CI {low:+.3f}..{high:+.3f}, p {primary.p:.3g}, "
-            f"{primary.queries} {asked} in {primary.clusters} clusters",
-            f"VERDICT: {verdict.verdict.upper()}",
+            f"{plural(primary.queries, 'query', 'queries')} in {plural(primary.clusters, 'cluster')}",
+            f"VERDICT: {verdict.text.upper()}",
             *verdict.reasons,
         ]
     )
     value = {
-        "verdict": verdict.verdict,
+        "verdict": verdict.text,
+        "proxy": verdict.proxy,
         "reasons": list(verdict.reasons),
         "comparison": json.loads(comparison.to_json()),
     }
@@ -176,3 +145,13 @@ def report(
     page = Path(chosen[-1] / "report.html")
     text = "\n".join([f"VERDICT: {value['verdict'].upper()}", *value["reasons"], f"Report: {page}"])
     emit(value | {"report": str(page)}, text, as_json=as_json)
+
+
+def _deciding(opened: Session, role: str, metric: str, *, fresh: bool) -> Session:
+    """The session with what the command line says of the metric and the questions that decide."""
+    from dataclasses import replace
+
+    settings = opened.settings
+    if metric:
+        settings = replace(settings, metrics={**settings.metrics, role: metric})
+    return replace(opened, settings=replace(settings, test="fresh") if fresh else settings)

@@ -20,7 +20,7 @@ from honed.roles.image_generator.distance import LIKENESS
 from honed.roles.image_generator.learners import Atelier, open_atelier
 from honed.roles.image_generator.evaluation import PaintExam
 from honed.roles.image_generator.presentation import PaintTurn, generator_report, generator_result
-from honed.roles.retriever.loop import close, judge, lineage_of, settle
+from honed.settle import close, judge, lineage_of, settle
 from honed.models.painter.config import PainterConfig
 from honed.release.build import PAINTER_FOLDER, live_manifest
 from honed.release.parts import Parts, parts_of

@@ -19,7 +19,7 @@ from honed.roles.image_retriever.snapshot import LEAST_TEST, experiment_of, gall
 from honed.roles.image_retriever.systems import look_at_pictures
 from honed.roles.image_retriever.context import Studio
 from honed.roles.image_retriever.presentation import image_report, image_result
-from honed.roles.retriever.loop import close, judge, lineage_of, settle
+from honed.settle import close, judge, lineage_of, settle
 from honed.protocols import ImageEncoder
 from honed.release.build import HEAD_FILE, live_manifest
 from honed.release.open import image_encoder_of, image_head_of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,12 @@ from honed.evaluate.report import Case, Hit, extremes
 from honed.evaluate.slices import build_slices, overlap
 from honed.evaluate.untuned import PLAIN
 from honed.index.dense import DenseIndex
-from honed.roles.retriever.models import Models
 from honed.tuning.candidate import Candidate
 from honed.tuning.role import Evaluation
 from honed.types import Passage, Vectors
+
+if TYPE_CHECKING:  # torch is loaded by tuning alone
+    from honed.roles.retriever.models import Models
 
 SHOWN = 3
 """Passages of a ranking that the report shows."""

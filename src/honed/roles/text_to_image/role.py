@@ -29,7 +29,7 @@ from honed.roles.image_retriever.evaluation import TextExam, sit_text
 from honed.evaluate.untuned import PLAIN
 from honed.roles.image_retriever.snapshot import LEAST_TEST, experiment_of, gallery
 from honed.roles.image_retriever.presentation import words_report, words_result
-from honed.roles.retriever.loop import close, judge, lineage_of, settle
+from honed.settle import close, judge, lineage_of, settle
 from honed.models.runtime import cores
 from honed.models.vision.head import ImageHead
 from honed.models.vision.words import own_matrix, text_vectors
