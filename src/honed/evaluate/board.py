@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import FusionSettings, Pool, hybrid_pools
+from honed.answer.fusion import FusionSettings, Pool, Words, hybrid_pools
 from honed.answer.settings import RetrievalSettings
 from honed.dataset.task import Labelled, Task
 from honed.evaluate.metrics import METRICS, Scores, per_query
@@ -58,7 +58,8 @@ class Board:
 
     def pools(self, queries: Vectors, dense: DenseIndex, lexical: LexicalSettings) -> list[Pool]:
         """Candidates of every query with both scores, as the live search collects them."""
-        return hybrid_pools(queries, dense.search(queries, self.pool), self.lexical(lexical), dense)
+        words = Words(self.labelled.texts, self._index, lexical)
+        return hybrid_pools(queries, dense.search(queries, self.pool), self.lexical(lexical), dense, words)
 
     def rankings(self, pools: Sequence[Pool], fusion: FusionSettings) -> Rankings:
         """Documents of every query, both sides fused."""

@@ -19,7 +19,7 @@ from honed.types import Vectors
 PLAIN: dict[str, RetrievalSettings] = {
     "bm25": RetrievalSettings(fusion=FusionSettings(weight=0.0)),
     "dense": RetrievalSettings(fusion=FusionSettings(weight=1.0)),
-    "fusion": RetrievalSettings(),
+    "fusion": RetrievalSettings(fusion=FusionSettings("z")),
     "rrf": RetrievalSettings(fusion=FusionSettings("ranks")),
 }
 """Name -> settings, the plainest first, which wins a tie."""
@@ -47,7 +47,7 @@ def plain_system(name: str) -> RetrievalSettings | None:
 def defaults() -> dict[str, RetrievalSettings]:
     """What a first release is chosen from: the plain systems, and the same under other ways to count words, none weighted.
 
-    The plain fusion comes first, so that it wins a tie: it is what search is without labels, and finds by meaning too.
+    What search is without labels comes first, so that it wins a tie: absolute scores at equal weight.
     """
     kinds = {
         "content words": LexicalSettings(drop_stop_words=True),
@@ -55,10 +55,11 @@ def defaults() -> dict[str, RetrievalSettings]:
         "content words as written": LexicalSettings(drop_stop_words=True, exact=1.0),
         "content words and titles": LexicalSettings(drop_stop_words=True, title_weight=1.0),
     }
-    return {"fusion": PLAIN["fusion"], **PLAIN} | {
+    systems = {"default": RetrievalSettings(), **PLAIN}
+    return systems | {
         f"{name}, {kind}": RetrievalSettings(lexical, system.fusion)
         for kind, lexical in kinds.items()
-        for name, system in PLAIN.items()
+        for name, system in systems.items()
         if system.words_count
     }
 

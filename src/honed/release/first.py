@@ -18,14 +18,14 @@ from honed.workspace import Workspace
 def ensure_release(
     workspace: Workspace, catalog: Catalog, settings: Settings, embedder: Embedder, generation: Generation
 ) -> str | None:
-    """Make r1 if nothing is live yet: the strongest default on dev and train, or without labels the plain fusion.
+    """Make r1 if nothing is live yet: the strongest default on dev and train, or without labels that which has nothing to fit.
 
     Returns:
         The new release's name, or None if there was one already.
     """
     if history.live_release(catalog) is not None:
         return None
-    name, retrieval, lineage = "fusion", RetrievalSettings(), {}
+    name, retrieval, lineage = "default", RetrievalSettings(), {}
     task = load_task(catalog)
     asked = questions(task)
     if asked.queries and task.origin == "labels":
