@@ -28,7 +28,7 @@ def result(turn: Turn) -> dict[str, Any]:
         baseline={**side(base.entrant.name, base.scores, METRICS), "dev": turn.ground.baseline.dev},
         candidate={**side(turn.chosen.name, candidate.scores, METRICS), "what": turn.chosen.what},
         labels=turn.ground.task.origin,
-    )
+    ) | {"plain": {paper.entrant.name: _metrics(paper.scores, METRICS) for paper in turn.exam.plain}}
 
 
 def turn_json(
@@ -69,7 +69,11 @@ def turn_json(
 
 def side(name: str, scores: Mapping[str, Scores], metrics: Iterable[str]) -> dict[str, Any]:
     """A system and its means, as JSON."""
-    return {"name": name, "metrics": {metric: round(float(np.nanmean(scores[metric])), 4) for metric in metrics}}
+    return {"name": name, "metrics": _metrics(scores, metrics)}
+
+
+def _metrics(scores: Mapping[str, Scores], metrics: Iterable[str]) -> dict[str, float]:
+    return {metric: round(float(np.nanmean(scores[metric])), 4) for metric in metrics}
 
 
 def text(session: Session, turn: AnyTurn) -> str:
@@ -89,6 +93,7 @@ def report_data(session: Session, turn: Turn) -> ReportData:
             turn.exam.base.entrant.name: turn.ground.embedder.space[:12],
             turn.exam.candidate.entrant.name: turn.release or turn.chosen.what,
         },
+        plain={paper.entrant.name: _metrics(paper.scores, METRICS) for paper in turn.exam.plain},
         cases=turn.exam.cases(),
         data_card={
             "documents": f"{counts['documents']:,}",

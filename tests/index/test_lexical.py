@@ -178,7 +178,7 @@ def test_plain_bm25_is_what_the_engine_gives_for_the_same_text() -> None:
     writer.commit()
     own.reload()
     searcher = own.searcher()
-    for query in ("the spine of tuberculosis", "airways of asthma disease", "running tears of more of more"):
+    for query in ("the spine of tuberculosis", "airways of asthma disease", "running tears of more"):
         hits = searcher.search(own.parse_query(query, ["body"]), 10).hits
         ids = searcher.fast_field_values("rowid", [address for _, address in hits])
         expected = dict(zip(ids, (score for score, _ in hits), strict=True))

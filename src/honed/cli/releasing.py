@@ -84,7 +84,7 @@ def export_rankings(
     file: Annotated[Path, typer.Argument(help="TREC run file to write.")],
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     system: Annotated[
-        str, typer.Option(help="bm25, dense, hybrid, or untuned for pictures; live or a release.")
+        str, typer.Option(help="bm25, dense, fusion or rrf, untuned for pictures; live or a release.")
     ] = "live",
     k: Annotated[int, typer.Option("-k", help="Documents for each question, or pictures for each picture.")] = 100,
     role: Searched = Searching.RETRIEVER,

@@ -97,7 +97,7 @@ def _role(role: Role) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any
 def evaluate(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     system: Annotated[
-        str, typer.Option(help="bm25, dense, hybrid, or untuned for pictures; live, or a release such as r2.")
+        str, typer.Option(help="bm25, dense, fusion or rrf, untuned for pictures; live, or a release such as r2.")
     ] = "live",
     role: Searched = Searching.RETRIEVER,
     as_json: Json = False,
@@ -117,7 +117,7 @@ def evaluate(
 
 @app.command()
 def compare(
-    base: Annotated[str, typer.Argument(help="bm25, dense, hybrid, or untuned for pictures; live or a release.")],
+    base: Annotated[str, typer.Argument(help="bm25, dense, fusion or rrf, untuned for pictures; live or a release.")],
     candidate: Annotated[str, typer.Argument(help="As BASE.")],
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 unless the candidate is proven better.")] = False,

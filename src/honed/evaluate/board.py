@@ -56,9 +56,14 @@ class Board:
             self._lexical[settings] = self._index.search_many(self.labelled.texts, self.pool, settings)
         return self._lexical[settings]
 
-    def pools(self, queries: Vectors, dense: DenseIndex, lexical: LexicalSettings) -> list[Pool]:
-        """Candidates of every query with both scores, as the live search collects them."""
-        words = Words(self.labelled.texts, self._index, lexical)
+    def pools(
+        self, queries: Vectors, dense: DenseIndex, lexical: LexicalSettings, *, absolute: bool = True
+    ) -> list[Pool]:
+        """Candidates of every query with both scores, as the live search collects them.
+
+        Without `absolute` they cost half, and serve every fusion but that of absolute scores.
+        """
+        words = Words(self.labelled.texts, self._index, lexical) if absolute else None
         return hybrid_pools(queries, dense.search(queries, self.pool), self.lexical(lexical), dense, words)
 
     def rankings(self, pools: Sequence[Pool], fusion: FusionSettings) -> Rankings:

@@ -30,7 +30,7 @@ CHOICES: tuple[tuple[dict[str, Any], ...], ...] = (
 NORMALISATIONS: tuple[Normalisation, ...] = ("z", "min-max")
 """What may be better than absolute scores."""
 
-TRIED_AT = tuple(FusionSettings(weight=weight) for weight in (0.0, 0.25, 0.5, 0.75))
+TRIED_AT = tuple(FusionSettings("z", weight) for weight in (0.0, 0.3, 0.6))
 """Fusions under which ways to count words are compared, each under the one that suits it best."""
 
 
@@ -87,7 +87,7 @@ class _Search:
 
     def _at_best(self, lexical: LexicalSettings) -> Scores:
         board = self.bench.fair
-        pools = board.pools(self.bench.fair_queries, self.bench.dense, lexical)
+        pools = board.pools(self.bench.fair_queries, self.bench.dense, lexical, absolute=False)
         self.tried += 1
         return max((board.primary(pools, fusion) for fusion in TRIED_AT), key=lambda scores: float(np.nanmean(scores)))
 
