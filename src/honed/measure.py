@@ -29,7 +29,7 @@ def rankings(session: Session, system: str, task: Task, split: Split, depth: int
     """Documents of every query of a split, best first, with scores: query id -> [(document id, score)].
 
     Args:
-        system: "live" or a release; or a plain system: "bm25", "dense", "fusion" (also "hybrid"), "rrf".
+        system: "live" or a release; or what nobody tuned: "bm25", "dense", "fusion" (also "hybrid"), "rrf", "default".
 
     Raises:
         UsageError: There is no such system, or depth is not positive.

@@ -24,7 +24,10 @@ PLAIN: dict[str, RetrievalSettings] = {
 }
 """Name -> settings, the plainest first, which wins a tie."""
 
-_ALIASES = {"hybrid": "fusion"}
+DEFAULT = "default"
+"""Search without labels: absolute scores at equal weight. No plain system, but nothing was fitted either."""
+
+_NAMED = {DEFAULT: RetrievalSettings(), **PLAIN, "hybrid": PLAIN["fusion"]}
 
 MOST_TRAIN = 1000
 """Train questions that help to choose: enough to tell systems apart that dev alone cannot, and encoded in seconds."""
@@ -40,8 +43,8 @@ class Untuned:
 
 
 def plain_system(name: str) -> RetrievalSettings | None:
-    """The plain system of a name, as commands take it; None for any other name."""
-    return PLAIN.get(_ALIASES.get(name, name))
+    """The settings of a system that nobody tuned, by its name in commands; None for any other name."""
+    return _NAMED.get(name)
 
 
 def defaults() -> dict[str, RetrievalSettings]:
@@ -55,7 +58,7 @@ def defaults() -> dict[str, RetrievalSettings]:
         "content words as written": LexicalSettings(drop_stop_words=True, exact=1.0),
         "content words and titles": LexicalSettings(drop_stop_words=True, title_weight=1.0),
     }
-    systems = {"default": RetrievalSettings(), **PLAIN}
+    systems = {DEFAULT: RetrievalSettings(), **PLAIN}
     return systems | {
         f"{name}, {kind}": RetrievalSettings(lexical, system.fusion)
         for kind, lexical in kinds.items()

@@ -7,7 +7,7 @@ from honed.catalog import Catalog, history
 from honed.config import Settings
 from honed.dataset.task import load_task
 from honed.evaluate.board import Board
-from honed.evaluate.untuned import defaults, questions, strongest
+from honed.evaluate.untuned import DEFAULT, defaults, questions, strongest
 from honed.index.generation import Generation
 from honed.protocols import Embedder
 from honed.release.build import build
@@ -25,7 +25,7 @@ def ensure_release(
     """
     if history.live_release(catalog) is not None:
         return None
-    name, retrieval, lineage = "default", RetrievalSettings(), {}
+    name, retrieval, lineage = DEFAULT, RetrievalSettings(), {}
     task = load_task(catalog)
     asked = questions(task)
     if asked.queries and task.origin == "labels":
