@@ -1,10 +1,13 @@
-"""Does tuning make retrieval better, under the command that a user types?
+"""Does tuning make retrieval better, and than what? All of it under the commands that a user types, in one run a pack.
 
-    python benchmarks/quality/run.py PACKS [--budget 10m] [--only NAME ...] [--work DIR]
+    python benchmarks/quality/run.py PACKS [--budget 10m] [--only NAME ...] [--work DIR] [--peer]
 
-For every pack (a BEIR folder below PACKS): import, `honed tune --budget`, then every untuned system and the live release on
-test through the same search. One JSON a pack goes to results/, and RESULTS.md is written anew from all of them.
-The machine must be idle: the plan depends on its speed. Imports are kept in DIR, so only the first run embeds.
+For every pack (a BEIR folder below PACKS): import, `honed tune --budget`, then on test, through the same search: what anybody
+can build (plain BM25, vectors, their z-scores and reciprocal ranks fused at equal weight), the release before tuning (without
+labels, and as labels choose it), the live release; beside them bm25s, another library's BM25, over the same title and text.
+With --peer the documented recipe of sentence-transformers runs in the same run (benchmarks/peer_recipe). One JSON a pack goes
+to results/, and RESULTS.md is written anew from all of them. The machine must be idle: the plan depends on its speed. Imports
+are kept in DIR, so only the first run embeds.
 """
 
 from __future__ import annotations
@@ -18,12 +21,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 NOTES = HERE / "NOTES.md"
 """What a person has to say about the runs; it is kept when the table is written anew."""
+PEER = HERE.parent / "peer_recipe"
 
-UNTUNED = ("bm25", "dense", "hybrid")
+PLAIN = ("bm25", "dense", "fusion", "rrf")
+"""What anybody can build; the best of them on test is what a gain is counted from."""
+
+SYSTEMS = (*PLAIN, "default", "r1", "live")
 
 
 def honed(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -42,19 +51,50 @@ def measure(pack: Path, folder: Path, budget: str) -> dict[str, Any]:
     started, cpu = time.monotonic(), os.times()
     turn = honed(folder, "tune", "--budget", budget)
     wall, after_cpu = time.monotonic() - started, os.times()
-    after = {system: honed(folder, "evaluate", "--system", system, "--split", "test") for system in (*UNTUNED, "live")}
+    means = {system: honed(folder, "evaluate", "--system", system, "--split", "test")["metrics"] for system in SYSTEMS}
     return {
         "pack": pack.name,
         "budget": budget,
         "passages": imported["passages"],
         "import_seconds": imported["seconds"],
-        "untuned": {system: after[system]["metrics"] for system in UNTUNED},
-        "live": after["live"]["metrics"],
+        "plain": {system: means[system] for system in PLAIN} | {"bm25s": bm25s(pack)},
+        "unlabelled": means["default"],
+        "labelled": means["r1"],
+        "live": means["live"],
         "turn": turn,
         "wall_seconds": round(wall, 1),
         "cpu_seconds": round(after_cpu.children_user - cpu.children_user, 1),
         "machine": machine(),
     }
+
+
+def bm25s(pack: Path) -> dict[str, float] | None:
+    """The library bm25s with its defaults and a stemmer over title and text; None where it is not installed."""
+    from honed.evaluate.metrics import METRICS, means, per_query
+    from honed.formats import read_beir
+
+    try:
+        import bm25s as library
+        import Stemmer
+    except ModuleNotFoundError:
+        print("bm25s is not installed, so its column stays empty: pip install bm25s PyStemmer", file=sys.stderr)
+        return None
+    beir = read_beir(pack)
+    rows = list(beir.corpus())
+    names = np.array([row.id for row in rows])
+    stemmer = Stemmer.Stemmer("english")
+    texts = [f"{row.title}\n{row.text}" for row in rows]
+    index = library.BM25()
+    index.index(library.tokenize(texts, stopwords="en", stemmer=stemmer, show_progress=False), show_progress=False)
+    asked = [query for query in beir.queries if query.split == "test"]
+    tokens = library.tokenize([query.text for query in asked], stopwords="en", stemmer=stemmer, show_progress=False)
+    found, _ = index.retrieve(tokens, k=min(100, len(names)), show_progress=False)
+    rankings = {query.id: names[row].tolist() for query, row in zip(asked, found, strict=True)}
+    relevant: dict[str, dict[str, int]] = {}
+    for judged in beir.qrels:
+        relevant.setdefault(judged.query, {})[judged.document] = judged.grade
+    scores = per_query(rankings, relevant, METRICS, queries=list(rankings))
+    return {metric: round(value, 4) for metric, value in means(scores).values.items()}
 
 
 def machine() -> str:
@@ -67,34 +107,60 @@ def machine() -> str:
 def table() -> str:
     """RESULTS.md from everything in results/."""
     rows = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    rows = [row for row in rows if "plain" in row]  # files of the runs before hold other systems
     lines = [
-        "# Does tuning make retrieval better?",
+        "# Does tuning make retrieval better, and than what?",
         "",
-        "nDCG@10 on test. `best untuned` is the best of BM25, dense and hybrid **on test**, so nobody can say that the baseline was",
-        "chosen badly. `gain` is live minus best untuned, in points; interval and p are those of the sealed test against the",
-        "baseline that was chosen on dev. Written by `python benchmarks/quality/run.py PACKS`.",
+        "nDCG@10 on test. BM25 is plain: title and text, stemmed, the engine's defaults; fusion is of z-scores, RRF of ranks, both at",
+        "equal weight. `before` is the release that `honed import` makes, without labels and as labels choose it; `after` is what is",
+        "live after `honed tune`. `gain` is after minus the best plain system **on test** (bm25s included), in points, so nobody can",
+        "say that the baseline was chosen badly; interval and p are those of the sealed test against the baseline that was chosen",
+        "where nothing was fitted. `recipe` is the better of sentence-transformers' documented recipe alone and fused with BM25",
+        "(benchmarks/peer_recipe). Written by `python benchmarks/quality/run.py PACKS`.",
         "",
-        "| data | BM25 | dense | hybrid | live | gain | verdict | chosen | 95% CI | p | wall s | budget |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| data | BM25 | bm25s | dense | fusion | RRF | before, no labels | before, labels | after | gain | recipe | verdict | chosen | 95% CI | p | wall s |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        *(_row(row) for row in rows),
+        "",
+        "Rungs (dev nDCG@10, seconds):",
+        "",
     ]
-    for row in rows:
-        untuned = {name: values["ndcg@10"] for name, values in row["untuned"].items()}
-        live, turn = row["live"]["ndcg@10"], row["turn"]
-        low, high = turn["delta"]["ci95"]
-        lines.append(
-            f"| {row['pack']} | {untuned['bm25']:.3f} | {untuned['dense']:.3f} | {untuned['hybrid']:.3f} | **{live:.3f}** "
-            f"| {100 * (live - max(untuned.values())):+.1f} | {turn['verdict'].upper()} | {turn['candidate']['name']} "
-            f"| {100 * low:+.1f} .. {100 * high:+.1f} | {turn['delta']['p']:.4f} | {row['wall_seconds']:.0f} | {row['budget']} |"
-        )
-    lines += ["", "Rungs (dev nDCG@10, seconds):", ""]
     for row in rows:
         rungs = ", ".join(
             f"{rung['rung']} {rung['dev']:.3f} ({rung['seconds']:.0f} s)" for rung in row["turn"]["ladder"]
         )
-        lines.append(f"- {row['pack']}: {rungs}")
+        lines.append(f"- {row['pack']}: {rungs}. Chosen: {row['turn']['candidate']['what']}")
     lines += ["", *(NOTES.read_text().splitlines() if NOTES.is_file() else [])]
-    machines = sorted({row["machine"] for row in rows})
+    machines = sorted({f"{row['machine']}, budget {row['budget']}" for row in rows})
     return "\n".join([*lines, "", f"Machine: {'; '.join(machines)}."]) + "\n"
+
+
+def _row(row: dict[str, Any]) -> str:
+    plain = {name: values["ndcg@10"] for name, values in row["plain"].items() if values}
+    live, turn = row["live"]["ndcg@10"], row["turn"]
+    low, high = turn["delta"]["ci95"]
+    cells = [
+        row["pack"],
+        *(f"{plain[name]:.3f}" if name in plain else "" for name in ("bm25", "bm25s", "dense", "fusion", "rrf")),
+        *(f"{row[name]['ndcg@10']:.3f}" for name in ("unlabelled", "labelled")),
+        f"**{live:.3f}**",
+        f"{100 * (live - max(plain.values())):+.1f}",
+        _recipe(row["pack"]),
+        turn["verdict"].upper(),
+        turn["candidate"]["name"],
+        f"{100 * low:+.1f} .. {100 * high:+.1f}",
+        f"{turn['delta']['p']:.4f}",
+        f"{row['wall_seconds']:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _recipe(pack: str) -> str:
+    path = PEER / "results" / f"{pack}.json"
+    if not path.is_file():
+        return ""
+    found = json.loads(path.read_text())
+    return f"{max(found['dense'], found['rrf']):.3f}"
 
 
 def main() -> None:
@@ -103,6 +169,7 @@ def main() -> None:
     parser.add_argument("--budget", default="10m")
     parser.add_argument("--only", nargs="*", default=[])
     parser.add_argument("--work", type=Path, default=Path("/tmp/honed-quality"))
+    parser.add_argument("--peer", action="store_true", help="Run the peer's recipe on the same packs, too.")
     options = parser.parse_args()
     RESULTS.mkdir(exist_ok=True)
     options.work.mkdir(parents=True, exist_ok=True)
@@ -111,6 +178,9 @@ def main() -> None:
             continue
         result = measure(pack, options.work / pack.name, options.budget)
         (RESULTS / f"{pack.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        if options.peer:
+            recipe = [sys.executable, str(PEER / "run.py"), str(options.packs), "--only", pack.name]
+            subprocess.run([*recipe, "--quality", str(RESULTS)], check=True, stdout=subprocess.DEVNULL)
         (HERE / "RESULTS.md").write_text(table())
         print(pack.name, result["live"]["ndcg@10"], result["turn"]["verdict"], flush=True)
 

@@ -22,7 +22,7 @@ from honed.models.vision.head import ImageHead
 from honed.protocols import Embedder, ImageEncoder
 from honed.release.build import live_manifest, part_of
 from honed.release.manifest import RETRIEVER
-from honed.release.open import anchored, embedder_of, load_embedder
+from honed.release.open import anchored, embedder_of, index_settings, load_embedder
 from honed.workspace import Workspace
 
 
@@ -61,7 +61,7 @@ class Session:
     @property
     def index_settings(self) -> IndexSettings:
         """How this workspace wants its indexes built."""
-        return IndexSettings(language="simple" if self.settings.language == "simple" else "english")
+        return index_settings(self.settings)
 
     def live_spec(self) -> str:
         """Spec of the embedder that releases without a model of their own name."""

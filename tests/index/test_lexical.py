@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tantivy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -114,7 +115,7 @@ def test_many_searches_equal_single_ones(index: LexicalIndex) -> None:
 @settings(deadline=None, max_examples=200)
 def test_no_text_is_syntax(index: LexicalIndex, text: str) -> None:
     index.search(text, 5, terms=[text])
-    index.search(text, 5, LexicalSettings(1.0, True, 0.5, 0.5, 3))
+    index.search(text, 5, LexicalSettings(1.0, True, 0.5, 0.5, 2.0, 3))
     # Whatever surrounds a word, the word is searched, and adding to a query never takes a passage away.
     assert set(found(index, "tuberculosis")) <= set(found(index, f"tuberculosis {text}"))
 
@@ -165,3 +166,74 @@ def test_no_passages_is_an_index_too(tmp_path: Path) -> None:
     LexicalIndex.build([], tmp_path)
     empty = LexicalIndex.open(tmp_path)
     assert found(empty, "anything") == [] and empty.rows(["lang=en"]).size == 0 and len(empty) == 0
+
+
+def test_plain_bm25_is_what_the_engine_gives_for_the_same_text() -> None:
+    """Title and text as one field, stemmed, the query as the engine reads it: the same scores."""
+    schema = tantivy.SchemaBuilder().add_text_field("body", tokenizer_name="en_stem")
+    own = tantivy.Index(schema.add_integer_field("rowid", fast=True).build())
+    writer = own.writer(15_000_000, 1)
+    for row in ROWS:
+        writer.add_document(tantivy.Document(rowid=row.rowid, body=f"{row.context}\n{row.text}"))
+    writer.commit()
+    own.reload()
+    searcher = own.searcher()
+    for query in ("the spine of tuberculosis", "airways of asthma disease", "running tears of more"):
+        hits = searcher.search(own.parse_query(query, ["body"]), 10).hits
+        ids = searcher.fast_field_values("rowid", [address for _, address in hits])
+        expected = dict(zip(ids, (score for score, _ in hits), strict=True))
+        rowids, scores = LexicalIndex.build(ROWS).search(query, 10)
+        assert dict(zip(rowids.tolist(), scores.tolist(), strict=True)) == expected
+
+
+def test_stop_words_count_in_plain_bm25_and_leave_where_that_is_wanted(index: LexicalIndex) -> None:
+    text = "the disease of the spine"
+    assert index.search(text, 10)[0].size > index.search("disease spine", 10)[0].size
+    for part in zip(index.search(text, 10, CONTENT), index.search("disease spine", 10, CONTENT), strict=True):
+        np.testing.assert_array_equal(*part)
+
+
+def test_words_as_written_count_beside_their_stems(index: LexicalIndex) -> None:
+    """Row 3 says "runs", row 9 "Running"; only one of them says the word of the question."""
+    both = LexicalSettings(exact=1.0)
+    assert found(index, "running", settings=both)[0] == 9 and found(index, "runs", settings=both)[0] == 3
+    only = LexicalSettings(stemmed=0.0, exact=1.0)
+    assert found(index, "running", settings=only) == [9]
+    stems, total = index.search("running", 1)[1], index.search("running", 1, both)[1]
+    assert total == pytest.approx(stems + index.search("running", 1, only)[1])
+
+
+def test_a_language_without_stems_has_one_way_to_agree() -> None:
+    index = LexicalIndex.build([IndexRow(1, "", "runs"), IndexRow(2, "", "running")], language="simple")
+    assert found(index, "running", settings=LexicalSettings(drop_stop_words=True, exact=0.5)) == [2]
+
+
+def test_presence_makes_a_word_that_is_said_once_almost_as_good_as_one_said_often() -> None:
+    rows = [IndexRow(1, "", "red red red red"), IndexRow(2, "", "red tall"), IndexRow(3, "", "blue")]
+    index = LexicalIndex.build(rows, language="simple")
+    before, after = (index.search("red tall", 5, LexicalSettings(presence=presence)) for presence in (0.0, 4.0))
+    idf = {"red": math.log(1 + 1.5 / 2.5), "tall": math.log(1 + 2.5 / 1.5)}
+    gained = dict(zip(after[0].tolist(), after[1].tolist(), strict=True))
+    for rowid, score in zip(before[0].tolist(), before[1].tolist(), strict=True):
+        words = ("red",) if rowid == 1 else ("red", "tall")
+        assert gained[rowid] == pytest.approx(score + 4.0 * sum(idf[word] for word in words), rel=1e-5)
+
+
+def test_no_passage_exceeds_the_ceiling_and_words_that_no_passage_has_do_not_raise_it(index: LexicalIndex) -> None:
+    endless = LexicalIndex.build([IndexRow(1, "", "red " * 5_000), IndexRow(2, "", "blue")], language="simple")
+    top, ceiling = endless.search("red", 1)[1][0], endless.ceiling("red")
+    assert 0.9 * ceiling < top <= ceiling == endless.ceiling("red zebra")
+    for settings_ in (LexicalSettings(), LexicalSettings(1.0, True, 0.5, 0.5, 2.0)):
+        for text in ("asthma disease", "the spine", "Running runs"):
+            scores = index.search(text, 9, settings_)[1]
+            assert scores.max(initial=0.0) <= index.ceiling(text, settings_)
+    assert index.ceiling("zebra") == 0.0
+
+
+def test_bm25_of_given_passages_is_that_of_the_search(index: LexicalIndex) -> None:
+    rowids, scores = index.search("asthma disease", 10)
+    known = dict(zip(rowids.tolist(), scores.tolist(), strict=True))
+    asked = np.array([9, 77, 8, 3, 5])
+    got = index.word_scores("asthma disease", asked)
+    assert got.tolist() == pytest.approx([known.get(rowid, 0.0) for rowid in asked.tolist()])
+    assert index.word_scores("", asked).tolist() == [0.0] * 5

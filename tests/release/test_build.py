@@ -5,19 +5,24 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from honed.answer.fusion import FusionSettings
+from honed.answer.settings import RetrievalSettings
 from honed.catalog import history
 from honed.errors import IntegrityError, MissingError, UsageError
 from honed.evaluate.untuned import PLAIN
+from honed.index.generation import CURRENT, MANIFEST, open_current, space_folder
+from honed.index.lexical import LexicalSettings
 from honed.settle import make_live
 from honed.models.towers import open_towers
 from honed.release.build import build, live_manifest, manifest_of, previous, promote, row_of
-from honed.release.manifest import faults
+from honed.release.manifest import faults, read_manifest
 from honed.release.open import embedder_of, open_release
 from honed.release.parts import Parts
 from honed.session import Session
-from honed.workspace import tree_hashes
+from honed.workspace import sha256_file, tree_hashes
 from tests.release.conftest import parts
 from tests.tiny_model import make_tiny_bert
 
@@ -28,7 +33,7 @@ def release(session: Session, made: Parts | None = None) -> str:
 
 def test_the_first_documents_make_the_first_release(session: Session) -> None:
     manifest = live_manifest(session.workspace, session.catalog)
-    assert (manifest.release, manifest.what, manifest.space) == ("r1", "untuned fusion", "hash-1-64")
+    assert (manifest.release, manifest.what, manifest.space) == ("r1", "untuned default", "hash-1-64")
     assert history.audit(session.catalog)[0]["reason"] == "first documents"
 
 
@@ -155,3 +160,41 @@ def test_a_moved_workspace_searches_as_before(session: Session, tmp_path: Path) 
     with open_session(Workspace(tmp_path / "elsewhere ü")) as moved:
         retriever = open_release(moved.workspace, moved.catalog, moved.settings)
         assert retriever.search("fever and cough")[0].external_id == "flu"
+
+
+def test_without_labels_search_starts_with_what_has_nothing_to_fit(session: Session) -> None:
+    manifest = live_manifest(session.workspace, session.catalog)
+    assert manifest.retrieval == RetrievalSettings()
+    assert manifest.retrieval.fusion == FusionSettings("absolute", 0.5)
+    assert manifest.retrieval.lexical == LexicalSettings(title_weight=0.0, drop_stop_words=False, longest=None)
+
+
+def test_a_release_of_the_version_before_ranks_as_it_did(session: Session, tmp_path: Path) -> None:
+    """Its manifest has a weight and no settings; its scores are a weighted sum of shares of each side's best."""
+    value = json.loads((session.workspace.releases / "r1" / "manifest.json").read_text())
+    del value["retrieval"]
+    (tmp_path / "manifest.json").write_text(json.dumps(value | {"format": 2, "weight": 0.8, "pool": 200}))
+    read = read_manifest(tmp_path, sha256_file(tmp_path / "manifest.json"))
+    lexical = LexicalSettings(title_weight=0.5, drop_stop_words=True, longest=32)
+    assert read.retrieval == RetrievalSettings(lexical, FusionSettings("best", 0.8, 200))
+    now = open_release(session.workspace, session.catalog, session.settings)
+    then, question = now.under(read.retrieval), "which text is about this"
+    view, query = now.reader.view(), now.embedder.encode_query([question])
+    rowids = np.sort(view.dense(query, 3)[1][0])
+    cosines = view.scores_for(query, rowids[None, :])[0]
+    words = dict(zip(*(part.tolist() for part in view.lexical(question, 200, lexical)), strict=True))
+    bm25 = np.array([words.get(rowid, 0.0) for rowid in rowids.tolist()])
+    expected = 0.8 * cosines / cosines.max() + 0.2 * (bm25 / bm25.max() if bm25.max() > 0 else bm25)
+    ranked, scores = then.rank([question])[0]
+    assert ranked.tolist() == rowids[np.argsort(-expected, kind="stable")].tolist()
+    np.testing.assert_allclose(scores, np.sort(expected)[::-1], rtol=1e-5)
+
+
+def test_an_index_of_the_version_before_is_built_anew_when_it_is_searched(session: Session) -> None:
+    manifest = live_manifest(session.workspace, session.catalog)
+    place = space_folder(session.workspace.index, manifest.space)
+    written = place / (place / CURRENT).read_text().strip() / MANIFEST
+    written.write_text(json.dumps(json.loads(written.read_text()) | {"format": 1}))
+    assert open_current(session.workspace.index, manifest.space) is None
+    assert open_release(session.workspace, session.catalog, session.settings).search("text")
+    assert open_current(session.workspace.index, manifest.space) is not None

@@ -1,30 +1,36 @@
 """Fusion of the vector side and the keyword side: how scores are made comparable, and how much each side counts.
 
-The default has no parameter that was fitted anywhere: z-scores of the best hundred of each side, at equal weight. A convex
-combination of scores beats rank fusion in and out of domain (Bruch, Gai and Ingber 2022, arXiv:2210.11934); reciprocal ranks
-(Cormack, Clarke and Buettcher 2009) stay among the choices because users know them.
+The default has no parameter that was fitted anywhere: each side as a share of what it could say at most, at equal weight. A
+convex combination of scores beats rank fusion in and out of domain, and theoretical bounds beat those of the list (Bruch, Gai
+and Ingber 2022, arXiv:2210.11934); reciprocal ranks (Cormack, Clarke and Buettcher 2009) are what users know.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.index.lexical import LexicalSettings
 from honed.types import Ranking, Vectors
 
-Normalisation = Literal["z", "min-max", "best", "ranks"]
-"""How a side's scores become comparable, given the best of them, down to a depth:
+Normalisation = Literal["absolute", "z", "min-max", "best", "ranks"]
+"""How a side's scores become comparable:
+
+- "absolute": BM25 as a share of the most that it can give for the words of the query, and the cosine above that of a passage
+  at random, as a share of the way to 1. A side that found nothing good is not stretched to look as good as any other.
+
+The others know only the best of each side, down to a depth:
 
 - "z": the score above the lowest of these, in standard deviations. That is the z-score up to a constant of the query.
 - "min-max": the score above the lowest of these, as a share of the way to the highest.
 - "best": the score as a share of the highest; nothing is cut off.
 - "ranks": 1 / (60 + rank).
 
-With all but "best", what a side does not have among its best counts as its lowest.
+With "z", "min-max" and "ranks", what a side does not have among its best counts as its lowest.
 """
 
 WEIGHTS: NDArray[np.float64] = np.round(np.linspace(0.0, 1.0, 21), 2)
@@ -40,12 +46,27 @@ class FusionSettings:
     Attributes:
         normalisation: How scores are made comparable.
         weight: Of the vector side; the keyword side has the rest.
-        depth: How many of each side's best are fused; what comes after them keeps its order behind them.
+        depth: How many of each side's best "z", "min-max" and "ranks" look at; what comes after keeps its order behind them.
     """
 
-    normalisation: Normalisation = "z"
+    normalisation: Normalisation = "absolute"
     weight: float = 0.5
     depth: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What both sides could say of one query, and what the words say of every candidate.
+
+    Attributes:
+        exact: [n] BM25 of every candidate of a pool.
+        ceiling: What BM25 gives at most.
+        chance: Cosine of the query and a passage at random.
+    """
+
+    exact: NDArray[np.float32]
+    ceiling: float
+    chance: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +77,16 @@ class Pool:
         rowids: [n] passages, ascending.
         dense: [n] cosine similarities, exact for every candidate.
         lexical: [n] BM25 scores; 0 for a candidate that the keyword side did not return.
+        words: What "absolute" needs besides; None where the pool was not collected for it.
     """
 
     rowids: NDArray[np.int64]
     dense: NDArray[np.float32]
     lexical: NDArray[np.float32]
+    words: Bounds | None = None
 
     def scores(self, settings: FusionSettings) -> NDArray[np.float32]:
-        """Both sides' scores as one, 0 or more where a side's best counts; a side alone keeps its own scores."""
+        """Both sides' scores as one; a side alone keeps its own scores."""
         if settings.weight in (0.0, 1.0):
             return self.dense if settings.weight else self.lexical
         return self._fused(settings)[0]
@@ -85,10 +108,20 @@ class Pool:
 
     def _fused(self, settings: FusionSettings) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores where each side counts down to the depth, and the same where both count to the end, which breaks ties."""
+        if settings.normalisation == "absolute":
+            both = self._absolute(settings.weight)
+            return both, both
         (dense, deep), (lexical, low) = (_comparable(side, settings) for side in (self.dense, self.lexical))
         share = settings.weight
         scores = (share * dense + (1.0 - share) * lexical).astype(np.float32)
         return scores, (share * deep + (1.0 - share) * low).astype(np.float32)
+
+    def _absolute(self, weight: float) -> NDArray[np.float32]:
+        if self.words is None:
+            raise ValueError("This pool was not collected for absolute scores.")
+        said = self.words.exact / self.words.ceiling if self.words.ceiling > 0 else self.words.exact
+        near = (self.dense - self.words.chance) / max(1.0 - self.words.chance, 1e-6)
+        return (weight * near + (1.0 - weight) * said).astype(np.float32)
 
 
 def _comparable(
@@ -144,8 +177,30 @@ def pooled(dense: Ranking, lexical: Ranking, missing: tuple[NDArray[np.int64], N
 class VectorSide(Protocol):
     """Anything that knows the cosine of a query and a passage: a dense index, or a view of one."""
 
+    def chance(self, queries: Vectors) -> NDArray[np.float32]:
+        """Mean cosine [n] of queries [n, d] and passages."""
+
     def scores_for(self, queries: Vectors, rowids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Cosines [n, m] of queries [n, d] and given rows [n, m]."""
+
+
+class WordSide(Protocol):
+    """Anything that knows BM25 of a query and a passage."""
+
+    def word_scores(self, text: str, rowids: NDArray[np.int64], settings: LexicalSettings) -> NDArray[np.float32]:
+        """BM25 [n] of a text and given rows [n]."""
+
+    def ceiling(self, text: str, settings: LexicalSettings) -> float:
+        """What BM25 gives at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The keyword side of some queries, for absolute scores: their texts, what knows BM25, and how it counts."""
+
+    texts: Sequence[str]
+    side: WordSide
+    settings: LexicalSettings
 
 
 def hybrid_pools(
@@ -153,6 +208,7 @@ def hybrid_pools(
     hits: tuple[NDArray[np.float32], NDArray[np.int64]],
     lexical: Sequence[Ranking],
     side: VectorSide,
+    words: Words | None = None,
 ) -> list[Pool]:
     """The candidates of many queries; live search and evaluation both collect them here.
 
@@ -161,11 +217,24 @@ def hybrid_pools(
         hits: Scores and row ids [n, k] of the vector side; row -1 is no hit.
         lexical: What the keyword side found for each query.
         side: Gives the cosine of what only the keyword side found.
+        words: Gives BM25 of what only the vector side found, for absolute scores; None where these are not wanted.
     """
     result = []
-    for position, (scores, rowids, words) in enumerate(zip(*hits, lexical, strict=True)):
+    chance = side.chance(queries) if words else None
+    for position, (scores, rowids, found) in enumerate(zip(*hits, lexical, strict=True)):
         near = rowids[rowids >= 0]
-        rest = np.setdiff1d(words[0], near)
+        rest = np.setdiff1d(found[0], near)
         cosine = side.scores_for(queries[position : position + 1], rest[None, :])[0]
-        result.append(pooled((near, scores[rowids >= 0]), words, (rest, cosine)))
+        pool = pooled((near, scores[rowids >= 0]), found, (rest, cosine))
+        if words and chance is not None:
+            pool = replace(pool, words=_bounds(pool, words, position, float(chance[position])))
+        result.append(pool)
     return result
+
+
+def _bounds(pool: Pool, words: Words, position: int, chance: float) -> Bounds:
+    """BM25 of the candidates that the keyword side did not return is asked for; the others are known."""
+    text, exact = words.texts[position], pool.lexical.copy()
+    missing = np.flatnonzero(exact == 0)
+    exact[missing] = words.side.word_scores(text, pool.rowids[missing], words.settings)
+    return Bounds(exact, words.side.ceiling(text, words.settings), chance)

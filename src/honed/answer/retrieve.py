@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import hybrid_pools, pooled
+from honed.answer.fusion import Words, hybrid_pools, pooled
 from honed.answer.settings import RetrievalSettings
 from honed.catalog import Catalog, documents
 from honed.errors import UsageError
@@ -77,7 +77,10 @@ class Retriever:
         ]
         if how.vectors_count:
             queries = self.embedder.encode_query(texts)
-            pools = hybrid_pools(queries, view.dense(queries, size, allowed=allowed), lexical, view)
+            words = (
+                Words(texts, view, how.lexical) if how.words_count and how.fusion.normalisation == "absolute" else None
+            )
+            pools = hybrid_pools(queries, view.dense(queries, size, allowed=allowed), lexical, view, words)
         else:
             pools = [pooled(NOTHING, words, (words[0], np.zeros_like(words[1]))) for words in lexical]
         return [pool.ranked(how.fusion) for pool in pools]

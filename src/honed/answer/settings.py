@@ -12,7 +12,7 @@ from honed.index.lexical import LexicalSettings
 
 @dataclass(frozen=True, slots=True)
 class RetrievalSettings:
-    """Both halves of a search, apart from its models; the default is the plain fusion, with nothing that was fitted."""
+    """Both halves of a search, apart from its models; the default has nothing that was fitted."""
 
     lexical: LexicalSettings = field(default_factory=LexicalSettings.plain)
     fusion: FusionSettings = field(default_factory=FusionSettings)
@@ -51,7 +51,13 @@ class RetrievalSettings:
         return f"{words}, {_SCORES[self.fusion.normalisation]} fused at {self.fusion.weight:.2f} for vectors"
 
 
-_SCORES = {"z": "z-scores", "min-max": "min-max scores", "best": "scores by the best", "ranks": "reciprocal ranks"}
+_SCORES = {
+    "absolute": "absolute scores",
+    "z": "z-scores",
+    "min-max": "min-max scores",
+    "best": "scores by the best",
+    "ranks": "reciprocal ranks",
+}
 
 
 def _told(lexical: LexicalSettings) -> list[str]:
@@ -61,6 +67,7 @@ def _told(lexical: LexicalSettings) -> list[str]:
         f"title {lexical.title_weight:g}": lexical.title_weight != plain.title_weight,
         "no stop words": lexical.drop_stop_words,
         f"stems {lexical.stemmed:g}, words as written {lexical.exact:g}": lexical.exact != plain.exact,
+        f"presence {lexical.presence:g}": lexical.presence != plain.presence,
         f"{lexical.longest} rarest words": lexical.longest is not None,
     }
     return [phrase for phrase, differs in phrases.items() if differs]

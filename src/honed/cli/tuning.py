@@ -17,7 +17,7 @@ RoleName = Annotated[
     str, typer.Option("--role", help="retriever, image-retriever, text-to-image, image-generator, or an installed one.")
 ]
 ROLE = "retriever"
-SYSTEMS = "live, a release such as r2, or an untuned system: bm25, dense, fusion, rrf; untuned for pictures."
+SYSTEMS = "live, a release such as r2, or an untuned system: bm25, dense, fusion, rrf, default; untuned for pictures."
 
 Metric = Annotated[
     str,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import FusionSettings, Pool, hybrid_pools
+from honed.answer.fusion import FusionSettings, Pool, Words, hybrid_pools
 from honed.answer.settings import RetrievalSettings
 from honed.dataset.task import Labelled, Task
 from honed.evaluate.metrics import METRICS, Scores, per_query
@@ -56,9 +56,15 @@ class Board:
             self._lexical[settings] = self._index.search_many(self.labelled.texts, self.pool, settings)
         return self._lexical[settings]
 
-    def pools(self, queries: Vectors, dense: DenseIndex, lexical: LexicalSettings) -> list[Pool]:
-        """Candidates of every query with both scores, as the live search collects them."""
-        return hybrid_pools(queries, dense.search(queries, self.pool), self.lexical(lexical), dense)
+    def pools(
+        self, queries: Vectors, dense: DenseIndex, lexical: LexicalSettings, *, absolute: bool = True
+    ) -> list[Pool]:
+        """Candidates of every query with both scores, as the live search collects them.
+
+        Without `absolute` they cost half, and serve every fusion but that of absolute scores.
+        """
+        words = Words(self.labelled.texts, self._index, lexical) if absolute else None
+        return hybrid_pools(queries, dense.search(queries, self.pool), self.lexical(lexical), dense, words)
 
     def rankings(self, pools: Sequence[Pool], fusion: FusionSettings) -> Rankings:
         """Documents of every query, both sides fused."""

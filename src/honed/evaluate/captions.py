@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import FusionSettings, Pool, hybrid_pools
+from honed.answer.fusion import FusionSettings, Pool, Words, hybrid_pools
 from honed.index.dense import DenseIndex
 from honed.index.lexical import PLAIN, Language, LexicalIndex, LexicalSettings
 from honed.index.rows import IndexRow
@@ -62,8 +62,8 @@ def search_captions(
     dense = DenseIndex.build(rows, embedder.encode_document(known))
     queries = embedder.encode_query(questions)
     hits = dense.search(queries, len(rows))
-    words = index.search_many(questions, len(rows), lexical)
-    return CaptionScores(hybrid_pools(queries, hits, words, dense), titled)
+    found, words = index.search_many(questions, len(rows), lexical), Words(questions, index, lexical)
+    return CaptionScores(hybrid_pools(queries, hits, found, dense, words), titled)
 
 
 def _rows(places: Sequence[int], titles: Sequence[str]) -> Iterator[IndexRow]:

@@ -19,12 +19,15 @@ from honed.types import Vectors
 PLAIN: dict[str, RetrievalSettings] = {
     "bm25": RetrievalSettings(fusion=FusionSettings(weight=0.0)),
     "dense": RetrievalSettings(fusion=FusionSettings(weight=1.0)),
-    "fusion": RetrievalSettings(),
+    "fusion": RetrievalSettings(fusion=FusionSettings("z")),
     "rrf": RetrievalSettings(fusion=FusionSettings("ranks")),
 }
 """Name -> settings, the plainest first, which wins a tie."""
 
-_ALIASES = {"hybrid": "fusion"}
+DEFAULT = "default"
+"""Search without labels: absolute scores at equal weight. No plain system, but nothing was fitted either."""
+
+_NAMED = {DEFAULT: RetrievalSettings(), **PLAIN, "hybrid": PLAIN["fusion"]}
 
 MOST_TRAIN = 1000
 """Train questions that help to choose: enough to tell systems apart that dev alone cannot, and encoded in seconds."""
@@ -40,14 +43,14 @@ class Untuned:
 
 
 def plain_system(name: str) -> RetrievalSettings | None:
-    """The plain system of a name, as commands take it; None for any other name."""
-    return PLAIN.get(_ALIASES.get(name, name))
+    """The settings of a system that nobody tuned, by its name in commands; None for any other name."""
+    return _NAMED.get(name)
 
 
 def defaults() -> dict[str, RetrievalSettings]:
     """What a first release is chosen from: the plain systems, and the same under other ways to count words, none weighted.
 
-    The plain fusion comes first, so that it wins a tie: it is what search is without labels, and finds by meaning too.
+    What search is without labels comes first, so that it wins a tie: absolute scores at equal weight.
     """
     kinds = {
         "content words": LexicalSettings(drop_stop_words=True),
@@ -55,10 +58,11 @@ def defaults() -> dict[str, RetrievalSettings]:
         "content words as written": LexicalSettings(drop_stop_words=True, exact=1.0),
         "content words and titles": LexicalSettings(drop_stop_words=True, title_weight=1.0),
     }
-    return {"fusion": PLAIN["fusion"], **PLAIN} | {
+    systems = {DEFAULT: RetrievalSettings(), **PLAIN}
+    return systems | {
         f"{name}, {kind}": RetrievalSettings(lexical, system.fusion)
         for kind, lexical in kinds.items()
-        for name, system in PLAIN.items()
+        for name, system in systems.items()
         if system.words_count
     }
 

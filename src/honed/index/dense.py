@@ -31,6 +31,8 @@ FILTER_EXACT_UP_TO = 10_000
 _BLOCK = 1 << 24
 """Numbers held at once while scoring: 64 MB."""
 
+_CHANCE_SAMPLE = 4096
+
 Hits = tuple[NDArray[np.float32], RowIds]
 """Scores [n, k], best first, and row ids [n, k]; where there are fewer than k hits, -inf and -1."""
 
@@ -104,6 +106,13 @@ class DenseIndex:
             out[part] = np.matmul(self.matrix[at[part]], queries[part, :, None])[:, :, 0]
         out[~known] = -np.inf
         return out
+
+    def chance(self, queries: Vectors) -> NDArray[np.float32]:
+        """Mean score [n] of queries [n, dimension] and passages, from an even sample of these: what chance gives."""
+        if not len(self):
+            return np.zeros(len(queries), np.float32)
+        sample = self.matrix[:: -(-len(self) // _CHANCE_SAMPLE)]
+        return np.asarray(self._checked(queries) @ sample.mean(axis=0), np.float32)
 
     def updated(self, add_rowids: RowIds, add_vectors: Vectors, remove: RowIds) -> DenseIndex:
         """Another index without `remove` and with more rows; a row that is added again replaces its older self."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from honed.errors import HonedError
 from honed.index import folders
 from honed.index.dense import EXACT_UP_TO, DenseIndex
 from honed.index.folders import (
@@ -40,6 +41,7 @@ __all__ = [
     "Manifest",
     "faults",
     "generation_folders",
+    "is_older",
     "open_current",
     "space_folder",
 ]
@@ -140,6 +142,16 @@ def open_current(root: Path, space: str, *, verify: Verify = "sizes") -> Generat
         verify: "sizes" compares the size of each file with the manifest (well under a millisecond), "hashes" its bytes.
     """
     return folders.open_current(space_folder(root, space), lambda folder: _read(folder, space, verify))
+
+
+def is_older(root: Path, space: str) -> bool:
+    """Whether the current index of a space was made by a version of Honed that wrote another format."""
+    place_ = space_folder(root, space)
+    try:
+        name = (place_ / CURRENT).read_text(encoding="ascii").strip()
+        return int(read_json(place_ / name / MANIFEST)["format"]) < FORMAT
+    except (OSError, ValueError, KeyError, TypeError, HonedError):
+        return False  # there is none, or nobody can say what it is
 
 
 def _read(folder: Path, space: str, verify: Verify) -> Generation:

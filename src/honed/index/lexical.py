@@ -9,6 +9,7 @@ A query is data: its words become terms, and no character of it is syntax.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import tantivy
+from numpy.typing import NDArray
 from tantivy import Filter, Occur, Query
 
 from honed.errors import UsageError
@@ -39,6 +41,9 @@ MAX_TERMS = 1024
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORDS_OR_SIGNS = rf"[{_UNSPACED}]|[[\p{{Alphabetic}}\p{{M}}\p{{N}}]--[{_UNSPACED}]]+"
 _WRITER_BYTES = 128_000_000
+_MOST_OF_IDF = 2.2
+"""k1 + 1: what a word gives at most, in units of its inverse document frequency."""
+
 _PREFIXES = ("", "content_", "exact_")
 
 
@@ -51,6 +56,8 @@ class LexicalSettings:
         drop_stop_words: Whether stop words are left out, of queries and of the lengths of passages.
         stemmed: Weight of words that agree by their stem.
         exact: Weight of words that agree as they are written.
+        presence: Weight of a word's being there at all, in units of its inverse document frequency: with it, how often it is
+            said counts for less, as with a smaller k1, which the engine does not let anybody set.
         longest: A longer query keeps so many of its rarest terms; None for all.
     """
 
@@ -58,6 +65,7 @@ class LexicalSettings:
     drop_stop_words: bool = False
     stemmed: float = 1.0
     exact: float = 0.0
+    presence: float = 0.0
     longest: int | None = None
 
     @classmethod
@@ -67,6 +75,17 @@ class LexicalSettings:
 
 
 PLAIN = LexicalSettings.plain()
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    """A word that is looked for in a field; `frequency` passages have it there."""
+
+    field: str
+    token: str
+    weight: float
+    presence: float
+    frequency: int
 
 
 class LexicalIndex:
@@ -125,7 +144,7 @@ class LexicalIndex:
         """
         if k < 1 or not len(self) or (allowed is not None and not allowed.size):
             return _ranking([], [])
-        clauses = list(self._clauses(_encodable(text[:MAX_CHARACTERS]), settings))
+        clauses = [query for clause in self._clauses(text, settings) for query in self._queries(clause)]
         if not clauses:
             return _ranking([], [])
         query = Query.boolean_query([(Occur.Should, clause) for clause in clauses])
@@ -141,6 +160,22 @@ class LexicalIndex:
         """`search` for each text."""
         return [self.search(text, k, settings) for text in texts]
 
+    def word_scores(self, text: str, rowids: RowIds, settings: LexicalSettings = PLAIN) -> NDArray[np.float32]:
+        """BM25 [n] of given passages [n]; 0 for those that share no word with `text`, and for unknown ones."""
+        scores = np.zeros(len(rowids), np.float32)
+        found, values = self.search(text, len(rowids), settings, allowed=rowids)
+        order = np.argsort(rowids, kind="stable")
+        scores[order[np.searchsorted(rowids, found, sorter=order)]] = values
+        return scores
+
+    def ceiling(self, text: str, settings: LexicalSettings = PLAIN) -> float:
+        """What no passage can exceed: each word of `text` said endlessly often. Words that no passage has are left out."""
+        total = len(self)
+        clauses = self._clauses(text, settings)
+        return sum(
+            (clause.weight * _MOST_OF_IDF + clause.presence) * _idf(total, clause.frequency) for clause in clauses
+        )
+
     def rows(self, terms: Sequence[str]) -> RowIds:
         """All passages that pass the filters, as sorted row ids; what a dense search takes as `allowed`."""
         filters = self._filters(terms) or [Query.all_query()]
@@ -152,16 +187,25 @@ class LexicalIndex:
         rowids = self._searcher.fast_field_values("rowid", [address for _, address in hits])
         return _ranking(rowids, [score for score, _ in hits])
 
-    def _clauses(self, text: str, settings: LexicalSettings) -> Iterator[Any]:
-        """One query for each word and each field that counts."""
+    def _queries(self, clause: _Clause) -> Iterator[Any]:
+        query = Query.term_query(self._schema, clause.field, clause.token, "freq")
+        yield query if clause.weight == 1.0 else Query.boost_query(query, clause.weight)
+        if clause.presence:
+            yield Query.const_score_query(query, clause.presence * _idf(len(self), clause.frequency))
+
+    def _clauses(self, text: str, settings: LexicalSettings) -> Iterator[_Clause]:
+        """Each word in each field that counts."""
+        text = _encodable(text[:MAX_CHARACTERS])
         for prefix, weight in _ways(self.language, settings):
             words = _analyzer(self.language, prefix, stop_words=not settings.drop_stop_words).analyze(text)
             tokens = self._selective(words, f"{prefix}body", settings.longest)
-            fields = ((f"{prefix}body", weight), (f"{prefix}context", weight * settings.title_weight))
-            for field, share in fields:
+            body = f"{prefix}body", weight, weight * settings.presence
+            context = f"{prefix}context", weight * settings.title_weight, 0.0
+            for field, share, presence in (body, context):
                 for token in tokens if share else ():
-                    query = Query.term_query(self._schema, field, token, "freq")
-                    yield query if share == 1.0 else Query.boost_query(query, share)
+                    frequency = int(self._searcher.doc_freq(field, token))
+                    if frequency:
+                        yield _Clause(field, token, share, presence, frequency)
 
     def _selective(self, tokens: list[str], field: str, longest: int | None) -> list[str]:
         """The tokens of the `longest` rarest terms that occur at all; a repeated token keeps its weight."""
@@ -185,6 +229,11 @@ def _ways(language: Language, settings: LexicalSettings) -> tuple[tuple[str, flo
         return (("", settings.stemmed + settings.exact),)
     ways = (("content_" if settings.drop_stop_words else "", settings.stemmed), ("exact_", settings.exact))
     return tuple(way for way in ways if way[1])
+
+
+def _idf(total: int, frequency: int) -> float:
+    """Inverse document frequency as tantivy has it; deleted passages may still be counted in `frequency`."""
+    return math.log1p((max(total - frequency, 0) + 0.5) / (frequency + 0.5))
 
 
 def _written(index: Any, rows: Iterable[IndexRow], remove: Sequence[int], language: Language) -> Any:

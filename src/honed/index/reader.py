@@ -66,6 +66,20 @@ class IndexView:
         found = self.generation.lexical.search(text, k + len(self.gone), settings, terms=terms, allowed=allowed)
         return self._living(found, k)
 
+    def word_scores(self, text: str, rowids: RowIds, settings: LexicalSettings) -> NDArray[np.float32]:
+        """As `LexicalIndex.word_scores`; passages that came since the index was built score 0."""
+        scores = self.generation.lexical.word_scores(text, rowids, settings)
+        scores[np.isin(rowids, self.gone)] = 0.0
+        return scores
+
+    def ceiling(self, text: str, settings: LexicalSettings) -> float:
+        """As `LexicalIndex.ceiling`."""
+        return self.generation.lexical.ceiling(text, settings)
+
+    def chance(self, queries: Vectors) -> NDArray[np.float32]:
+        """As `DenseIndex.chance`, over the passages that were there when the index was built."""
+        return self.generation.dense.chance(queries)
+
     def rows(self, terms: Sequence[str]) -> RowIds:
         """As `LexicalIndex.rows`, over the same passages as `lexical`."""
         return np.setdiff1d(self.generation.lexical.rows(terms), self.gone, assume_unique=True)

@@ -7,7 +7,7 @@ from honed.catalog import Catalog, history
 from honed.config import Settings
 from honed.dataset.task import load_task
 from honed.evaluate.board import Board
-from honed.evaluate.untuned import defaults, questions, strongest
+from honed.evaluate.untuned import DEFAULT, defaults, questions, strongest
 from honed.index.generation import Generation
 from honed.protocols import Embedder
 from honed.release.build import Shipment, build
@@ -18,14 +18,14 @@ from honed.workspace import Workspace
 def ensure_release(
     workspace: Workspace, catalog: Catalog, settings: Settings, embedder: Embedder, generation: Generation
 ) -> str | None:
-    """Make r1 if nothing is live yet: the strongest default on dev and train, or without labels the plain fusion.
+    """Make r1 if nothing is live yet: the strongest default on dev and train, or without labels that which has nothing to fit.
 
     Returns:
         The new release's name, or None if there was one already.
     """
     if history.live_release(catalog) is not None:
         return None
-    name, retrieval, lineage = "fusion", RetrievalSettings(), {}
+    name, retrieval, lineage = DEFAULT, RetrievalSettings(), {}
     task = load_task(catalog)
     asked = questions(task)
     if asked.queries and task.origin == "labels":

@@ -10,8 +10,10 @@ from honed.answer.retrieve import Retriever
 from honed.catalog import Catalog, history, images
 from honed.config import Settings
 from honed.errors import IntegrityError, MissingError
+from honed.index.generation import IndexSettings, is_older
 from honed.index.images import ImageSpace, open_images
 from honed.index.reader import IndexReader
+from honed.index.refresh import refresh
 from honed.models import registry
 from honed.models.adapter import AdaptedEmbedder, read_adapter
 from honed.models.vision.encoder import map_widths
@@ -23,6 +25,11 @@ from honed.workspace import Workspace, read_json
 
 LORA = "honed-lora"
 """`model_type` of a painter's folder that holds a LoRA for a pipeline of diffusers."""
+
+
+def index_settings(settings: Settings) -> IndexSettings:
+    """How a workspace wants its indexes built."""
+    return IndexSettings(language="simple" if settings.language == "simple" else "english")
 
 
 def anchored(workspace: Workspace, spec: str) -> str:
@@ -155,6 +162,8 @@ def open_release(workspace: Workspace, catalog: Catalog, settings: Settings, nam
         raise MissingError("Nothing is live yet.", hint="honed add PATH, or honed import DIR")
     manifest = manifest_of(workspace, row_of(catalog, name))
     embedder = embedder_of(workspace, manifest, settings)
+    if is_older(workspace.index, manifest.space):  # made by a version before: the catalog has all that it is made of
+        refresh(catalog, workspace.index, manifest.space, settings=index_settings(settings))
     reader = IndexReader(workspace.index, manifest.space, catalog)
     pool = manifest.parts[RETRIEVER].values["pool"]
     return Retriever(manifest.release, catalog, embedder, reader, manifest.retrieval, pool)

@@ -19,17 +19,18 @@ from honed.tuning.candidate import Candidate
 from honed.roles.retriever.weighing import weighed
 
 CHOICES: tuple[tuple[dict[str, Any], ...], ...] = (
-    ({"exact": 0.5}, {"exact": 1.0}),
     ({"drop_stop_words": True},),
+    ({"presence": 0.5}, {"presence": 2.0}),
+    ({"exact": 0.5}, {"exact": 1.0}),
     ({"title_weight": 0.25}, {"title_weight": 0.5}, {"title_weight": 1.0}),
     ({"longest": 32}, {"longest": 16}),
 )
 """What may differ from plain BM25, one after the other; each starts from what was chosen before it."""
 
-NORMALISATIONS: tuple[Normalisation, ...] = ("min-max", "best")
-"""What may be better than z-scores."""
+NORMALISATIONS: tuple[Normalisation, ...] = ("z", "min-max")
+"""What may be better than absolute scores."""
 
-TRIED_AT = tuple(FusionSettings(weight=weight) for weight in (0.0, 0.25, 0.5, 0.75))
+TRIED_AT = tuple(FusionSettings("z", weight) for weight in (0.0, 0.3, 0.6))
 """Fusions under which ways to count words are compared, each under the one that suits it best."""
 
 
@@ -72,7 +73,7 @@ class _Search:
         return best
 
     def fused(self, lexical: LexicalSettings) -> Choice:
-        """How both sides are fused: z-scores, unless something else is clearly better at its own best weight."""
+        """How both sides are fused: absolute scores, unless something else is clearly better at its own best weight."""
         board = self.context.fair
         pools = board.pools(self.context.fair_queries, self.context.dense, lexical)
         best = weighed(board, pools, RetrievalSettings(lexical))
@@ -86,7 +87,7 @@ class _Search:
 
     def _at_best(self, lexical: LexicalSettings) -> Scores:
         board = self.context.fair
-        pools = board.pools(self.context.fair_queries, self.context.dense, lexical)
+        pools = board.pools(self.context.fair_queries, self.context.dense, lexical, absolute=False)
         self.tried += 1
         return max((board.primary(pools, fusion) for fusion in TRIED_AT), key=lambda scores: float(np.nanmean(scores)))
 

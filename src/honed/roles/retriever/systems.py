@@ -58,7 +58,7 @@ def rankings(session: Session, system: str, split: str, depth: int) -> Rankings:
     """Documents of every question of a split, best first, with scores.
 
     Args:
-        system: "live" or a release; or a plain system: "bm25", "dense", "fusion" (also "hybrid"), "rrf".
+        system: "live" or a release; or what nobody tuned: "bm25", "dense", "fusion" (also "hybrid"), "rrf", "default".
 
     Raises:
         UsageError: There is no such system or split, or depth is not positive.
