@@ -38,12 +38,19 @@ class Settings:
     """Seed of everything random."""
     threads: int = 0
     """Threads for models; 0 takes the cores that this process may use."""
+    sandbox: str = "required"
+    """`required`: parse nothing where the kernel refuses the parsers' system-call filter; `optional`: warn and parse."""
     min_gain: float = 0.01
     """Smallest mean gain in nDCG@10 that is worth a release."""
     max_slice_drop: float = 0.03
     """Largest drop that a slice of the test queries may show."""
     max_general_drop: float = 0.02
     """Largest drop on the general probe."""
+
+    @property
+    def sandbox_required(self) -> bool:
+        """Whether files may be parsed only where the parsers' system-call filter is in force."""
+        return self.sandbox == "required"
 
 
 DEFAULT_FILE = """\
@@ -100,7 +107,7 @@ _LEAST: Mapping[str, float] = {
     "max_general_drop": 0,
 }
 _MOST: Mapping[str, float] = {"near_duplicate": 1, "min_gain": 1, "max_slice_drop": 1, "max_general_drop": 1}
-_CHOICES = {"language": ("english", "simple")}
+_CHOICES = {"language": ("english", "simple"), "sandbox": ("required", "optional")}
 
 
 def _read(name: str, text: str) -> Any:

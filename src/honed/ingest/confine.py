@@ -44,6 +44,11 @@ class Protection:
         """Files, network, processes and shared memory are out of reach: the filter leaves no call that gets there."""
         return self.seccomp
 
+    @property
+    def whole(self) -> bool:
+        """It is complete, and nothing that stands behind it was refused."""
+        return self.complete and not self.refused
+
     def __str__(self) -> str:
         landlock_says = f"Landlock {self.landlock_abi}" if self.landlock_abi else "no Landlock"
         calls = "seccomp" if self.seccomp else "no seccomp"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from honed.catalog import documents, images
 from honed.formats import Item, Pack
-from honed.ingest.codes import as_evidence, rejection
+from honed.ingest.codes import MACHINE, as_evidence, not_opened, rejection
 from honed.ingest.imported import Imported
 from honed.ingest.importing import ImportReport, Progress
 from honed.ingest.language import language
@@ -82,7 +82,7 @@ def _compared(intake: Intake, pack: Pack, imported: Imported, report: ImportRepo
         try:
             content = "" if why else sha256_of(path)
         except OSError as error:
-            why = rejection("unreadable", error.strerror or str(error))
+            why = not_opened(error)
         source = Source(imported.prefix + item.id, _digest(item, content), 0)
         news = imported.meet(item.id, source.sha256)
         before = imported.known.get(source.path)
@@ -95,7 +95,8 @@ def _compared(intake: Intake, pack: Pack, imported: Imported, report: ImportRepo
             report.rejected[item.id] = why.code if why else before.code if before else ""
     with catalog.transaction():
         for source, why in refused:
-            documents.set_source(catalog, source, why)
+            if why.code != MACHINE:
+                documents.set_source(catalog, source, why)
     return tasks
 
 
@@ -116,7 +117,8 @@ def _take(intake: Intake, batch: Sequence[tuple[_Task, Parsed | Rejection]], rep
             if isinstance(outcome, Parsed) and outcome.media:
                 continue
             refused = outcome if isinstance(outcome, Rejection) else rejection("unsupported", "it is no picture")
-            documents.set_source(catalog, task.source, refused)
+            if refused.code != MACHINE:  # then it is read by the next import
+                documents.set_source(catalog, task.source, refused)
             report.rejected[task.item.id] = refused.code
 
 

@@ -70,7 +70,8 @@ def render_again(session: Session) -> list[str]:
     lost = _lost(session.workspace, names, names)
     for media in lost:
         session.workspace.blob(media).unlink(missing_ok=True)
-    with Sandbox(ocr=False) as sandbox, tempfile.TemporaryDirectory(prefix="honed-") as folder:
+    required = session.settings.sandbox_required
+    with Sandbox(ocr=False, required=required) as sandbox, tempfile.TemporaryDirectory(prefix="honed-") as folder:
         for path, sha256 in _origins(session.catalog, lost):
             original = _original(session.workspace, path, sha256, Path(folder))
             parsed = sandbox.parse(original) if original else None
