@@ -120,7 +120,11 @@ def imagine(
         raise UsageError(
             f"The painter knows no style '{order.style}'.", hint=f"it knows: {', '.join(painter.styles[:20])}"
         )
-    known = _given(order.files, required=session.settings.sandbox_required) if order.files else _retrieved(session, order, release, painter.references)
+    known = (
+        _given(order.files, required=session.settings.sandbox_required)
+        if order.files
+        else _retrieved(session, order, release, painter.references)
+    )
     folder.mkdir(parents=True, exist_ok=True)
     names = _unused(folder, order)
     made = []
