@@ -229,6 +229,7 @@ def test_a_parse_that_is_killed_from_outside_says_nothing_of_the_file(tmp_path: 
         (Ended(begun=True), MACHINE),
         (Ended(begun=True, exit=-9), MACHINE),
         (Ended(begun=True, killed="timeout", exit=-9), "timeout"),
+        (Ended(begun=True, exit=-9, cpu_seconds=5.0), "timeout"),
         (Ended(begun=True, exit=-11), "crash"),
         (Ended(begun=True, exit=12), "memory"),
     ],

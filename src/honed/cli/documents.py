@@ -174,7 +174,10 @@ def _import_pack(opened: Session, folder: Path) -> tuple[ImportReport, dict[str,
     with Sandbox(required=opened.settings.sandbox_required) as sandbox:
         intake = Intake(opened.workspace, opened.catalog, sandbox, opened.settings.passage_words)
         progress = Progress("reading")
-        return import_pack(intake, pack, on_progress=lambda done: progress(done, len(pack.items))), {}
+        report = import_pack(intake, pack, on_progress=lambda done: progress(done, len(pack.items)))
+        for line in _unprotected(sandbox.used):
+            note(line)
+        return report, {}
 
 
 @app.command()

@@ -342,11 +342,12 @@ def _batches(paths: Iterable[Path]) -> Iterator[list[Path]]:
 
 
 def _outcome(ended: Ended, limits: Limits) -> Outcome:
-    if not ended.begun or (ended.exit is None and not ended.data) or (ended.exit == _SIGKILL and not ended.killed):
+    slow = ended.killed or ended.exit == _SIGXCPU or ended.cpu_seconds > limits.cpu_seconds
+    if not ended.begun or (ended.exit is None and not ended.data) or (ended.exit == _SIGKILL and not slow):
         return rejection(MACHINE, ended.failed or f"the parser's process was ended from outside, exit {ended.exit}")
     if len(ended.data) > limits.output_bytes:
         return rejection("output")
-    if ended.killed or ended.exit == _SIGXCPU:
+    if slow and ended.exit != 0:
         return rejection("timeout", f"{ended.cpu_seconds:.0f} s of processor time")
     if ended.exit == _EXIT_MEMORY:
         return rejection("memory")
