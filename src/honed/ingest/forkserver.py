@@ -21,7 +21,7 @@ from honed.ingest.parse import Job
 from honed.ingest.wire import BEGUN
 
 _START_SECONDS = 60
-_HINT = (
+SHORT_HINT = (
     "nothing is lost: repeat the command when memory, processes and open files are free (ulimit -a shows the limits)"
 )
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
@@ -161,7 +161,7 @@ class ForkServer:
         try:
             self._launch()
         except OSError as error:
-            raise ServiceError(f"The parser process cannot be started: {error.strerror}.", hint=_HINT) from error
+            raise ServiceError(f"The parser process cannot be started: {error.strerror}.", hint=SHORT_HINT) from error
 
     def _launch(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -185,7 +185,7 @@ class ForkServer:
             hello = ours.recv(1 << 16)
         if not hello:
             self._bury()
-            raise ServiceError("The parser process did not start.", hint=_HINT)
+            raise ServiceError("The parser process did not start.", hint=SHORT_HINT)
         ours.settimeout(None)
         self._protection = Protection.from_dict(json.loads(hello)["protection"])
 

@@ -17,7 +17,7 @@ from typing import Any
 from honed.errors import ServiceError
 from honed.ingest.codes import MACHINE, not_opened, rejection
 from honed.ingest.confine import Protection
-from honed.ingest.forkserver import Ended, ForkServer
+from honed.ingest.forkserver import SHORT_HINT, Ended, ForkServer
 from honed.ingest.limits import MOST_DOCUMENTS, OCR_LIMITS, PARSE_LIMITS, Limits
 from honed.ingest.parse import PARSERS, Job
 from honed.ingest.sources import media_type
@@ -310,7 +310,10 @@ def _in_order(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="honed-parse")
     try:
         for group in groups:
-            pending.append((group, pool.submit(parse, group, abandon)))
+            try:
+                pending.append((group, pool.submit(parse, group, abandon)))
+            except RuntimeError as error:  # there can be no thread
+                raise ServiceError(f"No more files can be read now: {error}.", hint=SHORT_HINT) from error
             if len(pending) > 2 * workers:
                 first, future = pending.popleft()
                 yield from zip(first, future.result(), strict=True)
