@@ -66,14 +66,12 @@ class Workbench:
         ground, task = self.ground, self.ground.task
         digest = hashlib.sha256(repr([task.documents, task.origin]).encode())
         for part in (task.rowids, task.passage_document, task.document_clusters, ground.generation.dense.matrix):
-            digest.update(np.ascontiguousarray(part))
+            digest.update(np.ascontiguousarray(part).data)
         for split in SPLITS:
             labelled = task.splits[split]
-            asked = [
-                (query.id, query.text, sorted(relevant.items()))
-                for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
-            ]
-            digest.update(repr((asked, labelled.clusters.tolist())).encode())
+            asked = [(query.id, query.text) for query in labelled.queries]
+            judged = [sorted(relevant.items()) for relevant in labelled.relevant]
+            digest.update(repr((asked, judged, labelled.clusters.tolist())).encode())
         settings = asdict(self.session.settings) | asdict(self.recipe)
         for machine in ("threads", "bf16"):
             settings.pop(machine)
