@@ -81,8 +81,6 @@ def test_json_round_trips_and_a_broken_file_names_itself(tmp_path: Path) -> None
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == value
     assert "ü" in (tmp_path / "a.json").read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "b.json", {"x": float("nan")})
     (tmp_path / "a.json").write_bytes(b'{"half": ')
     with pytest.raises(InputError, match=r"a\.json is not valid JSON"):
         read_json(tmp_path / "a.json")
