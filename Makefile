@@ -46,7 +46,7 @@ test: $(VENV)/.dev  ## Run the tests, in under 5 minutes.
 	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/.dev  ## Run the slow tests only: kill -9, diffusers, llama.cpp, coverage of intervals, every hostile file.
-	$(BIN)/python -m pytest -m "slow and not packs and not gpu" -rs --durations=10
+	$(BIN)/python -m pytest -m "slow and not packs and not gpu" --timeout=600 -rs --durations=10
 
 test-all: $(VENV)/.dev  ## Run all tests, also the slow ones and those on the data packs ($HONED_PACKS or ../shared/packs).
 	@if [ ! -d "$${HONED_PACKS:-../shared/packs}" ]; then \
