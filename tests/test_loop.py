@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from honed.catalog import history
+from honed.catalog import history, judgements
 from honed.errors import UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
@@ -22,12 +22,14 @@ from honed.release.build import build, live_manifest
 from honed.release.open import open_release
 from honed.release.parts import ImageParts, parts_of
 from honed.session import Session, open_session
+from honed.types import Qrel
 from honed.workspace import create
 from tests import toy
 
 pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
 
 from honed.tune.bench import Recipe
+from honed.tune.plan import Speed
 
 RECIPE = Recipe(
     batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_rate=1e-2, both_epochs=10, adapter_epochs=10
@@ -149,7 +151,10 @@ def test_nothing_is_shipped_when_the_labels_are_noise(tmp_path: Path, beir: Path
         assert history.live_release(session.catalog) == 1
 
 
-def test_an_interrupted_turn_goes_on_and_looks_at_the_test_once(tmp_path: Path, beir: Path) -> None:
+def test_an_interrupted_turn_goes_on_and_looks_at_the_test_once(
+    tmp_path: Path, beir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its plan, though the machine has become too slow for any training since."""
     root = prepared(tmp_path, beir)
 
     def interrupts(line: str) -> None:
@@ -159,13 +164,39 @@ def test_an_interrupted_turn_goes_on_and_looks_at_the_test_once(tmp_path: Path, 
     with opened(root) as session, pytest.raises(KeyboardInterrupt):
         tune(session, budget=120.0, tell=interrupts, recipe=RECIPE)
     said: list[str] = []
+    monkeypatch.setattr("honed.workbench.measure", lambda *_: Speed(1e-3, 1e-3, False))
     with opened(root) as session:
         turn = tune(session, budget=120.0, tell=said.append, recipe=RECIPE)
         assert turn is not None
         assert turn.run.resumed
+        plan = json.loads((turn.run.folder / "plan.json").read_text())
+        planned = [step["rung"] for step in plan["steps"] if step["seconds"] > 0]
+        assert [candidate.name for candidate in turn.candidates] == planned
+        assert "query-tower" in planned
         assert any(line.startswith("going on with") for line in said)
         assert not any(line.startswith("query-tower  started") for line in said)
         assert turn.comparison.test_reads == 1
+
+
+def test_a_turn_that_was_killed_begins_anew_when_dev_has_other_labels(tmp_path: Path, beir: Path) -> None:
+    """Its finished candidates hold scores of the old dev questions, which nothing can be compared with."""
+    root, runs = prepared(tmp_path, beir), []
+
+    def interrupts(line: str) -> None:
+        if line.startswith("fusion       dev"):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with opened(root) as session:
+            with pytest.raises(KeyboardInterrupt):
+                tune(session, budget=120.0, tell=interrupts, recipe=RECIPE)
+            runs.append(history.unfinished_run(session.catalog, "tune"))
+            relabelled = judgements.queries(session.catalog, "dev")[0]
+            with session.catalog.transaction():
+                more = [Qrel(relabelled.id, name, 1) for name in ("d0", "d1")]
+                judgements.add(session.catalog, [relabelled], more, origin="import")
+    assert runs[0] is not None and runs[1] is not None
+    assert runs[0][0] != runs[1][0]
 
 
 def test_a_plan_that_is_only_shown_leaves_nothing(tmp_path: Path, beir: Path) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from honed.catalog import history
+from honed.catalog import history, judgements
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.loop import drop_unused_vectors, settle, survey
@@ -15,11 +17,13 @@ from honed.release.build import build, live_manifest
 from honed.release.open import open_release
 from honed.release.parts import Parts
 from honed.session import Session, open_session
+from honed.types import SPLITS, Qrel
 from honed.workspace import create
 from tests import toy
 
 pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
 
+from honed.tune.bench import Recipe
 from honed.tune.candidate import Candidate
 from honed.workbench import Workbench
 
@@ -62,6 +66,33 @@ def test_a_release_after_one_with_a_matrix_is_the_candidate_that_was_tested(
     release(session, work.adapter(candidate, tmp_path))
     shipped = open_release(session.workspace, session.catalog, session.settings).embedder.encode_query(questions)
     assert np.allclose(tested, shipped, atol=1e-5)
+
+
+def test_a_run_depends_on_labels_of_every_split_recipe_settings_and_version(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed goes on only under the same: finished candidates hold scores of the old labels."""
+
+    def experiment(recipe: Recipe | None = None, **settings: object) -> str:
+        changed = replace(session, settings=replace(session.settings, **settings))  # type: ignore[arg-type]
+        work = Workbench(changed, survey(changed, lambda _: None), lambda _: None, recipe)
+        return json.dumps(work.experiment(60.0), sort_keys=True)
+
+    before = experiment()
+    assert experiment() == before
+    assert experiment(threads=2) == before, "the machine is no part of an experiment"
+    others = [experiment(Recipe(query_rate=3e-4)), experiment(seed=14), experiment(min_gain=0.02)]
+    monkeypatch.setattr("honed.workbench.version", lambda _: "another")
+    others.append(experiment())
+    monkeypatch.undo()
+    for split in SPLITS:
+        query = judgements.queries(session.catalog, split)[0]
+        with session.catalog.transaction():
+            judgements.add(
+                session.catalog, [query], [Qrel(query.id, "d0", 1), Qrel(query.id, "d1", 1)], origin="import"
+            )
+        others.append(experiment())
+    assert len({before, *others}) == 8
 
 
 def test_vectors_of_no_release_are_dropped_and_others_kept(session: Session) -> None:

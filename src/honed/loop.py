@@ -149,6 +149,7 @@ def tune(
         UsageError: There is nothing to learn from or to measure with.
     """
     from honed.tune.candidate import choose
+    from honed.tune.kept import kept_plan
     from honed.tune.ladder import climb
     from honed.tune.plan import RESERVE, table
     from honed.workbench import Workbench
@@ -160,13 +161,15 @@ def tune(
     plan = work.plan(budget, spent=time.monotonic() - started)
     if not show_plan(table(plan)):
         return None
-    run = open_run(session.workspace, session.catalog, "tune", work.fingerprint(budget))
+    experiment = work.experiment(budget)
+    run = open_run(session.workspace, session.catalog, "tune", experiment)
     if run.resumed:
         tell(f"going on with {run.id}")
+    plan = kept_plan(run.folder, plan)
     bench = work.bench(run.folder, plan.speed)
     candidates = climb(bench, plan, work.corpus(), deadline=started + budget * (1.0 - RESERVE))
     chosen = choose(candidates)
-    exam = sealed_test(session, ground, work, chosen, looking=(run.id, work.experiment(budget)))
+    exam = sealed_test(session, ground, work, chosen, looking=(run.id, experiment))
     judged = judge(session, exam, sum(one.tried for one in candidates))
     notes: tuple[str, ...] = ()
     if judged.release:

@@ -33,6 +33,7 @@ from honed.tune.ladder import Corpus
 from honed.tune.plan import Plan, Size, Speed, make_plan
 from honed.tune.speed import measure
 from honed.turn import Ground, Tell
+from honed.types import SPLITS
 
 _SAMPLE = 64
 
@@ -60,19 +61,28 @@ class Workbench:
         self._dense: dict[str, DenseIndex] = {ground.embedder.space: ground.generation.dense}
         self._embedders: dict[str, Embedder] = {}
 
-    def fingerprint(self, budget: float) -> dict[str, Any]:
-        """What a run depends on: an interrupted run goes on only under the same."""
-        digest = hashlib.sha256(repr(self.examples.texts).encode())
-        digest.update(self.ground.task.rowids.tobytes())
-        live = live_manifest(self.session.workspace, self.session.catalog).release
-        return {"budget": budget, "data": digest.hexdigest(), "space": self.ground.embedder.space, "live": live}
-
     def experiment(self, budget: float) -> dict[str, Any]:
-        """What the result depends on: a run of the same experiment elsewhere is no other look at the test."""
+        """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
+        ground, task = self.ground, self.ground.task
+        digest = hashlib.sha256(repr([task.documents, task.origin]).encode())
+        for part in (task.rowids, task.passage_document, task.document_clusters, ground.generation.dense.matrix):
+            digest.update(np.ascontiguousarray(part).data)
+        for split in SPLITS:
+            labelled = task.splits[split]
+            asked = [(query.id, query.text) for query in labelled.queries]
+            judged = [sorted(relevant.items()) for relevant in labelled.relevant]
+            digest.update(repr((asked, judged, labelled.clusters.tolist())).encode())
         settings = asdict(self.session.settings) | asdict(self.recipe)
         for machine in ("threads", "bf16"):
             settings.pop(machine)
-        return {**self.fingerprint(budget), "settings": repr(sorted(settings.items())), "version": version("honed")}
+        return {
+            "budget": budget,
+            "data": digest.hexdigest(),
+            "space": ground.embedder.space,
+            "live": live_manifest(self.session.workspace, self.session.catalog).release,
+            "settings": repr(sorted(settings.items())),
+            "version": version("honed"),
+        }
 
     def plan(self, budget: float, *, spent: float) -> Plan:
         """Measure the machine and fit the rungs into the budget; `spent` seconds of it are gone."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,13 @@ def test_survives_its_file(tmp_path: Path) -> None:
     assert loaded.document_folder is None and loaded.notes == ("n",)
     np.testing.assert_array_equal(loaded.dev, saved.dev)
     assert Candidate.load(tmp_path, "adapter") is None
+
+
+def test_numbers_that_are_not_finite_do_not_stop_it(tmp_path: Path) -> None:
+    """A run that cannot write what it found would fail again each time it is typed."""
+    saved = Candidate(
+        "adapter", "x", 0.5, np.array([0.5]), 1.0, 1, details={"first_loss": math.nan, "deep": [math.inf]}
+    )
+    saved.save(tmp_path)
+    loaded = Candidate.load(tmp_path, "adapter")
+    assert loaded is not None and loaded.details == {"first_loss": None, "deep": [None]}

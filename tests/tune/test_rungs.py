@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 from honed.loop import survey
 from honed.models.weights import Weights
 from honed.session import Session, open_session
+from honed.tune import tower as tower_module
 from honed.tune.adapter import tune_adapter
 from honed.tune.bench import Bench, Recipe
 from honed.tune.both_towers import Both, tune_both_towers
 from honed.tune.fusion import tune_fusion
-from honed.tune.plan import Speed
+from honed.tune.ladder import climb
+from honed.tune.plan import Plan, Speed, Step
 from honed.tune.query_tower import Limits, tune_query_tower
 from honed.tune.rehearsal import Rehearsal
 from honed.tune.tower import LearningTower
@@ -118,3 +121,20 @@ def test_a_tower_encodes_as_the_runtime_that_serves_it(work: Workbench, bench: B
     texts = bench.dev.labelled.texts
     np.testing.assert_allclose(tower.encode(texts), work.ground.embedder.encode_query(texts), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(tower.encode(texts), axis=1), 1.0, atol=1e-5)
+
+
+def test_a_tower_whose_weights_get_lost_on_their_way_to_disk_is_no_candidate(
+    work: Workbench, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rung gives up with a sentence; what the others found goes on to the test."""
+    base, write = Weights(bench.model / "model.safetensors"), tower_module.write_weights
+
+    def lost(path: Path, tensors: dict[str, np.ndarray], **options: object) -> None:
+        write(path, {name: base[name] for name in tensors}, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tower_module, "write_weights", lost)
+    said: list[str] = []
+    plan = Plan((Step("fusion", 1.0, ""), Step("query-tower", LONG, "", epochs=1)), Speed(1.0, 1.0, False), LONG)
+    candidates = climb(replace(bench, tell=said.append), plan, work.corpus(), deadline=time.monotonic() + LONG)
+    assert [candidate.name for candidate in candidates] == ["fusion"]
+    assert any("gave up: The weights that were saved are those of the untuned model." in line for line in said)

@@ -10,6 +10,7 @@ from typing import Any
 
 from honed.catalog.database import Catalog
 from honed.errors import UsageError
+from honed.workspace import finite
 
 
 def now() -> str:
@@ -33,7 +34,7 @@ def start_run(catalog: Catalog, run: str, kind: str, settings: dict[str, Any]) -
 def end_run(catalog: Catalog, run: str, state: str, result: dict[str, Any]) -> None:
     """Record how a run ended, inside the caller's transaction."""
     catalog.connection.execute(
-        "UPDATE runs SET state = ?, ended = ?, result = ? WHERE id = ?", (state, now(), json.dumps(result), run)
+        "UPDATE runs SET state = ?, ended = ?, result = ? WHERE id = ?", (state, now(), json.dumps(finite(result)), run)
     )
 
 

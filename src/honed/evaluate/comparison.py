@@ -15,6 +15,7 @@ from honed.errors import InputError, UsageError
 from honed.evaluate.metrics import METRICS, Scores
 from honed.evaluate.significance import Paired, confidence_after, paired
 from honed.evaluate.slices import Slice
+from honed.workspace import finite
 
 FORMAT = 1
 
@@ -101,7 +102,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """One JSON object; `from_json` gives back an equal comparison. Infinite bounds are written as null."""
-        return json.dumps(_plain({"format": FORMAT, **asdict(self)}), ensure_ascii=False, allow_nan=False)
+        return json.dumps(finite({"format": FORMAT, **asdict(self)}), ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Comparison:
@@ -193,17 +194,6 @@ def _values(scores: Scores) -> tuple[float | None, ...]:
 
 def _array(scores: tuple[float | None, ...]) -> Scores:
     return np.array([np.nan if score is None else score for score in scores])
-
-
-def _plain(value: Any) -> Any:
-    """The same without infinities, which JSON has no word for."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from honed.release.build import PAINTER_FOLDER, live_manifest
 from honed.release.parts import Parts, parts_of
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
+from honed.tune.kept import kept_plan
 from honed.tune.painter.candidate import PaintCandidate
 from honed.tune.painter.plan import PaintPlan, chosen_targets, painting_table
 from honed.tune.painter.sheet import Sheet
@@ -36,7 +37,7 @@ from honed.types import SPLITS
 from honed.workspace import read_json, write_json
 
 SHEET_FILE, SHEET_LINES = "samples.png", 12
-PLAN_FILE, TAUGHT_FILE = "plan.json", "painter-taught.json"
+TAUGHT_FILE = "painter-taught.json"
 
 
 def tune_generator(
@@ -67,8 +68,7 @@ def tune_generator(
     run = open_run(session.workspace, session.catalog, "tune-generator", experiment)
     if run.resumed:
         tell(f"going on with {run.id}")
-    plan = PaintPlan.load(run.folder / PLAN_FILE) or plan
-    plan.save(run.folder / PLAN_FILE)
+    plan = kept_plan(run.folder, plan)
     candidate = _trained(atelier, plan, run, tell)
     exam = _sealed_test(session, atelier, plan, candidate, looking=(run.id, experiment))
     judged = judge(session, exam, candidate.tried, lambda gate: exam.checks(gate, session.settings.seed))

@@ -76,6 +76,7 @@ def tune_images(
     from honed.tune.images.candidate import choose_images
     from honed.tune.images.ladder import climb_images
     from honed.tune.images.plan import images_table
+    from honed.tune.kept import kept_plan
     from honed.tune.plan import RESERVE
 
     started = time.monotonic()
@@ -89,6 +90,7 @@ def tune_images(
     run = open_run(session.workspace, session.catalog, "tune-images", experiment)
     if run.resumed:
         tell(f"going on with {run.id}")
+    plan = kept_plan(run.folder, plan)
     candidates = climb_images(studio.bench(run.folder), plan, deadline=started + budget * (1.0 - RESERVE))
     chosen = choose_images(candidates)
     exam = _sealed_test(session, ground, studio, chosen, looking=(run.id, experiment))

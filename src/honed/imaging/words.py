@@ -156,6 +156,7 @@ def tune_words(
         UsageError: There is nothing to learn from or to measure with.
     """
     from honed.tune.images.text_plan import text_table
+    from honed.tune.kept import kept_plan
 
     started = time.monotonic()
     ground = survey_words(session, tell)
@@ -168,6 +169,7 @@ def tune_words(
     run = open_run(session.workspace, session.catalog, "tune-words", experiment)
     if run.resumed:
         tell(f"going on with {run.id}")
+    plan = kept_plan(run.folder, plan)
     chosen = lesson.candidate(run.folder, plan, tell)
     exam = _sealed_test(session, ground, chosen, looking=(run.id, experiment))
     judged = judge(session, exam, chosen.tried)

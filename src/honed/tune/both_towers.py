@@ -68,7 +68,7 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, texts: Texts) -> 
         share = _share(tower, before, bench, texts)
         bench.tell(f"keeping {share:.0%} of the change of both towers")
         half = documents.with_name("both-documents.tmp")
-        save_tower(tower.tower, tower.weights(), half)
+        save_tower(tower, half, share=share)
         half.rename(documents)
         fsync_folder(documents.parent)
     dense = embed(documents)
@@ -78,7 +78,7 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, texts: Texts) -> 
     wider = replace(bench, recipe=replace(recipe, shares=(0.0, *recipe.shares)))
     trained, best = learn_queries(tower, wider, dense, general, limits.query)
     queries = bench.folder / "both-queries"
-    save_tower(tower.tower, tower.weights(), queries)
+    moved = save_tower(tower, queries, share=best.share)
     return Candidate(
         name="both-towers",
         what=f"both towers, passages embedded anew, fusion weight {best.choice.weight:.2f}",
@@ -88,7 +88,7 @@ def tune_both_towers(bench: Bench, limits: Both, embed: Embed, texts: Texts) -> 
         tried=len(recipe.shares) + 1,
         query_folder=queries,
         document_folder=documents,
-        details=details(trained, best, limits.query),
+        details=details(trained, best, limits.query, moved),
     )
 
 

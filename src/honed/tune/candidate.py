@@ -49,7 +49,7 @@ class Candidate:
 
     def save(self, folder: Path) -> None:
         """Write `NAME.json` into the run's folder; its existence means that the rung is complete."""
-        value = asdict(self) | {"dev": [None if np.isnan(score) else float(score) for score in self.dev]}
+        value = asdict(self) | {"dev": self.dev.tolist()}
         for key in ("query_folder", "document_folder", "adapter"):
             value[key] = value[key].name if value[key] else None
         write_json(folder / f"{self.name}.json", value)
@@ -61,7 +61,7 @@ class Candidate:
         if not path.is_file():
             return None
         value = read_json(path)
-        value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]])
+        value["dev"] = np.array(value["dev"], np.float64)
         value["notes"] = tuple(value["notes"])
         for key in ("query_folder", "document_folder", "adapter"):
             value[key] = folder / value[key] if value[key] else None

@@ -56,7 +56,7 @@ class ImageCandidate:
         """Write the head, then `NAME.json`; the existence of the latter means that the rung is complete."""
         self.head.write(folder / f"{self.name}-head.safetensors")
         value = {key: entry for key, entry in asdict(self).items() if key != "head"}
-        value["dev"] = [None if np.isnan(score) else float(score) for score in self.dev]
+        value["dev"] = self.dev.tolist()
         value["encoder_folder"] = self.encoder_folder.name if self.encoder_folder else None
         write_json(folder / f"{self.name}.json", value)
 
@@ -71,7 +71,7 @@ class ImageCandidate:
         if not path.is_file():
             return None
         value = read_json(path)
-        value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]])
+        value["dev"] = np.array(value["dev"], np.float64)
         value["notes"] = tuple(value["notes"])
         value["encoder_folder"] = folder / value["encoder_folder"] if value["encoder_folder"] else None
         return cls(head=ImageHead.read(folder / f"{name}-head.safetensors"), **value)

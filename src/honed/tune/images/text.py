@@ -114,7 +114,7 @@ class TextCandidate:
         """Write the head, then `NAME.json`; the existence of the latter means that the rung is complete."""
         self.head.write(folder / f"{self.name}-head.safetensors")
         value = {key: entry for key, entry in asdict(self).items() if key != "head"}
-        value["dev"] = [None if np.isnan(score) else float(score) for score in self.dev]
+        value["dev"] = self.dev.tolist()
         write_json(folder / f"{self.name}.json", value)
 
     @classmethod
@@ -128,7 +128,7 @@ class TextCandidate:
         if not path.is_file():
             return None
         value = read_json(path)
-        value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]])
+        value["dev"] = np.array(value["dev"], np.float64)
         return cls(head=ImageHead.read(folder / f"{name}-head.safetensors"), **value)
 
 
