@@ -67,10 +67,10 @@ def test_a_release_after_one_with_a_matrix_is_the_candidate_that_was_tested(
 def test_vectors_of_no_release_are_dropped_and_others_kept(session: Session) -> None:
     catalog = session.catalog
     kept = live_manifest(session.workspace, catalog).space
-    keys = [row[0] for row in catalog.connection.execute("SELECT text_hash FROM vectors LIMIT 3")]
+    keys = [row[0] for row in catalog.execute("SELECT text_hash FROM vectors LIMIT 3")]
     catalog.put_vectors("left over", keys, np.eye(3, 8, dtype=np.float32))
     assert drop_unused_vectors(session) == 3
-    assert [row[0] for row in catalog.connection.execute("SELECT DISTINCT space FROM vectors")] == [kept]
+    assert [row[0] for row in catalog.execute("SELECT DISTINCT space FROM vectors")] == [kept]
 
 
 def test_no_vector_is_dropped_while_nobody_knows_what_releases_need(session: Session) -> None:
@@ -78,8 +78,8 @@ def test_no_vector_is_dropped_while_nobody_knows_what_releases_need(session: Ses
     manifest.rename(manifest.with_suffix(".away"))
     assert drop_unused_vectors(session) == 0
     with session.catalog.transaction():
-        session.catalog.connection.execute("DELETE FROM live")
-        session.catalog.connection.execute("DELETE FROM releases")
+        session.catalog.execute("DELETE FROM live")
+        session.catalog.execute("DELETE FROM releases")
     assert history.live_release(session.catalog) is None
     assert drop_unused_vectors(session) == 0
-    assert session.catalog.connection.execute("SELECT count(*) FROM vectors").fetchone()[0] > 0
+    assert session.catalog.execute("SELECT count(*) FROM vectors").fetchone()[0] > 0

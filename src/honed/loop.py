@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from honed.catalog import documents, history, images, judgements
+from honed.catalog import documents, history, images, judgements, vectors
 from honed.dataset import prepare
 from honed.dataset.task import load_task
 from honed.dataset.widen import widen_dev
@@ -322,12 +322,8 @@ def drop_unused_vectors(session: Session) -> int:
         return 0
     if not spaces:
         return 0
-    marks = ",".join("?" * len(spaces))
     with session.catalog.transaction():
-        cursor = session.catalog.connection.execute(
-            f"DELETE FROM vectors WHERE space NOT IN ({marks})", tuple(sorted(spaces))
-        )
-    return int(cursor.rowcount)
+        return vectors.keep_spaces(session.catalog, spaces)
 
 
 def make_live(session: Session, name: str | None, *, reason: str) -> str:

@@ -29,8 +29,8 @@ def test_numbers_are_never_used_twice(catalog: Catalog) -> None:
     assert history.next_release_number(catalog) == 1
     assert [release(catalog), release(catalog)] == [1, 2]
     with catalog.transaction():
-        catalog.connection.execute("DELETE FROM live")
-        catalog.connection.execute("DELETE FROM releases")
+        catalog.execute("DELETE FROM live")
+        catalog.execute("DELETE FROM releases")
     assert history.next_release_number(catalog) == 3
 
 

@@ -127,7 +127,7 @@ def violations(place: Place, allowed: Allowed, live: set[str]) -> Iterator[str]:
         number = history.live_release(session.catalog)
         if f"r{number}" not in live:
             yield f"r{number} is live, expected {sorted(live)}"
-        count = session.catalog.connection.execute("SELECT count(*) FROM queries").fetchone()[0]
+        count = session.catalog.execute("SELECT count(*) FROM queries").fetchone()[0]
         if count != place.questions:
             yield f"{count} questions, expected {place.questions}"
         if number is not None:

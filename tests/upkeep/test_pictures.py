@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from honed.catalog import images
+from honed.catalog.vectors import forget_space
 from honed.ingest.renderings import is_kept
 from honed.models.vision.head import plain_head
 from honed.release.build import build, live_manifest, promote
@@ -109,7 +110,7 @@ def test_compact_keeps_what_images_need_and_drops_the_rest(gallery: Home) -> Non
         compact(session, lambda _: None)
         assert len(images.descriptors(session.catalog, "an encoder")[0]) == len(images.medias(session.catalog)[0])
         assert images.missing_descriptors(session.catalog, "an encoder") == []
-        count = session.catalog.connection.execute("SELECT count(*) FROM vectors WHERE space = 'an encoder'").fetchone()
+        count = session.catalog.execute("SELECT count(*) FROM vectors WHERE space = 'an encoder'").fetchone()
         assert count == (2,)
     assert len(gone) - len(kept) == 1
     assert (workspace.index / "images").is_dir() == sees
@@ -151,7 +152,7 @@ def test_descriptors_are_those_of_the_encoder(seen: Home) -> None:
         before = images.descriptors(session.catalog, space)[1]
         swapped = before[::-1].copy()
         with session.catalog.transaction():
-            images.forget_descriptors(session.catalog, space)
+            forget_space(session.catalog, space)
         images.put_descriptors(session.catalog, space, images.medias(session.catalog)[1], swapped)
     (finding,) = found(workspace, "descriptors")
     assert (finding.level, finding.repair) == ("wrong", "descriptors")
@@ -168,7 +169,7 @@ def test_what_is_not_described_or_not_indexed_is_told_and_mended(seen: Home) -> 
     with open_session(workspace) as session:
         (space,) = images.described_spaces(session.catalog)
         with session.catalog.transaction():
-            images.forget_descriptors(session.catalog, space)
+            forget_space(session.catalog, space)
     assert [(one.level, one.repair) for one in found(workspace, "descriptors")] == [("unfinished", "descriptors")]
     repair(workspace, deep=True)
     assert [one.level for one in found(workspace, "descriptors")] == ["ok"]
