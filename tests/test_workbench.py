@@ -46,7 +46,9 @@ def matrix(path: Path, seed: int) -> Path:
 def release(session: Session, adapter: Path | None) -> str:
     manifest = live_manifest(session.workspace, session.catalog)
     parts = Parts("test", manifest.embedder, manifest.space, 0.5, 50, "english", adapter=adapter)
-    return build(session.workspace, session.catalog, parts, run=None, reason="test")
+    return build(
+        session.workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="test"
+    )
 
 
 @pytest.mark.parametrize("with_adapter", [False, True])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from honed.catalog import images
+from honed.catalog import history, images
 from honed.catalog.vectors import forget_space
 from honed.ingest.renderings import is_kept
 from honed.models.vision.head import plain_head
@@ -207,8 +207,10 @@ def test_every_file_of_a_tuned_image_side_and_of_a_painter_is_held_to_its_hash(
         parts = replace(
             parts_of(workspace, live, what="pictures", lineage={}), images=side, painter=tmp_path / "painter"
         )
-        release = build(workspace, session.catalog, parts, run=None, reason="for the test")
-        promote(workspace, session.catalog, "r1", reason="back")
+        release = build(
+            workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="for the test"
+        )
+        promote(workspace, session.catalog, "r1", expected=int(release[1:]), reason="back")
     assert not found(workspace, f"release {release}")
     path = workspace.releases / release / name
     path.write_bytes(path.read_bytes()[:-1] + b"!") if how == "changed" else path.unlink()

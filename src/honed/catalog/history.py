@@ -150,8 +150,8 @@ def previous_live(catalog: Catalog) -> int | None:
     return trail[-2] if len(trail) > 1 else None
 
 
-def switch_live(catalog: Catalog, action: str, expected: int | None, target: int, reason: str) -> None:
-    """Make a release live by compare-and-swap, with its audit row, inside the caller's transaction.
+def check_live(catalog: Catalog, expected: int | None) -> None:
+    """Make sure that what somebody saw live still is.
 
     Raises:
         UsageError: Another release went live in the meantime.
@@ -159,13 +159,23 @@ def switch_live(catalog: Catalog, action: str, expected: int | None, target: int
     current = live_release(catalog)
     if current != expected:
         raise UsageError(
-            f"Release r{current} went live in the meantime (expected {f'r{expected}' if expected else 'none'}).",
-            hint="look at `honed releases`, then decide again",
+            f"r{current} went live while this ran, which started from {f'r{expected}' if expected else 'no release'}; "
+            "nothing was made live.",
+            hint="look at `honed releases`, then type the same command again: it starts from what is live then",
         )
+
+
+def switch_live(catalog: Catalog, action: str, expected: int | None, target: int, reason: str) -> None:
+    """Make a release live by compare-and-swap, with its audit row, inside the caller's transaction.
+
+    Raises:
+        UsageError: Another release went live in the meantime.
+    """
+    check_live(catalog, expected)
     catalog.execute("INSERT OR REPLACE INTO live VALUES (1, ?)", (target,))
     catalog.execute(
         "INSERT INTO audit (at, action, before, after, reason) VALUES (?, ?, ?, ?, ?)",
-        (now(), action, current, target, reason),
+        (now(), action, expected, target, reason),
     )
 
 

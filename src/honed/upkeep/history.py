@@ -12,6 +12,7 @@ from honed.release.build import manifest_of
 from honed.release.manifest import faults
 from honed.session import Session
 from honed.upkeep.finding import Finding, plural
+from honed.upkeep.leftovers import tuner
 
 
 def releases(session: Session) -> Iterator[Finding]:
@@ -40,7 +41,11 @@ def releases(session: Session) -> Iterator[Finding]:
 
 def runs(session: Session) -> Iterator[Finding]:
     """Runs that began and did not end. They are not leftovers: the next `tune` goes on with them."""
+    busy = tuner(session.workspace)
     for run, kind in history.unfinished_runs(session.catalog):
+        if busy:
+            yield Finding("runs", "note", f"Run {run} is under way in process {busy}, or waits for that one to end.")
+            continue
         message = f"Run {run} was interrupted; its finished rungs and its look at the test are kept."
         yield Finding("runs", "unfinished", message, f"honed {kind} with the same budget goes on with it")
     for path in lost_results(session):

@@ -12,7 +12,7 @@ from honed.catalog import Catalog, documents, history, images, vectors
 from honed.session import Session
 from honed.upkeep.finding import Finding, plural, size
 from honed.upkeep.needs import needed_spaces
-from honed.workspace import Workspace
+from honed.workspace import TUNE_LOCK, Workspace
 
 _TEMPORARY = re.compile(r"\..+\.[A-Za-z0-9_]{8}\.tmp|[0-9a-f]{64}\.\d+\.tmp")
 """Names that `write_atomic` and `put_blob` give to files that are not complete."""
@@ -21,9 +21,18 @@ _BUILDING = ".building-"
 
 
 def writer(workspace: Workspace) -> int | None:
-    """Process id of who is changing the workspace now, by the lock file; None if nobody who lives does."""
+    """Process id of who is changing the workspace now or learns in it, by the lock files; None if nobody who lives does."""
+    return next((number for name in ("lock", TUNE_LOCK) if (number := _holder(workspace.state / name))), None)
+
+
+def tuner(workspace: Workspace) -> int | None:
+    """Process id of the run that learns now; None if none does."""
+    return _holder(workspace.state / TUNE_LOCK)
+
+
+def _holder(lock: Path) -> int | None:
     try:
-        number = int((workspace.state / "lock").read_text().removeprefix("process "))
+        number = int(lock.read_text().removeprefix("process "))
     except (OSError, ValueError):
         return None
     try:

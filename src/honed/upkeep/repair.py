@@ -23,13 +23,13 @@ from honed.workspace import Workspace, sha256_file, write_json
 
 
 def repair(workspace: Workspace, *, deep: bool = False) -> tuple[list[str], Checkup]:
-    """Do what the findings of an examination allow, under the writer lock; returns what was done, and what is found now.
+    """Do what the findings of an examination allow, under both locks; returns what was done, and what is found now.
 
     Raises:
-        BusyError: Another process is changing the workspace.
+        BusyError: Another process is changing the workspace, or learns in it.
     """
     done: list[str] = []
-    with workspace.writing():
+    with workspace.tuning(), workspace.writing():
         before = examine(workspace, deep=deep)
         wanted = before.actions
         if wanted:
