@@ -187,13 +187,17 @@ def tune(
     turn = Finished(run, ground, tuple(candidates), chosen, exam, *judged, seconds, budget, notes)
     from honed.summary import report_data, result
 
+    def parts() -> Parts:
+        session.catch_up(work.embedder(chosen), tell=tell)  # with what came since
+        return _parts(session, work, turn)
+
     close(
         session,
         turn,
         tell=tell,
         outcome=result(turn),
         report=report_data(session, turn),
-        parts=lambda: _parts(session, work, turn),
+        parts=parts,
     )
     return turn
 
@@ -311,8 +315,7 @@ def _closed(
 
 
 def _parts(session: Session, work: Workbench, turn: Turn) -> Parts:
-    """What the proven candidate's release consists of, once its index holds what came while it learned."""
-    session.catch_up(work.embedder(turn.chosen), tell=lambda _: None)
+    """What the proven candidate's release consists of; its space is indexed already."""
     chosen, live = turn.chosen, live_manifest(session.workspace, session.catalog)
     lineage = lineage_of(turn.run, turn.comparison, live.release)
     parts, space = parts_of(session.workspace, live, what=chosen.what, lineage=lineage), work.embedder(chosen).space

@@ -110,13 +110,18 @@ def tune_images(
         session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)
     seconds = time.monotonic() - started
     turn = Finished(run, ground, tuple(candidates), chosen, exam, *judged, seconds, budget, notes)
+
+    def parts() -> Parts:
+        session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)  # with what came since
+        return _parts(session, turn, studio.encoder(chosen))
+
     close(
         session,
         turn,
         tell=tell,
         outcome=image_result(turn),
         report=image_report(session, turn),
-        parts=lambda: _parts(session, turn, studio.encoder(chosen)),
+        parts=parts,
     )
     return turn
 
@@ -139,8 +144,7 @@ def _sealed_test(
 
 
 def _parts(session: Session, turn: ImageTurn, encoder: ImageEncoder) -> Parts:
-    """What the proven candidate's release consists of: text as it is, and a new image side, once its index is complete."""
-    session.catch_up_images(encoder, turn.chosen.head, tell=lambda _: None)
+    """What the proven candidate's release consists of: text as it is, and a new image side."""
     live = live_manifest(session.workspace, session.catalog)
     head = turn.run.folder / f"new-{HEAD_FILE}"
     turn.chosen.head.write(head)
