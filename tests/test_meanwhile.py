@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from honed.catalog import history
-from honed.errors import UsageError
+from honed.errors import BusyError, UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.loop import settle, tune
@@ -159,3 +160,17 @@ def test_a_release_that_went_live_while_a_turn_learned_stays_live(tmp_path: Path
         assert turn is not None
         assert f"going on with {run[0]}" in said
         assert (turn.run.id, turn.release, turn.comparison.test_reads) == (run[0], "r3", 1)
+
+
+def test_a_second_turn_of_any_role_is_refused_before_it_begins(tmp_path: Path) -> None:
+    from honed.imaging.generator import tune_generator
+    from honed.imaging.retriever import tune_images
+    from honed.imaging.words import tune_words
+
+    workspace = create(tmp_path / "ws", 'embedder = "hash:64"\n')
+    with open_session(workspace, create=True) as session, ThreadPoolExecutor(1) as other, ExitStack() as lock:
+        other.submit(lock.enter_context, workspace.tuning()).result()
+        for turn in (tune, tune_images, tune_words, tune_generator):
+            with pytest.raises(BusyError, match=f"tuned or cleared up by process {os.getpid()}"):
+                turn(session, budget=60.0, tell=lambda _: None)
+        other.submit(lock.close).result()
