@@ -107,7 +107,9 @@ def test_documents_and_labels_come_and_go_while_a_turn_learns(tmp_path: Path) ->
     assert (turn["verdict"], turn["release"]) == ("proven", "r2")
     assert turn["queries"] == 24, "the test is the one that was surveyed"
     (note,) = [note for note in turn["notes"] if "while this ran" in note]
-    assert note.startswith("1 document came and 1 document went and ")
+    assert note.startswith(
+        "1 document came, 1 document went, 1 label came or changed while this ran; the test was of the state at 2"
+    )
     with open_session(workspace) as session:
         retriever = open_release(session.workspace, session.catalog, session.settings)
         assert retriever.release == "r2"

@@ -191,14 +191,7 @@ def tune(
         session.catch_up(work.embedder(chosen), tell=tell)  # with what came since
         return _parts(session, work, turn)
 
-    close(
-        session,
-        turn,
-        tell=tell,
-        outcome=result(turn),
-        report=report_data(session, turn),
-        parts=parts,
-    )
+    close(session, turn, tell=tell, outcome=result(turn), report=report_data(session, turn), parts=parts)
     return turn
 
 

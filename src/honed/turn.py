@@ -121,7 +121,7 @@ def meanwhile(catalog: Catalog, start: Moment) -> tuple[str, ...]:
     parts = [f"{count:,} {what}{'' if count == 1 else 's'} {verb}" for count, what, verb in counts if count]
     if not parts:
         return ()
-    return (f"{' and '.join(parts)} while this ran; the test was of the state at {start.at}.",)
+    return (f"{', '.join(parts)} while this ran; the test was of the state at {start.at}.",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog.database import Catalog, embedded_text
+from honed.catalog.database import Catalog
 from honed.types import Context, Document, Passage, Rejection, Removal, Source
 
 _PASSAGE = "p.id, d.id, p.ordinal, p.title, p.text, p.headings, p.page"
@@ -234,12 +234,6 @@ def rowids(catalog: Catalog) -> NDArray[np.int64]:
 def texts(catalog: Catalog) -> Iterator[str]:
     """The text of every live passage."""
     return (text for (text,) in catalog.execute("SELECT text FROM passages"))
-
-
-def embedded_texts(catalog: Catalog) -> Iterator[tuple[int, bytes, str]]:
-    """(row id, hash, text to embed) of every live passage, in rowid order."""
-    rows = catalog.execute("SELECT rowid, text_hash, title, headings, text FROM passages ORDER BY rowid")
-    return ((row[0], row[1], embedded_text(row[2], json.loads(row[3]), row[4])) for row in rows)
 
 
 def passages(catalog: Catalog) -> Iterator[tuple[int, str, Passage]]:

@@ -50,7 +50,7 @@ class Compacted:
 
 
 def compact(session: Session, tell: Tell) -> Compacted:
-    """Make deleted text vanish from catalog, indexes, originals, caches and reports; needs the writer lock.
+    """Make deleted text vanish from catalog, indexes, originals, caches and reports; needs both locks.
 
     Raises:
         BusyError: Another process has been reading the catalog for half a minute, so its log cannot be emptied.
