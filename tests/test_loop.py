@@ -242,7 +242,7 @@ def test_a_new_document_tower_makes_the_text_matrix_of_pictures_void(tmp_path: P
         live = live_manifest(session.workspace, session.catalog)
         side = ImageParts("thumbnail:8", "eye", text_space=live.space, weight=0.7, leads=3)
         seeing = replace(parts_of(session.workspace, live, what="x", lineage={}), images=side)
-        build(session.workspace, session.catalog, seeing, run=None, reason="x")
+        build(session.workspace, session.catalog, seeing, expected=history.live_release(session.catalog), reason="x")
         nothing = SimpleNamespace(base=0.1, candidate=0.2, ci95=(0.0, 0.2), p=0.01)
         for space, kept in ((live.space, True), ("another", False)):
             work = SimpleNamespace(

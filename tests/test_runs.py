@@ -42,7 +42,7 @@ def test_other_settings_begin_anew_and_clear_what_was_heavy(workspace: Workspace
     second = open_run(workspace, catalog, "tune", {"budget": 2})
     assert (second.resumed, second.id != first.id) == (False, True)
     assert [path.name for path in first.folder.iterdir()] == ["run.json"]
-    assert catalog.connection.execute("SELECT state FROM runs WHERE id = ?", (first.id,)).fetchone() == ("failed",)
+    assert catalog.execute("SELECT state FROM runs WHERE id = ?", (first.id,)).fetchone() == ("failed",)
 
 
 def test_a_run_whose_folder_is_gone_begins_anew(workspace: Workspace, catalog: Catalog) -> None:

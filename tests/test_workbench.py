@@ -50,7 +50,9 @@ def matrix(path: Path, seed: int) -> Path:
 def release(session: Session, adapter: Path | None) -> str:
     manifest = live_manifest(session.workspace, session.catalog)
     parts = Parts("test", manifest.embedder, manifest.space, 0.5, 50, "english", adapter=adapter)
-    return build(session.workspace, session.catalog, parts, run=None, reason="test")
+    return build(
+        session.workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="test"
+    )
 
 
 @pytest.mark.parametrize("with_adapter", [False, True])
@@ -98,10 +100,10 @@ def test_a_run_depends_on_labels_of_every_split_recipe_settings_and_version(
 def test_vectors_of_no_release_are_dropped_and_others_kept(session: Session) -> None:
     catalog = session.catalog
     kept = live_manifest(session.workspace, catalog).space
-    keys = [row[0] for row in catalog.connection.execute("SELECT text_hash FROM vectors LIMIT 3")]
+    keys = [row[0] for row in catalog.execute("SELECT text_hash FROM vectors LIMIT 3")]
     catalog.put_vectors("left over", keys, np.eye(3, 8, dtype=np.float32))
     assert drop_unused_vectors(session) == 3
-    assert [row[0] for row in catalog.connection.execute("SELECT DISTINCT space FROM vectors")] == [kept]
+    assert [row[0] for row in catalog.execute("SELECT DISTINCT space FROM vectors")] == [kept]
 
 
 def test_no_vector_is_dropped_while_nobody_knows_what_releases_need(session: Session) -> None:
@@ -109,8 +111,8 @@ def test_no_vector_is_dropped_while_nobody_knows_what_releases_need(session: Ses
     manifest.rename(manifest.with_suffix(".away"))
     assert drop_unused_vectors(session) == 0
     with session.catalog.transaction():
-        session.catalog.connection.execute("DELETE FROM live")
-        session.catalog.connection.execute("DELETE FROM releases")
+        session.catalog.execute("DELETE FROM live")
+        session.catalog.execute("DELETE FROM releases")
     assert history.live_release(session.catalog) is None
     assert drop_unused_vectors(session) == 0
-    assert session.catalog.connection.execute("SELECT count(*) FROM vectors").fetchone()[0] > 0
+    assert session.catalog.execute("SELECT count(*) FROM vectors").fetchone()[0] > 0

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,50 @@ def test_one_writer_at_a_time_and_a_killed_one_holds_nothing(workspace: Workspac
     with workspace.writing():
         assert (workspace.state / "lock").read_text() == f"process {os.getpid()}"
     assert (workspace.state / "lock").read_text() == ""
+
+
+def test_who_is_patient_is_told_once_and_waits_for_the_writer(workspace: Workspace) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(workspace.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    said: list[str] = []
+
+    def told(line: str) -> None:
+        said.append(line)
+        assert other.stdin is not None
+        other.stdin.close()  # it ends
+
+    with workspace.writing(waiting=told):
+        assert other.wait() == 0
+    (line,) = said
+    assert f"process {other.pid}" in line
+    other.stdout.close()
+
+
+def test_a_thread_that_holds_a_lock_may_take_it_again_and_another_may_not(workspace: Workspace) -> None:
+    def taken() -> None:
+        with workspace.writing():
+            pass
+
+    with workspace.writing(), ThreadPoolExecutor(1) as other:
+        taken()
+        with pytest.raises(BusyError, match=f"process {os.getpid()}"):
+            other.submit(taken).result()
+    taken()
+
+
+def test_a_run_that_learns_keeps_others_from_learning_not_from_writing(workspace: Workspace) -> None:
+    def learn() -> None:
+        with workspace.tuning():
+            pass
+
+    with workspace.tuning(), ThreadPoolExecutor(1) as other:
+        with pytest.raises(BusyError, match="is being tuned or cleared up by process"):
+            other.submit(learn).result()
+        with workspace.writing():
+            pass
 
 
 def test_the_lock_is_given_back_when_the_block_fails(workspace: Workspace) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from honed.catalog import documents, history, images, judgements
+from honed.catalog import documents, history, images, judgements, vectors
+from honed.catalog.moment import moment
 from honed.dataset import prepare
 from honed.dataset.task import load_task
 from honed.dataset.widen import widen_dev
@@ -34,7 +35,7 @@ from honed.release.open import embedder_of, image_encoder_of, image_head_of
 from honed.release.parts import Parts, parts_of, words_lost
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
-from honed.turn import AnyTurn, Baseline, Finished, Ground, Tell, Turn
+from honed.turn import AnyTurn, Baseline, Finished, Ground, Tell, Turn, meanwhile, one_at_a_time
 from honed.types import Split
 from honed.workspace import write_atomic, write_json
 
@@ -87,11 +88,17 @@ def settle_images(
 
 
 def survey(session: Session, tell: Tell) -> Ground:
-    """Read the data, open the live system and choose the baseline on dev.
+    """Read the data, open the live system and choose the baseline on dev, under the writer lock.
 
     Raises:
         UsageError: There are no documents, or nothing to measure with.
+        BusyError: Another process is changing the workspace.
     """
+    with session.workspace.writing():
+        return _surveyed(session, tell)
+
+
+def _surveyed(session: Session, tell: Tell) -> Ground:
     notes = settle(session, tell)
     if not judgements.queries(session.catalog, "test"):
         count = prepare.add_proxy(session.catalog, seed=session.settings.seed)
@@ -109,7 +116,8 @@ def survey(session: Session, tell: Tell) -> Ground:
     notes += task.notes
     embedder = session.live_embedder()
     generation = session.catch_up(embedder, tell=tell)
-    ground = Ground(task, embedder, generation, Baseline("", 0.0, {}), notes)
+    passages = documents.by_rowid(session.catalog, task.rowids.tolist())
+    ground = Ground(task, embedder, generation, Baseline("", 0.0, {}), moment(session.catalog), passages, notes)
     pool = session.settings.pool
     asked = questions(task)
     board = Board(task, asked, generation.lexical.search_many(asked.texts, pool), pool=pool)
@@ -123,9 +131,10 @@ def survey(session: Session, tell: Tell) -> Ground:
         scores = {manifest.release: live, **{f"{name} of {manifest.release}": dev_ for name, dev_ in scores.items()}}
         weights = {manifest.release: manifest.weight, f"{untuned.name} of {manifest.release}": untuned.weight}
     best = max(weights, key=lambda name: scores[name])
-    return Ground(task, embedder, generation, Baseline(best, weights[best], scores), notes)
+    return replace(ground, baseline=Baseline(best, weights[best], scores))
 
 
+@one_at_a_time
 def tune(
     session: Session,
     *,
@@ -169,24 +178,23 @@ def tune(
     bench = work.bench(run.folder, plan.speed)
     candidates = climb(bench, plan, work.corpus(), deadline=started + budget * (1.0 - RESERVE))
     chosen = choose(candidates)
+    history.check_live(session.catalog, ground.start.live)  # before a look at the test is spent
     exam = sealed_test(session, ground, work, chosen, looking=(run.id, experiment))
     judged = judge(session, exam, sum(one.tried for one in candidates))
-    notes: tuple[str, ...] = ()
+    notes = meanwhile(session.catalog, ground.start)
     if judged.release:
         session.catch_up(work.embedder(chosen), tell=tell)
         live = live_manifest(session.workspace, session.catalog)
-        notes = words_lost(live, space=work.embedder(chosen).space)
+        notes += words_lost(live, space=work.embedder(chosen).space)
     seconds = time.monotonic() - started
     turn = Finished(run, ground, tuple(candidates), chosen, exam, *judged, seconds, budget, notes)
     from honed.summary import report_data, result
 
-    close(
-        session,
-        turn,
-        outcome=result(turn),
-        report=report_data(session, turn),
-        parts=lambda: _parts(session, work, turn),
-    )
+    def parts() -> Parts:
+        session.catch_up(work.embedder(chosen), tell=tell)  # with what came since
+        return _parts(session, work, turn)
+
+    close(session, turn, tell=tell, outcome=result(turn), report=report_data(session, turn), parts=parts)
     return turn
 
 
@@ -244,18 +252,21 @@ def sealed_test(
     general = None
     if tuned is not ground.embedder:
         general = General(general_probe(ground.embedder), general_probe(tuned))
-    return Exam(board, base, candidate, reads, general, lambda rowids: documents.by_rowid(session.catalog, rowids))
+    return Exam(board, base, candidate, reads, general, lambda rowids: {row: ground.passages[row] for row in rowids})
 
 
 def close(
     session: Session,
     turn: AnyTurn,
     *,
+    tell: Tell,
     outcome: dict[str, Any],
     report: ReportData,
     parts: Callable[[], Parts],
 ) -> None:
     """Write comparison and report; then end the run and, if it is proven, make its release live, in one commit.
+
+    Only this end and the survey hold the writer lock; who holds it now is waited for.
 
     A kill before the commit leaves a run that goes on; a kill after it leaves one that is over. In between there is
     nothing: a release without its run's end would be tested once more, against itself.
@@ -263,8 +274,21 @@ def close(
     Args:
         outcome: The turn as JSON.
         report: The turn as a page.
-        parts: Gives what the proven candidate's release consists of; its space is indexed already.
+        parts: Brings the index of the proven candidate's space up to what came meanwhile, and gives what its release
+            consists of.
+
+    Raises:
+        UsageError: Another release went live while this ran. The run is kept as it is.
     """
+    with session.workspace.writing(waiting=tell):
+        if turn.release:
+            history.check_live(session.catalog, turn.ground.start.live)
+        _closed(session, turn, outcome, report, parts)
+
+
+def _closed(
+    session: Session, turn: AnyTurn, outcome: dict[str, Any], report: ReportData, parts: Callable[[], Parts]
+) -> None:
     write_atomic(turn.run.folder / "comparison.json", turn.comparison.to_json().encode())
     write_report(report, turn.run.folder / "report.html")
 
@@ -273,7 +297,7 @@ def close(
 
     if turn.release:
         reason = f"proven: {100 * turn.comparison.primary.delta:+.1f} points on test"
-        build(session.workspace, session.catalog, parts(), run=turn.run.id, reason=reason, also=end)
+        build(session.workspace, session.catalog, parts(), expected=turn.ground.start.live, reason=reason, also=end)
     else:
         with session.catalog.transaction():
             end()
@@ -325,12 +349,8 @@ def drop_unused_vectors(session: Session) -> int:
         return 0
     if not spaces:
         return 0
-    marks = ",".join("?" * len(spaces))
     with session.catalog.transaction():
-        cursor = session.catalog.connection.execute(
-            f"DELETE FROM vectors WHERE space NOT IN ({marks})", tuple(sorted(spaces))
-        )
-    return int(cursor.rowcount)
+        return vectors.keep_spaces(session.catalog, spaces)
 
 
 def make_live(session: Session, name: str | None, *, reason: str) -> str:
@@ -340,9 +360,10 @@ def make_live(session: Session, name: str | None, *, reason: str) -> str:
         IntegrityError: A file of the release is missing or changed.
         UsageError: There is no such release, or none to go back to.
     """
+    expected = history.live_release(session.catalog)
     row = row_of(session.catalog, name) if name else previous(session.catalog)
     manifest = manifest_of(session.workspace, row)
     session.catch_up(embedder_of(session.workspace, manifest, session.settings), tell=lambda _: None)
     settle_images(session, manifest, lambda _: None)
     action = "promote" if name else "rollback"
-    return promote(session.workspace, session.catalog, row.name, reason=reason, action=action)
+    return promote(session.workspace, session.catalog, row.name, expected=expected, reason=reason, action=action)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.catalog import Catalog
+from honed.catalog.moment import Moment, since
 from honed.dataset.images import Pictures, TextQueries
 from honed.dataset.task import Task
 from honed.evaluate.board import Board
@@ -22,7 +25,8 @@ from honed.index.generation import Generation
 from honed.models.vision.head import ImageHead
 from honed.protocols import Embedder, ImageEncoder
 from honed.runs import Run
-from honed.types import Split, Vectors
+from honed.session import Session
+from honed.types import ImageRecord, Passage, Split, Vectors
 
 if TYPE_CHECKING:  # torch is loaded by `tune` alone
     from honed.tune.candidate import Candidate
@@ -52,6 +56,10 @@ class Surveyed(Protocol):
     """Where a turn of any role starts from."""
 
     @property
+    def start(self) -> Moment:
+        """The catalog as it was surveyed: what is tested is its state."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the user should know of the data."""
 
@@ -59,6 +67,8 @@ class Surveyed(Protocol):
 GroundT = TypeVar("GroundT", bound=Surveyed)
 CandidateT = TypeVar("CandidateT", bound=Tried)
 ExamT = TypeVar("ExamT")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +76,7 @@ class Finished(Generic[GroundT, CandidateT, ExamT]):
     """What a finished turn of any role leaves: for the report, for JSON, for the next turn.
 
     Attributes:
-        notes: What its release changes elsewhere, one sentence each.
+        notes: What changed while it ran and what its release changes elsewhere, one sentence each.
     """
 
     run: Run
@@ -89,6 +99,31 @@ ImageTurn: TypeAlias = "Finished[ImageGround, ImageCandidate, ImageExam]"
 WordsTurn: TypeAlias = "Finished[WordsGround, TextCandidate, TextExam]"
 
 
+def one_at_a_time(turn: Callable[Concatenate[Session, P], R]) -> Callable[Concatenate[Session, P], R]:
+    """A turn that excludes every other turn on its workspace, and what clears up; `add`, `label` and search go on."""
+
+    @wraps(turn)
+    def alone(session: Session, /, *args: P.args, **options: P.kwargs) -> R:
+        with session.workspace.tuning():
+            return turn(session, *args, **options)
+
+    return alone
+
+
+def meanwhile(catalog: Catalog, start: Moment) -> tuple[str, ...]:
+    """What changed since the survey, as a sentence for the verdict; nothing if nothing did."""
+    news = since(catalog, start)
+    counts = (
+        (news.came, "document", "came"),
+        (news.went, "document", "went"),
+        (news.labels, "label", "came or changed"),
+    )
+    parts = [f"{count:,} {what}{'' if count == 1 else 's'} {verb}" for count, what, verb in counts if count]
+    if not parts:
+        return ()
+    return (f"{', '.join(parts)} while this ran; the test was of the state at {start.at}.",)
+
+
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """The strongest system that needs no tuning, chosen on dev: what a candidate has to beat."""
@@ -100,12 +135,18 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ground:
-    """Where a turn starts from: the data, the live system, the baseline."""
+    """Where a turn starts from: the data, the live system, the baseline.
+
+    Attributes:
+        passages: By row id. The run learns from and is judged on these, whatever is added or deleted while it learns.
+    """
 
     task: Task
     embedder: Embedder
     generation: Generation
     baseline: Baseline
+    start: Moment
+    passages: Mapping[int, Passage]
     notes: tuple[str, ...]
 
     def board(self, split: Split, pool: int) -> Board:
@@ -116,10 +157,11 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
-    """The pictures of one split with their raw descriptors [n, d], in the same order."""
+    """The pictures of one split with their raw descriptors [n, d] and what the catalog said of them, in the same order."""
 
     pictures: Pictures
     descriptors: NDArray[np.float32]
+    records: tuple[ImageRecord, ...]
 
     @property
     def board(self) -> ImageBoard:
@@ -137,6 +179,7 @@ class ImageGround:
     neighbours: int
     baseline: str
     dev: float
+    start: Moment
     notes: tuple[str, ...] = ()
 
 
@@ -199,4 +242,5 @@ class WordsGround:
     sight: Sight
     others: tuple[Sight, ...]
     dev: dict[str, float]
+    start: Moment
     notes: tuple[str, ...] = ()

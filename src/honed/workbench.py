@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from honed.catalog import documents
+from honed.catalog import documents, vectors
 from honed.dataset.examples import build_examples, no_examples
 from honed.evaluate.probe import general_pairs
 from honed.index.dense import DenseIndex
-from honed.ingest.embed import embed_missing
+from honed.ingest.embed import embed_texts
 from honed.models.adapter import AdaptedEmbedder, read_adapter
 from honed.models.embedder import LocalEmbedder
 from honed.models.folder import open_folder
@@ -25,7 +25,6 @@ from honed.models.runtime import cores
 from honed.models.towers import open_towers
 from honed.models.weights import write_weights
 from honed.protocols import Embedder
-from honed.release.build import live_manifest
 from honed.session import Session
 from honed.tune.bench import Bench, Guard, Recipe
 from honed.tune.candidate import Candidate
@@ -92,9 +91,7 @@ class Workbench:
         started = time.monotonic()
         rowids = self.ground.task.rowids
         sample = rowids[:: max(1, len(rowids) // _SAMPLE)][:_SAMPLE]
-        texts = [
-            passage.embedded_text for passage in documents.by_rowid(self.session.catalog, sample.tolist()).values()
-        ]
+        texts = [self.ground.passages[rowid].embedded_text for rowid in sample.tolist()]
         speed = measure(self.model, self.ground.embedder, self.examples.texts, texts, self.recipe)
         tokenizer = Tokenizer.from_file(str(open_folder(self.model).query.tokenizer_path))
         tokenizer.no_padding()
@@ -199,18 +196,26 @@ class Workbench:
 
     def _texts(self, positions: NDArray[np.int64]) -> list[str]:
         rowids = self.ground.task.rowids[positions]
-        found = documents.by_rowid(self.session.catalog, rowids.tolist())
-        return [found[rowid].embedded_text for rowid in rowids.tolist()]
+        return [self.ground.passages[rowid].embedded_text for rowid in rowids.tolist()]
 
     def _embedded(self, folder: Path) -> DenseIndex:
         return self._indexed(self._local(folder))
 
     def _indexed(self, embedder: Embedder) -> DenseIndex:
-        """All passages in an embedder's space; a run that goes on finds the vectors of its finished rung in the catalog."""
-        if embedder.space not in self._dense:
-            embed_missing(self.session.catalog, embedder, on_progress=_every_tenth(self.tell))
-            self._dense[embedder.space] = DenseIndex.build(*self.session.catalog.vectors(embedder.space))
-        return self._dense[embedder.space]
+        """The surveyed passages in an embedder's space, whatever came or went since; no text is encoded twice.
+
+        A run that goes on finds the vectors of its finished rung in the catalog.
+        """
+        catalog, space = self.session.catalog, embedder.space
+        if space not in self._dense:
+            rowids = self.ground.task.rowids
+            passages = [self.ground.passages[rowid] for rowid in rowids.tolist()]
+            keys = [documents.text_hash(passage) for passage in passages]
+            present = vectors.held(catalog, space, keys).keys()
+            texts = {key: item.embedded_text for key, item in zip(keys, passages, strict=True) if key not in present}
+            embed_texts(catalog, embedder, list(texts.items()), on_progress=_every_tenth(self.tell))
+            self._dense[space] = DenseIndex.build(rowids, vectors.matrix(catalog, space, keys))
+        return self._dense[space]
 
 
 def _every_tenth(tell: Tell) -> Any:

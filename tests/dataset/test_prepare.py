@@ -25,12 +25,12 @@ def alone(texts: list[str]) -> list[int]:
 
 def judged(catalog: Catalog) -> dict[str, str]:
     """Question -> document of all labels."""
-    texts = dict(catalog.connection.execute("SELECT id, text FROM queries"))
+    texts = dict(catalog.execute("SELECT id, text FROM queries"))
     return {texts[query]: next(iter(found)) for query, found in judgements.qrels(catalog).items()}
 
 
 def split_of(catalog: Catalog) -> dict[str, str]:
-    return dict(catalog.connection.execute("SELECT text, split FROM queries"))
+    return dict(catalog.execute("SELECT text, split FROM queries"))
 
 
 @pytest.mark.parametrize(

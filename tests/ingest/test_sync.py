@@ -355,9 +355,9 @@ def test_many_touched_and_renamed_files_cost_one_commit(intake: Intake, docs: Pa
         else:
             path.rename(docs / f"renamed-{number}.txt")
     statements: list[str] = []
-    intake.catalog.connection.set_trace_callback(statements.append)
+    intake.catalog._connection.set_trace_callback(statements.append)
     assert counts(sync(intake, [docs])) == (0, 0, 20, 0, 20, 0)
-    intake.catalog.connection.set_trace_callback(None)
+    intake.catalog._connection.set_trace_callback(None)
     assert sum(statement == "COMMIT" for statement in statements) <= 3
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from honed.catalog import history
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
@@ -44,7 +45,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Path:
         sync(Intake(workspace, session.catalog, sandbox, 160), [root / "notes"])
         settle(session, lambda _: None, given={query.id: query.split for query in beir.queries})
         parts = Parts("again", "hash:64", session.live_embedder().space, 0.3, 50, "english")
-        build(workspace, session.catalog, parts, run=None, reason="for the test")
+        build(workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="for the test")
     return root
 
 

@@ -113,7 +113,13 @@ def release_by_hand(place: Place, spec: str = "") -> None:
         embedder = load_embedder(place.workspace, spec or f"folder:{folder}", session.settings)
         session.catch_up(embedder, tell=lambda _: None)
         parts = Parts("by hand", spec, embedder.space, 0.5, 50, "english", folder, folder)
-        place.live = build(place.workspace, session.catalog, parts, run=None, reason="for the test")
+        place.live = build(
+            place.workspace,
+            session.catalog,
+            parts,
+            expected=history.live_release(session.catalog),
+            reason="for the test",
+        )
     # One note more: the releases before now lack a vector, and their index is behind, so promoting them has work to do.
     place.write_note(f"after-{place.live}.txt", note(70 + int(place.live[1:]), 0))
     assert place.run("add", place.notes).value["new"] == 1
@@ -127,7 +133,7 @@ def violations(place: Place, allowed: Allowed, live: set[str]) -> Iterator[str]:
         number = history.live_release(session.catalog)
         if f"r{number}" not in live:
             yield f"r{number} is live, expected {sorted(live)}"
-        count = session.catalog.connection.execute("SELECT count(*) FROM queries").fetchone()[0]
+        count = session.catalog.execute("SELECT count(*) FROM queries").fetchone()[0]
         if count != place.questions:
             yield f"{count} questions, expected {place.questions}"
         if number is not None:

@@ -58,7 +58,7 @@ def tune(
                 tell(line)
         return not dry_run
 
-    with session(write=True) as opened:
+    with session() as opened:  # a turn takes the locks that it needs, when it needs them
         turn = turn_once(opened, budget=seconds, tell=tell, show_plan=show_plan)
         if turn is None:
             emit({"plan": shown}, "\n".join(shown), as_json=as_json)

@@ -22,8 +22,8 @@ MAX_PROXY = 3000
 
 def note_clusters(catalog: Catalog, near_duplicates: NearDuplicates) -> int:
     """Find the clusters of all documents and record them; returns how many there are. Nothing happens if none is new."""
-    if not catalog.connection.execute("SELECT 1 FROM documents WHERE cluster IS NULL LIMIT 1").fetchone():
-        return int(catalog.connection.execute("SELECT count(DISTINCT cluster) FROM documents").fetchone()[0])
+    if documents.is_clustered(catalog):
+        return len(set(documents.clusters(catalog).values()))
     texts: dict[str, list[str]] = {}
     titles: dict[str, str] = {}
     for _, name, passage in documents.passages(catalog):
@@ -52,7 +52,7 @@ def _clusters(catalog: Catalog, qrels: Sequence[dict[str, int]]) -> NDArray[np.i
     """[len(qrels)] cluster of each query."""
     index: dict[str, int] = {}
     relevant = [{index.setdefault(d, len(index)): g for d, g in judged.items()} for judged in qrels]
-    known = dict(catalog.connection.execute("SELECT external_id, cluster FROM documents WHERE cluster IS NOT NULL"))
+    known = documents.clusters(catalog)
     labels = [known.get(document, -1 - position) for position, document in enumerate(index)]
     return query_clusters(relevant, np.array(labels, np.int64))
 
@@ -81,7 +81,7 @@ def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: 
             "No source in the label table is a document of this workspace.",
             hint="`source` must be a path as `honed status --sources` lists it, or the end of one",
         )
-    recorded = dict(catalog.connection.execute("SELECT id, split FROM queries WHERE origin != 'proxy'"))
+    recorded = judgements.splits(catalog)
     with catalog.transaction():
         judgements.add(catalog, queries.values(), qrels, origin="labels")
         judged = judgements.qrels(catalog)
@@ -98,9 +98,7 @@ def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: 
 
 def matched(catalog: Catalog, sources: set[str]) -> dict[str, str]:
     """Source as a table names it -> external id of the one document that it means; what means none or several is left out."""
-    named = {name: name for (name,) in catalog.connection.execute("SELECT external_id FROM documents")}
-    paths = "SELECT s.path, d.external_id FROM sources s JOIN documents d ON d.id = s.document"
-    named = {**dict(catalog.connection.execute(paths)), **named}
+    named = documents.names(catalog)
     match = {source: named[source] for source in sources if source in named}
     tails: dict[str, set[str]] = {_tail(source): set() for source in sources - match.keys()}
     for name, document in named.items() if tails else ():
@@ -145,7 +143,7 @@ def add_proxy(catalog: Catalog, *, seed: int) -> int:
     queries = [Query("proxy-" + hashlib.sha256(text.encode()).hexdigest()[:16], text) for text, _ in rows]
     qrels = [Qrel(query.id, name) for query, (_, name) in zip(queries, rows, strict=True)]
     with catalog.transaction():
-        catalog.connection.execute("DELETE FROM queries WHERE origin = 'proxy'")
+        judgements.forget_proxies(catalog)
         judgements.add(catalog, queries, qrels, origin="proxy")
     fix_splits(catalog, dict.fromkeys(query.id for query in queries), seed=seed)
     return len(queries)

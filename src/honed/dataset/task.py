@@ -100,8 +100,7 @@ def _task(catalog: Catalog) -> Task:
 def _document_clusters(catalog: Catalog, index: dict[str, int]) -> NDArray[np.int64]:
     """Recorded cluster of each document; one that has none yet is a cluster of its own."""
     labels = -np.arange(1, len(index) + 1, dtype=np.int64)
-    rows = catalog.connection.execute("SELECT external_id, cluster FROM documents WHERE cluster IS NOT NULL")
-    for name, cluster in rows:
+    for name, cluster in documents.clusters(catalog).items():
         if name in index:
             labels[index[name]] = cluster
     return labels

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from honed.answer.pictures import ImageRetriever
 from honed.catalog import images
+from honed.catalog.moment import Moment, moment
 from honed.dataset.images import Pictures as Listed
 from honed.dataset.images import load_image_task
 from honed.errors import UsageError
@@ -46,6 +47,7 @@ class Collection:
         listing: What the catalog says of them.
         styles: Names of the styles in the order in which `pictures` counts them from 1; none where variants are no styles.
         text_space: Fingerprint of the tower that made the texts' vectors.
+        start: The catalog as it was read.
         notes: For the user.
     """
 
@@ -56,6 +58,7 @@ class Collection:
     listing: Listing
     styles: tuple[str, ...]
     text_space: str
+    start: Moment
     notes: tuple[str, ...] = ()
 
     def style_of(self, row: int) -> str:
@@ -98,7 +101,9 @@ def collect(session: Session, side: int, k: int, tell: Tell) -> Collection:
     test = whole["test"]
     known = known_by([listing.ids[row] for row in test.tolist()], listing.groups[test])
     sizes = {split: len(found) for split, found in whole.items()}
-    return Collection(pictures, rows, sizes, known, listing, styles, embedder.space, task.notes)
+    return Collection(
+        pictures, rows, sizes, known, listing, styles, embedder.space, moment(session.catalog), task.notes
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

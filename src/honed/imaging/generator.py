@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from honed.catalog import history
 from honed.evaluate.pictures import LIKENESS
 from honed.imaging.atelier import Atelier, open_atelier
 from honed.imaging.generator_exam import PaintExam
@@ -32,7 +33,7 @@ from honed.tune.painter.plan import PaintPlan, chosen_targets, painting_table
 from honed.tune.painter.sheet import Sheet
 from honed.tune.painter.train import PaintRecipe
 from honed.tune.painter.trial import RETRIEVED, Exhibition, exhibit
-from honed.turn import Finished, Tell
+from honed.turn import Finished, Tell, meanwhile, one_at_a_time
 from honed.types import SPLITS
 from honed.workspace import read_json, write_json
 
@@ -40,6 +41,7 @@ SHEET_FILE, SHEET_LINES = "samples.png", 12
 TAUGHT_FILE = "painter-taught.json"
 
 
+@one_at_a_time
 def tune_generator(
     session: Session,
     *,
@@ -58,8 +60,10 @@ def tune_generator(
         UsageError: There is nothing to learn from or to measure with, or the budget is too short.
     """
     started = time.monotonic()
-    settle(session, tell)
-    atelier = open_atelier(session, tell, recipe, config)
+    with session.workspace.writing():
+        settle(session, tell)
+        atelier = open_atelier(session, tell, recipe, config)
+    start = atelier.collection.start
     tell("measuring this machine")
     plan = atelier.learner.plan(budget, time.monotonic() - started)
     if not show_plan(painting_table(plan)):
@@ -70,13 +74,15 @@ def tune_generator(
         tell(f"going on with {run.id}")
     plan = kept_plan(run.folder, plan)
     candidate = _trained(atelier, plan, run, tell)
+    history.check_live(session.catalog, start.live)  # before a look at the test is spent
     exam = _sealed_test(session, atelier, plan, candidate, looking=(run.id, experiment))
     judged = judge(session, exam, candidate.tried, lambda gate: exam.checks(gate, session.settings.seed))
-    seconds = time.monotonic() - started
-    turn = Finished(run, atelier.collection, (candidate,), candidate, exam, *judged, seconds, budget)
+    seconds, notes = time.monotonic() - started, meanwhile(session.catalog, start)
+    turn = Finished(run, atelier.collection, (candidate,), candidate, exam, *judged, seconds, budget, notes)
     close(
         session,
         turn,
+        tell=tell,
         outcome=generator_result(turn),
         report=generator_report(session, turn),
         parts=lambda: _parts(session, turn),

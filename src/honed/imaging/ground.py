@@ -28,10 +28,11 @@ LEAST_TEST = 10
 def gallery(session: Session, encoder: ImageEncoder, pictures: Pictures) -> Gallery:
     """Pictures with the descriptors that the catalog keeps of them."""
     if not len(pictures):
-        return Gallery(pictures, np.empty((0, encoder.dimension), np.float32))
+        return Gallery(pictures, np.empty((0, encoder.dimension), np.float32), ())
     rowids, descriptors = images.descriptors(session.catalog, encoder.space, pictures.rowids)
     assert np.array_equal(rowids, pictures.rowids), "every picture was described a moment ago"
-    return Gallery(pictures, descriptors)
+    records = images.by_rowid(session.catalog, rowids)
+    return Gallery(pictures, descriptors, tuple(records[rowid] for rowid in rowids.tolist()))
 
 
 def known_by(ids: Sequence[str], groups: NDArray[Any]) -> str:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from honed.catalog import history
+from honed.catalog.moment import moment
 from honed.dataset.images import load_image_task
 from honed.errors import UsageError
 from honed.evaluate.image_exam import ImageExam, sit_images
@@ -26,7 +28,7 @@ from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of, words_lost
 from honed.runs import open_run
 from honed.session import Session
-from honed.turn import Finished, ImageGround, ImageTurn, Tell
+from honed.turn import Finished, ImageGround, ImageTurn, Tell, meanwhile, one_at_a_time
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
     from honed.tune.images.bench import ImageRecipe
@@ -34,12 +36,18 @@ if TYPE_CHECKING:  # torch is loaded by tuning alone
 
 
 def survey_images(session: Session, tell: Tell) -> ImageGround:
-    """Read groups and descriptors, and measure what is live on dev.
+    """Read groups and descriptors, and measure what is live on dev, under the writer lock.
 
     Raises:
         UsageError: There are no groups of pictures, or too few to measure with.
         MissingError: The image encoder is not installed.
+        BusyError: Another process is changing the workspace.
     """
+    with session.workspace.writing():
+        return _surveyed(session, tell)
+
+
+def _surveyed(session: Session, tell: Tell) -> ImageGround:
     settle(session, tell)
     manifest = live_manifest(session.workspace, session.catalog)
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
@@ -57,9 +65,11 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
     name = manifest.release if side and side.head else f"untuned {session.settings.image_encoder}"
     dev = galleries["dev"]
     scores = dev.board.measure(head.apply(dev.descriptors), neighbours=neighbours)
-    return ImageGround(galleries, encoder, head, neighbours, name, float(np.nanmean(scores["recall@1"])), task.notes)
+    mean, start = float(np.nanmean(scores["recall@1"])), moment(session.catalog)
+    return ImageGround(galleries, encoder, head, neighbours, name, mean, start, task.notes)
 
 
+@one_at_a_time
 def tune_images(
     session: Session,
     *,
@@ -93,20 +103,27 @@ def tune_images(
     plan = kept_plan(run.folder, plan)
     candidates = climb_images(studio.bench(run.folder), plan, deadline=started + budget * (1.0 - RESERVE))
     chosen = choose_images(candidates)
+    history.check_live(session.catalog, ground.start.live)  # before a look at the test is spent
     exam = _sealed_test(session, ground, studio, chosen, looking=(run.id, experiment))
     judged = judge(session, exam, sum(one.tried for one in candidates))
-    notes: tuple[str, ...] = ()
+    notes = meanwhile(session.catalog, ground.start)
     if judged.release:
-        notes = words_lost(live_manifest(session.workspace, session.catalog))
+        notes += words_lost(live_manifest(session.workspace, session.catalog))
         session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)
     seconds = time.monotonic() - started
     turn = Finished(run, ground, tuple(candidates), chosen, exam, *judged, seconds, budget, notes)
+
+    def parts() -> Parts:
+        session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)  # with what came since
+        return _parts(session, turn, studio.encoder(chosen))
+
     close(
         session,
         turn,
+        tell=tell,
         outcome=image_result(turn),
         report=image_report(session, turn),
-        parts=lambda: _parts(session, turn, studio.encoder(chosen)),
+        parts=parts,
     )
     return turn
 

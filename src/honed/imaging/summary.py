@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from honed.catalog import images
 from honed.evaluate.image_board import IMAGE_METRICS
 from honed.evaluate.image_exam import Picture
 from honed.evaluate.report import ReportData
 from honed.ingest.describe import open_rendering
 from honed.session import Session
 from honed.summary import each_split, side, turn_json, turn_report
-from honed.turn import ImageTurn, WordsTurn
+from honed.turn import Gallery, ImageTurn, WordsTurn
 from honed.types import Split
 
 _SHOWN_SIDE = 96
@@ -39,7 +38,6 @@ def image_result(turn: ImageTurn) -> dict[str, Any]:
 def image_report(session: Session, turn: ImageTurn) -> ReportData:
     """The turn as the report shows it, with grids of pictures."""
     ground = turn.ground
-    rowids = ground.galleries["test"].pictures.rowids.tolist()
     counts = {split: len(gallery.pictures) for split, gallery in ground.galleries.items()}
     groups = {split: len(np.unique(gallery.pictures.groups)) for split, gallery in ground.galleries.items()}
 
@@ -50,7 +48,7 @@ def image_report(session: Session, turn: ImageTurn) -> ReportData:
             turn.exam.base.name: ground.encoder.space[:12],
             turn.exam.candidate.name: turn.release or turn.chosen.what,
         },
-        cases=turn.exam.cases(_pictures(session, rowids)),
+        cases=turn.exam.cases(_pictures(session, ground.galleries["test"])),
         data_card={
             "pictures": each_split(counts),
             "groups": each_split(groups),
@@ -85,7 +83,7 @@ def words_report(session: Session, turn: WordsTurn) -> ReportData:
             turn.exam.base.name: ground.embedder.space[:12],
             turn.exam.candidate.name: turn.release or turn.chosen.what,
         },
-        cases=turn.exam.cases(_pictures(session, ground.galleries["test"].pictures.rowids.tolist())),
+        cases=turn.exam.cases(_pictures(session, ground.galleries["test"])),
         data_card={
             "pictures": each_split(counts),
             "questions": each_split(asked),
@@ -95,13 +93,12 @@ def words_report(session: Session, turn: WordsTurn) -> ReportData:
     )
 
 
-def _pictures(session: Session, rowids: list[int]) -> Picture:
+def _pictures(session: Session, gallery: Gallery) -> Picture:
     """What a report shows of the picture at a place: caption and data URI."""
-    records = images.by_rowid(session.catalog, rowids)
 
     @cache  # a picture is found for many queries
     def picture(place: int) -> tuple[str, str]:
-        record = records[rowids[place]]
+        record = gallery.records[place]
         return record.caption or record.external_id, _thumbnail(session, record.media)
 
     return picture

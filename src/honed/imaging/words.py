@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.catalog import history
+from honed.catalog.moment import moment
 from honed.dataset.images import ImageTask, TextQueries, caption_pairs, load_caption_task, text_queries, title_queries
 from honed.errors import UsageError
 from honed.evaluate.captions import search_captions
@@ -37,7 +39,7 @@ from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of
 from honed.runs import look_at, open_run
 from honed.session import Session
-from honed.turn import Asked, Finished, Gallery, Sight, Tell, WordsGround, WordsTurn
+from honed.turn import Asked, Finished, Gallery, Sight, Tell, WordsGround, WordsTurn, meanwhile, one_at_a_time
 from honed.types import SPLITS, Split
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
@@ -51,10 +53,18 @@ _PROBED = 64
 def survey_words(session: Session, tell: Tell) -> WordsGround:
     """Read captions and descriptors, and choose the baseline on dev: captions alone, or what is live.
 
+    The writer lock is held meanwhile.
+
     Raises:
         UsageError: Nothing is said of the pictures, or there are too few questions to measure with.
         MissingError: The image encoder is not installed.
+        BusyError: Another process is changing the workspace.
     """
+    with session.workspace.writing():
+        return _surveyed(session, tell)
+
+
+def _surveyed(session: Session, tell: Tell) -> WordsGround:
     settle(session, tell)
     task, queries = _questions(session)
     manifest = live_manifest(session.workspace, session.catalog)
@@ -77,7 +87,19 @@ def survey_words(session: Session, tell: Tell) -> WordsGround:
     best = max(sights, key=lambda one: means[one.name])
     rest = tuple(one for one in sights if one is not best)
     return WordsGround(
-        galleries, queries, encoder, head, embedder, manifest.weight, dev, titles, best, rest, means, task.notes
+        galleries,
+        queries,
+        encoder,
+        head,
+        embedder,
+        manifest.weight,
+        dev,
+        titles,
+        best,
+        rest,
+        means,
+        moment(session.catalog),
+        task.notes,
     )
 
 
@@ -142,6 +164,7 @@ def _mean(asked: Asked, sight: Sight) -> float:
     return float(np.nanmean(sit_text(asked.board, sight.name, found_by(asked, sight)).scores[TEXT_METRIC]))
 
 
+@one_at_a_time
 def tune_words(
     session: Session,
     *,
@@ -171,12 +194,15 @@ def tune_words(
         tell(f"going on with {run.id}")
     plan = kept_plan(run.folder, plan)
     chosen = lesson.candidate(run.folder, plan, tell)
+    history.check_live(session.catalog, ground.start.live)  # before a look at the test is spent
     exam = _sealed_test(session, ground, chosen, looking=(run.id, experiment))
     judged = judge(session, exam, chosen.tried)
-    turn = Finished(run, ground, (chosen,), chosen, exam, *judged, time.monotonic() - started, budget)
+    seconds, notes = time.monotonic() - started, meanwhile(session.catalog, ground.start)
+    turn = Finished(run, ground, (chosen,), chosen, exam, *judged, seconds, budget, notes)
     close(
         session,
         turn,
+        tell=tell,
         outcome=words_result(turn),
         report=words_report(session, turn),
         parts=lambda: _parts(session, turn),

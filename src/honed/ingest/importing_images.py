@@ -67,13 +67,7 @@ def import_pack(intake: Intake, pack: Pack, *, on_progress: Progress | None = No
 def _compared(intake: Intake, pack: Pack, imported: Imported, report: ImportReport) -> list[_Task]:
     """The pictures that have to be read: new ones, changed ones, and those whose rendering was lost."""
     catalog, root = intake.catalog, pack.folder.resolve()
-    lost = {
-        document
-        for document, media in catalog.connection.execute(
-            "SELECT d.id, i.media FROM images i JOIN documents d ON d.rowid = i.document WHERE i.kind = 'file'"
-        )
-        if not is_kept(intake.workspace, media)
-    }
+    lost = {name for name, media in images.media_of_files(catalog) if not is_kept(intake.workspace, media)}
     tasks: list[_Task] = []
     refused: list[tuple[Source, Rejection]] = []
     for item in pack.items:

@@ -42,4 +42,4 @@ def ensure_release(
         language=settings.language,
         lineage=lineage,
     )
-    return build(workspace, catalog, parts, run=None, reason="first documents")
+    return build(workspace, catalog, parts, expected=None, reason="first documents")
