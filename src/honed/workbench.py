@@ -78,7 +78,7 @@ class Workbench:
             "budget": budget,
             "data": digest.hexdigest(),
             "space": ground.embedder.space,
-            "live": live_manifest(self.session.workspace, self.session.catalog).release,
+            "live": f"r{ground.start.live}",
             "settings": repr(sorted(settings.items())),
             "version": version("honed"),
         }
