@@ -136,6 +136,7 @@ def test_missing_splits_of_an_import_are_filled_and_fixed(catalog: Catalog) -> N
     fix_splits(catalog, dict(given), seed=13)
     assert split_of(catalog) == first
     assert fix_splits(catalog, {"nobody": None}, seed=1) == ()
+    assert split_of(catalog) == first
 
 
 def test_clusters_are_noted_once_and_again_when_documents_came(catalog: Catalog) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from honed.dataset.images import load_image_task
+from honed.dataset.images import load_image_task, take
 from honed.errors import UsageError
 from honed.evaluate.image_exam import ImageExam, sit_images
 from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
@@ -45,6 +45,7 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     head = image_head_of(session.workspace, manifest, encoder)
     task = load_image_task(session.catalog, seed=session.settings.seed)
+    take(session.catalog, task)
     galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
     for split, shown in galleries.items():
         if len(shown.pictures) < LEAST_TEST:
