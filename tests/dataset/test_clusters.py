@@ -48,7 +48,7 @@ def test_the_same_question_under_two_ids_is_one_cluster() -> None:
 
 def test_a_title_on_thousands_of_documents_joins_none_of_them() -> None:
     """However small their share is: one such cluster would be held out of training whole."""
-    titles = ["Introduction"] * 400 + [f"Manual {number // 50}" for number in range(9600)]
+    titles = ["Introduction"] * 800 + [f"Manual {number // 400}" for number in range(19_200)]
     labels = document_clusters([""] * len(titles), titles, alone)
-    assert np.unique(labels[:400], return_counts=True)[1].max() == 1
-    assert set(np.unique(labels[400:], return_counts=True)[1].tolist()) == {50}
+    assert np.unique(labels[:800], return_counts=True)[1].max() == 1
+    assert set(np.unique(labels[800:], return_counts=True)[1].tolist()) == {400}

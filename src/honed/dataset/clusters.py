@@ -17,10 +17,9 @@ from honed.catalog.schema import question_key
 COMMON_TITLE = 0.05
 """A title on more than this share of the documents ("FAQ", "Untitled") says nothing about them."""
 
-MOST_TITLED = 100
-"""Nor does one on more documents than this, however many there are: "Introduction" on 4 % of 100,000 would hold 4,000 out of
-training as soon as dev asks about one. With a limit in documents, a title that is wrongly believed takes a hundred at most;
-and parts of one work that are more than that are told apart by other words than its title, or joined as near-duplicates."""
+MOST_TITLED = 500
+"""Nor does one on more documents than a thick book has pages: no work has so many parts of one name. "Introduction" on 4 % of
+100,000 documents would be one cluster of 4,000, held out of training whole as soon as dev asks about one of them."""
 
 
 class Groups:
