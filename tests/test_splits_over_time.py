@@ -135,9 +135,9 @@ def test_no_question_that_a_release_learned_from_is_tested_after_more_came(sessi
 
     recipe = Recipe(batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_epochs=2, adapter_epochs=10)
     turns = []
-    for folder in (write_first(tmp_path / "first"), write_more(tmp_path / "more")):
+    for folder in (toy.write_beir(tmp_path / "first"), write_more(tmp_path / "more")):
         bring(session, folder)
-        turn = tune(session, budget=60.0, tell=quiet, recipe=recipe)
+        turn = tune(session, budget=120.0, tell=quiet, recipe=recipe)
         assert turn is not None
         turns.append(turn)
     first, second = turns
