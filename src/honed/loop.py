@@ -17,9 +17,10 @@ import numpy as np
 from honed.catalog import documents, history, images, judgements, vectors
 from honed.catalog.moment import moment
 from honed.dataset import prepare
-from honed.dataset.task import load_task
+from honed.dataset.images import fix_picture_splits
+from honed.dataset.task import check_enough, has_labels, load_task
 from honed.dataset.widen import widen_dev
-from honed.errors import HonedError, MissingError, UsageError
+from honed.errors import HonedError, MissingError
 from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison, General
 from honed.evaluate.exam import Entrant, Exam, sit
@@ -63,7 +64,8 @@ def settle(
     prepare.note_clusters(
         session.catalog, lambda texts: near_duplicates(texts, threshold=session.settings.near_duplicate)
     )
-    notes = prepare.fix_splits(session.catalog, given, seed=session.settings.seed) if given else ()
+    seed = session.settings.seed
+    notes = prepare.fix_splits(session.catalog, given, seed=seed) + fix_picture_splits(session.catalog, seed=seed)
     embedder = session.live_embedder()
     if session.catalog.passage_count():
         generation = session.catch_up(embedder, tell=tell, progress=progress)
@@ -100,20 +102,15 @@ def survey(session: Session, tell: Tell) -> Ground:
 
 def _surveyed(session: Session, tell: Tell) -> Ground:
     notes = settle(session, tell)
-    if not judgements.queries(session.catalog, "test"):
+    if not has_labels(session.catalog):
         count = prepare.add_proxy(session.catalog, seed=session.settings.seed)
         notes += (
             f"There are no labels: {count} titles and headings stand in for questions, so only the fusion is tuned.",
         )
     task = load_task(session.catalog)
-    for split in ("dev", "test"):
-        if len(task.splits[split].queries) < LEAST_TEST:
-            raise UsageError(
-                f"There are {len(task.splits[split].queries)} questions in {split}; {LEAST_TEST} are needed.",
-                hint="honed label FILE.csv (columns question,source), or import a folder with qrels",
-            )
+    check_enough(task, LEAST_TEST)
     task = widen_dev(task, seed=session.settings.seed)
-    notes += task.notes
+    notes = tuple(dict.fromkeys((*notes, *task.notes)))
     embedder = session.live_embedder()
     generation = session.catch_up(embedder, tell=tell)
     passages = documents.by_rowid(session.catalog, task.rowids.tolist())

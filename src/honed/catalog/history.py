@@ -39,6 +39,11 @@ def end_run(catalog: Catalog, run: str, state: str, result: dict[str, Any]) -> N
     )
 
 
+def run_kinds(catalog: Catalog) -> set[str]:
+    """The kinds of runs that there have been."""
+    return {row[0] for row in catalog.execute("SELECT DISTINCT kind FROM runs")}
+
+
 def unfinished_run(catalog: Catalog, kind: str) -> tuple[str, dict[str, Any]] | None:
     """Id and settings of the newest run of a kind that was interrupted, if the newest one was."""
     row = catalog.execute(

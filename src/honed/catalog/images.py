@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.catalog import splits
 from honed.catalog.database import BATCH, Catalog, Change
 from honed.catalog.documents import ITEM, filter_clause
 from honed.catalog.vectors import held
@@ -18,6 +19,9 @@ from honed.types import SPLITS, ImageRecord, Split
 
 BLOCK = 4096
 """Descriptors a block: 21 MB of 1,280 numbers each."""
+
+_SPLIT = "coalesce((SELECT s.split FROM splits s WHERE s.kind = 'picture' AND s.name = g.document), g.split)"
+"""The stored split of a picture `g` of a group, or, until it is stored, the one that it came with."""
 
 _RECORD = (
     "i.id, d.id, i.ordinal, i.media, i.kind, i.width, i.height, i.caption, i.phash, i.page,"
@@ -167,7 +171,12 @@ def passages_of(catalog: Catalog) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def set_groups(catalog: Catalog, members: Iterable[tuple[str, str, str, Split]]) -> None:
-    """Record (document external id, group, variant, split), inside the caller's transaction; the newest word counts."""
+    """Record (document external id, group, variant, split), inside the caller's transaction; the newest word counts.
+
+    A stored split that no run has taken yet gives way to that of the group; one that is final stays.
+    """
+    members = list(members)
+    splits.drop_unused(catalog, "picture", (name for name, *_ in members))
     catalog.executemany("INSERT OR REPLACE INTO image_groups VALUES (?, ?, ?, ?)", members)
 
 
@@ -186,7 +195,7 @@ def ungroup(catalog: Catalog, names: Iterable[str]) -> None:
 
 def grouped(catalog: Catalog) -> dict[str, tuple[str, str, Split]]:
     """Group, variant and split of every document (by external id) of which they were said."""
-    rows = catalog.execute("SELECT document, name, variant, split FROM image_groups ORDER BY document")
+    rows = catalog.execute(f"SELECT g.document, g.name, g.variant, {_SPLIT} FROM image_groups g ORDER BY g.document")
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
@@ -221,8 +230,13 @@ def media_of_files(catalog: Catalog) -> Iterator[tuple[str, str]]:
 
 def files(catalog: Catalog) -> list[tuple[int, str]]:
     """Row id and document's external id of every picture file, in a group or not, in rowid order."""
+    return [(rowid, name) for rowid, name, _ in media_files(catalog)]
+
+
+def media_files(catalog: Catalog) -> list[tuple[int, str, str]]:
+    """The same with the sha256 of each file's rendering."""
     return catalog.execute(
-        "SELECT i.rowid, d.external_id FROM images i JOIN documents d ON d.rowid = i.document"
+        "SELECT i.rowid, d.external_id, i.media FROM images i JOIN documents d ON d.rowid = i.document"
         " WHERE i.kind = 'file' ORDER BY i.rowid"
     ).fetchall()
 
@@ -230,12 +244,10 @@ def files(catalog: Catalog) -> list[tuple[int, str]]:
 def groups(catalog: Catalog, split: Split | None = None) -> list[Member]:
     """The picture files that belong to a group, in rowid order, of one split or of all."""
     rows = catalog.execute(
-        "SELECT i.rowid, d.external_id, g.name, g.variant, g.split FROM images i JOIN documents d ON d.rowid = i.document"
-        " JOIN image_groups g ON g.document = d.external_id"
-        " WHERE i.kind = 'file' AND (? IS NULL OR g.split = ?) ORDER BY i.rowid",
-        (split, split),
+        f"SELECT i.rowid, d.external_id, g.name, g.variant, {_SPLIT} FROM images i JOIN documents d ON d.rowid = i.document"
+        " JOIN image_groups g ON g.document = d.external_id WHERE i.kind = 'file' ORDER BY i.rowid"
     )
-    return [Member(*row) for row in rows]
+    return [member for member in map(Member._make, rows) if split in (None, member.split)]
 
 
 # -- descriptors -----------------------------------------------------------------------------------------------------

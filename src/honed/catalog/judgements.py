@@ -7,20 +7,25 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Literal
 
+from honed.catalog import splits
 from honed.catalog.database import Catalog
+from honed.catalog.schema import question_key
 from honed.types import Qrel, Query, Split
 
 Origin = Literal["import", "labels", "proxy"]
 
 
 def add(catalog: Catalog, queries: Iterable[Query], qrels: Iterable[Qrel], *, origin: Origin) -> None:
-    """Insert or replace queries and their judgements, inside the caller's transaction."""
+    """Insert or replace queries and their judgements, inside the caller's transaction; a split that is stored stays."""
     many = catalog.executemany
-    queries = list(queries)
+    queries, stored = list(queries), splits.stored(catalog, "question").names
     many("DELETE FROM queries WHERE id = ?", ((query.id,) for query in queries))
     many(
         "INSERT INTO queries VALUES (?, ?, ?, ?, ?)",
-        ((q.id, q.text, q.split, json.dumps(dict(q.meta), ensure_ascii=False), origin) for q in queries),
+        (
+            (q.id, q.text, stored.get(q.id, q.split), json.dumps(dict(q.meta), ensure_ascii=False), origin)
+            for q in queries
+        ),
     )
     many(
         "INSERT OR REPLACE INTO qrels VALUES (?, ?, ?)",
@@ -58,14 +63,25 @@ def qrels(catalog: Catalog, split: Split | None = None) -> dict[str, dict[str, i
     return found
 
 
-def set_splits(catalog: Catalog, splits: dict[str, Split]) -> None:
-    """Fix the split of queries, inside the caller's transaction."""
-    catalog.executemany("UPDATE queries SET split = ? WHERE id = ?", ((s, q) for q, s in splits.items()))
+def asked(catalog: Catalog, origins: Sequence[Origin]) -> list[tuple[Query, Origin]]:
+    """All queries of some origins, by id, judged or not; the split of one that is not stored is the one that it came with."""
+    marks = ",".join("?" * len(origins))
+    rows = catalog.execute(
+        f"SELECT id, text, split, origin FROM queries WHERE origin IN ({marks}) ORDER BY id", tuple(origins)
+    )
+    return [(Query(row[0], row[1], row[2]), row[3]) for row in rows]
 
 
-def splits(catalog: Catalog) -> dict[str, Split]:
-    """Query id -> its recorded split; titles that stand in for questions are left out."""
-    return dict(catalog.execute("SELECT id, split FROM queries WHERE origin != 'proxy'"))
+def set_splits(catalog: Catalog, chosen: dict[str, Split]) -> None:
+    """Store the split of queries for good, inside the caller's transaction; one that is stored already stays as it is."""
+    texts = dict(catalog.execute("SELECT id, text FROM queries"))
+    rows = [(name, question_key(texts[name]), split) for name, split in chosen.items() if name in texts]
+    splits.keep(catalog, "question", rows)
+    catalog.executemany(
+        "UPDATE queries SET split = (SELECT s.split FROM splits s WHERE s.kind = 'question' AND s.name = queries.id)"
+        " WHERE id = ?",
+        ((name,) for name, _, _ in rows),
+    )
 
 
 def texts(catalog: Catalog) -> Iterator[str]:

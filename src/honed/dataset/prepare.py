@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog import Catalog, documents, images, judgements
+from honed.catalog import Catalog, documents, images, judgements, splits
+from honed.catalog.schema import question_key
 from honed.dataset.clusters import document_clusters, query_clusters
-from honed.dataset.splits import assign, join
+from honed.dataset.splits import join
 from honed.errors import InputError, UsageError
 from honed.types import Passage, Qrel, Query, Split
 
@@ -37,24 +38,49 @@ def note_clusters(catalog: Catalog, near_duplicates: NearDuplicates) -> int:
     return len(set(labels.tolist()))
 
 
-def fix_splits(catalog: Catalog, given: dict[str, Split | None], *, seed: int) -> tuple[str, ...]:
-    """Give every one of these queries a split and record it; returns notes for the user."""
-    qrels = judgements.qrels(catalog)
-    names = [name for name in given if name in qrels]
-    clusters = _clusters(catalog, [qrels[name] for name in names])
-    assignment = assign(names, [given[name] for name in names], clusters, seed=seed)
-    with catalog.transaction():
-        judgements.set_splits(catalog, dict(zip(names, assignment.splits, strict=True)))
+def fix_splits(
+    catalog: Catalog,
+    given: Mapping[str, Split | None] | None = None,
+    *,
+    seed: int,
+    origins: Sequence[judgements.Origin] = ("import", "labels"),
+) -> tuple[str, ...]:
+    """Store a split for every judged question that has none; returns notes for the user.
+
+    What is stored never changes. The split that came with a new question is kept, unless the same words are stored under
+    another id: those may have been learned from.
+
+    Args:
+        given: All splits that came with an import, those of questions that are stored already too; None where nothing came:
+            then questions whose import was killed before this have the splits that they came with.
+    """
+    stored, qrels = splits.stored(catalog, "question"), judgements.qrels(catalog)
+    asked = [(query, origin) for query, origin in judgements.asked(catalog, origins) if query.id in qrels]
+    if given is None:
+        given = {q.id: q.split for q, origin in asked if origin == "import" and q.id not in stored.names}
+    names, texts = [query.id for query, _ in asked], [query.text for query, _ in asked]
+    rows = [(name, question_key(text)) for name, text in zip(names, texts, strict=True)]
+    assignment = join(
+        names,
+        [stored.of(*row) for row in rows],
+        _clusters(catalog, texts, [qrels[name] for name in names]),
+        seed=seed,
+        brought=[given.get(name) for name in names],
+    )
+    new = {row[0]: split for row, split in zip(rows, assignment.splits, strict=True) if row not in stored.rows}
+    if new:
+        with catalog.transaction():
+            judgements.set_splits(catalog, new)
     return assignment.notes
 
 
-def _clusters(catalog: Catalog, qrels: Sequence[dict[str, int]]) -> NDArray[np.int64]:
-    """[len(qrels)] cluster of each query."""
+def _clusters(catalog: Catalog, texts: Sequence[str], qrels: Sequence[dict[str, int]]) -> NDArray[np.int64]:
+    """[len(texts)] cluster of each query."""
     index: dict[str, int] = {}
     relevant = [{index.setdefault(d, len(index)): g for d, g in judged.items()} for judged in qrels]
     known = documents.clusters(catalog)
     labels = [known.get(document, -1 - position) for position, document in enumerate(index)]
-    return query_clusters(relevant, np.array(labels, np.int64))
+    return query_clusters(texts, relevant, np.array(labels, np.int64))
 
 
 def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: int) -> tuple[int, tuple[str, ...]]:
@@ -81,16 +107,9 @@ def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: 
             "No source in the label table is a document of this workspace.",
             hint="`source` must be a path as `honed status --sources` lists it, or the end of one",
         )
-    recorded = judgements.splits(catalog)
     with catalog.transaction():
         judgements.add(catalog, queries.values(), qrels, origin="labels")
-        judged = judgements.qrels(catalog)
-        names = [name for name in dict.fromkeys((*recorded, *queries)) if name in judged]
-        clusters = _clusters(catalog, [judged[name] for name in names])
-        assignment = join(names, [recorded.get(name) for name in names], clusters, seed=seed)
-        splits = dict(zip(names, assignment.splits, strict=True))
-        judgements.set_splits(catalog, {name: splits[name] for name in queries if name in splits})
-    notes = assignment.notes
+    notes = fix_splits(catalog, seed=seed)
     if unknown:
         notes = (f"{unknown} rows name a source that is not known, or not exactly one: left out.", *notes)
     return len(queries), notes
@@ -145,7 +164,7 @@ def add_proxy(catalog: Catalog, *, seed: int) -> int:
     with catalog.transaction():
         judgements.forget_proxies(catalog)
         judgements.add(catalog, queries, qrels, origin="proxy")
-    fix_splits(catalog, dict.fromkeys(query.id for query in queries), seed=seed)
+    fix_splits(catalog, seed=seed, origins=("proxy",))
     return len(queries)
 
 

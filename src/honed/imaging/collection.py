@@ -13,7 +13,7 @@ from honed.answer.pictures import ImageRetriever
 from honed.catalog import images
 from honed.catalog.moment import Moment, moment
 from honed.dataset.images import Pictures as Listed
-from honed.dataset.images import load_image_task
+from honed.dataset.images import load_image_task, take
 from honed.errors import UsageError
 from honed.imaging.ground import known_by
 from honed.imaging.references import held_out_references, train_references
@@ -74,6 +74,7 @@ def collect(session: Session, side: int, k: int, tell: Tell) -> Collection:
         UsageError: There are too few pictures or groups, or none has words to be asked for by.
     """
     task = load_image_task(session.catalog, seed=session.settings.seed)
+    take(session.catalog, task)
     parts = [_enough(task.splits[split], split) for split in SPLITS]
     listing = _listing(session, parts)
     if not any(listing.asked):

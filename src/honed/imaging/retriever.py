@@ -14,7 +14,7 @@ import numpy as np
 
 from honed.catalog import history
 from honed.catalog.moment import moment
-from honed.dataset.images import load_image_task
+from honed.dataset.images import load_image_task, take
 from honed.errors import UsageError
 from honed.evaluate.image_exam import ImageExam, sit_images
 from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
@@ -53,6 +53,7 @@ def _surveyed(session: Session, tell: Tell) -> ImageGround:
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     head = image_head_of(session.workspace, manifest, encoder)
     task = load_image_task(session.catalog, seed=session.settings.seed)
+    take(session.catalog, task)
     galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
     for split, shown in galleries.items():
         if len(shown.pictures) < LEAST_TEST:

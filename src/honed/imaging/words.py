@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 
 from honed.catalog import history
 from honed.catalog.moment import moment
-from honed.dataset.images import ImageTask, TextQueries, caption_pairs, load_caption_task, text_queries, title_queries
+from honed.dataset.images import (
+    ImageTask,
+    TextQueries,
+    caption_pairs,
+    load_caption_task,
+    take,
+    text_queries,
+    title_queries,
+)
 from honed.errors import UsageError
 from honed.evaluate.captions import search_captions
 from honed.evaluate.image_board import TEXT_METRIC, TextBoard
@@ -106,6 +114,7 @@ def _surveyed(session: Session, tell: Tell) -> WordsGround:
 def _questions(session: Session) -> tuple[ImageTask, dict[Split, TextQueries]]:
     """The pictures with what is said of them, and the questions of each split."""
     task = load_caption_task(session.catalog, seed=session.settings.seed)
+    take(session.catalog, task)
     if not any(title.strip() for pictures in task.splits.values() for title in pictures.titles):
         raise UsageError(
             "No picture has a caption, so words have nothing to learn from.",
