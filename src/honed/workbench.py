@@ -65,7 +65,14 @@ class Workbench:
         digest = hashlib.sha256(repr(self.examples.texts).encode())
         digest.update(self.ground.task.rowids.tobytes())
         live = live_manifest(self.session.workspace, self.session.catalog).release
-        return {"budget": budget, "data": digest.hexdigest(), "space": self.ground.embedder.space, "live": live}
+        return {
+            "budget": budget,
+            "data": digest.hexdigest(),
+            "space": self.ground.embedder.space,
+            "live": live,
+            "metric": self.ground.metric,
+            "test": self.session.settings.test,
+        }
 
     def experiment(self, budget: float) -> dict[str, Any]:
         """What the result depends on: a run of the same experiment elsewhere is no other look at the test."""

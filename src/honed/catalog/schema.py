@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-FORMAT = 2
+FORMAT = 4
 """Number of the form that is written. A file of an older one is brought up when it is opened (`MIGRATIONS`)."""
 
 _TEXT = """
@@ -91,9 +91,10 @@ CREATE TABLE runs (
   settings TEXT NOT NULL,
   result TEXT
 );
--- Every look at a test set, counted for ever.
+-- Every look at a test set, counted for ever, and which questions decided: their hashes, one behind the other.
 CREATE TABLE ledger (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, test_set TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, test_set TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL,
+  role TEXT NOT NULL DEFAULT '', metric TEXT NOT NULL DEFAULT '', questions TEXT
 );
 
 CREATE TABLE releases (
@@ -141,5 +142,16 @@ CREATE TABLE image_groups (document TEXT PRIMARY KEY, name TEXT NOT NULL, varian
 
 TABLES = _TEXT + _IMAGES
 
-MIGRATIONS: dict[int, str] = {1: _IMAGES}
+_LOOKS = """
+ALTER TABLE ledger ADD COLUMN role TEXT NOT NULL DEFAULT '';
+ALTER TABLE ledger ADD COLUMN metric TEXT NOT NULL DEFAULT '';
+ALTER TABLE ledger ADD COLUMN questions TEXT;
+UPDATE ledger SET role = CASE
+  WHEN run LIKE '%-tune-images%' OR run LIKE 'compare images %' THEN 'image-retriever'
+  WHEN run LIKE '%-tune-words%' THEN 'text-to-image'
+  WHEN run LIKE '%-tune-generator%' THEN 'image-generator'
+  ELSE 'retriever' END;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _IMAGES, 2: "", 3: _LOOKS}
 """What makes a file of a format one of the next. What is there is never touched."""
