@@ -91,11 +91,6 @@ CREATE TABLE runs (
   settings TEXT NOT NULL,
   result TEXT
 );
--- Every look at a test set, counted for ever, and which questions decided: their hashes, one behind the other.
-CREATE TABLE ledger (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, test_set TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL,
-  role TEXT NOT NULL DEFAULT '', metric TEXT NOT NULL DEFAULT '', questions TEXT
-);
 
 CREATE TABLE releases (
   number INTEGER PRIMARY KEY AUTOINCREMENT, manifest_sha256 TEXT NOT NULL, created TEXT NOT NULL, run TEXT, note TEXT NOT NULL
@@ -140,18 +135,26 @@ CREATE TRIGGER image_removed AFTER DELETE ON images
 CREATE TABLE image_groups (document TEXT PRIMARY KEY, name TEXT NOT NULL, variant TEXT NOT NULL, split TEXT NOT NULL);
 """
 
-TABLES = _TEXT + _IMAGES
+_LEDGER = """
+-- Every look at a test set, counted for ever, and which questions decided: their hashes, one behind the other.
+CREATE TABLE ledger (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, test_set TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL,
+  role TEXT NOT NULL DEFAULT '', metric TEXT NOT NULL DEFAULT '', questions TEXT
+);
+"""
 
-_LOOKS = """
-ALTER TABLE ledger ADD COLUMN role TEXT NOT NULL DEFAULT '';
-ALTER TABLE ledger ADD COLUMN metric TEXT NOT NULL DEFAULT '';
-ALTER TABLE ledger ADD COLUMN questions TEXT;
-UPDATE ledger SET role = CASE
+TABLES = _TEXT + _IMAGES + _LEDGER
+
+_LOOKS = f"""
+ALTER TABLE ledger RENAME TO older_ledger;
+{_LEDGER}
+INSERT INTO ledger (seq, test_set, run, at, role) SELECT seq, test_set, run, at, CASE
   WHEN run LIKE '%-tune-images%' OR run LIKE 'compare images %' THEN 'image-retriever'
   WHEN run LIKE '%-tune-words%' THEN 'text-to-image'
   WHEN run LIKE '%-tune-generator%' THEN 'image-generator'
-  ELSE 'retriever' END;
+  ELSE 'retriever' END FROM older_ledger;
+DROP TABLE older_ledger;
 """
 
 MIGRATIONS: dict[int, str] = {1: _IMAGES, 2: "", 3: _LOOKS}
-"""What makes a file of a format one of the next. What is there is never touched."""
+"""What makes a file of a format one of the next. What is there is kept."""

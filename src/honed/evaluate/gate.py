@@ -12,7 +12,7 @@ from honed.evaluate.comparison import Comparison, Fresh, SliceResult
 from honed.evaluate.significance import Paired, confidence_after, detectable, holm, least_clusters
 from honed.evaluate.wording import interval, metric_name, p_value, percent, plural, points
 
-_SURE = 0.95  # for all slices together
+_SURE = 0.9  # of all slices together, two-sided: one time in twenty that any falls by chance
 _PROXY = (
     "PROXY: there are no labels, so titles and headings stood in for questions. What this shows, it shows of titles."
 )
@@ -73,8 +73,8 @@ def decide(comparison: Comparison, gate: GateSettings | None = None, also: Seque
        clusters whose differences happen to point the same way (p = .125); with five clusters or fewer p cannot reach
        .05, so nothing is proven on them. Both use the confidence that the number of test reads asks for.
     2. The mean gain is at least `min_gain`.
-    3. No slice of `min_slice_queries` or more falls by more than `max_slice_drop` with its 95% interval below 0 and a p
-       that stays below .05 when it is corrected for the number of slices (Holm). Certainty is part of the rule because
+    3. No slice of `min_slice_queries` or more falls by more than `max_slice_drop` with its 95% interval below 0 and a
+       one-sided p that stays below .05 when it is corrected for the number of slices (Holm). Certainty is part of it because
        slices are small: with 20 queries and a standard deviation of .2, a slice that lost nothing shows a drop of 3
        points every fourth time, and a dozen slices would veto most true gains. A slice of so few clusters that no p of
        its own could reach .05 is not among those that are corrected for. Drops without certainty are named in the
