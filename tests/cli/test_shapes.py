@@ -122,7 +122,7 @@ def test_every_comparison_on_the_test_set_is_counted(honed: Honed, imported: Pat
 
 
 def test_a_comparison_is_counted_by_what_is_compared_not_by_its_words(honed: Honed, imported: Path) -> None:
-    """ "live" is another system after a promotion; under the name that it had before it is the same one."""
+    """What "live" names is another system after a promotion; under the name that it had before it is the same one."""
 
     def reads(*systems: str) -> int:
         return honed("compare", *systems, "--json").json["comparison"]["test_reads"]
