@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from honed.catalog import documents, history, images, judgements, vectors
+from honed.catalog import documents, history, images, vectors
 from honed.catalog.moment import moment
 from honed.dataset import prepare
 from honed.dataset.images import fix_picture_splits
@@ -25,8 +25,11 @@ from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison, General
 from honed.evaluate.exam import Entrant, Exam, sit
 from honed.evaluate.gate import Check, GateSettings, Verdict, decide
+from honed.evaluate.ledger import TestSet
 from honed.evaluate.probe import general_probe
 from honed.evaluate.report import ReportData, write_report
+from honed.evaluate.sets import text_set
+from honed.evaluate.significance import judged
 from honed.evaluate.untuned import questions, strongest, untuned_means
 from honed.ingest.neardup import near_duplicates
 from honed.release.build import build, live_manifest, manifest_of, manifests, previous, promote, row_of
@@ -34,7 +37,7 @@ from honed.release.first import ensure_release
 from honed.release.manifest import Manifest
 from honed.release.open import embedder_of, image_encoder_of, image_head_of
 from honed.release.parts import Parts, parts_of, words_lost
-from honed.runs import Run, look_at, open_run
+from honed.runs import Run, look_at, looks_ahead, open_run
 from honed.session import Session
 from honed.turn import AnyTurn, Baseline, Finished, Ground, Tell, Turn, meanwhile, one_at_a_time
 from honed.types import Split
@@ -114,10 +117,11 @@ def _surveyed(session: Session, tell: Tell) -> Ground:
     embedder = session.live_embedder()
     generation = session.catch_up(embedder, tell=tell)
     passages = documents.by_rowid(session.catalog, task.rowids.tolist())
-    ground = Ground(task, embedder, generation, Baseline("", 0.0, {}), moment(session.catalog), passages, notes)
+    metric = session.settings.metric_retriever
+    ground = Ground(task, embedder, generation, Baseline("", 0.0, {}), moment(session.catalog), passages, notes, metric)
     pool = session.settings.pool
     asked = questions(task)
-    board = Board(task, asked, generation.lexical.search_many(asked.texts, pool), pool=pool)
+    board = Board(task, asked, generation.lexical.search_many(asked.texts, pool), pool=pool, metric=metric)
     untuned = strongest(board, embedder.encode_query(asked.texts), generation.dense)
     dev = ground.board("dev", pool)
     queries = embedder.encode_query(dev.labelled.texts)
@@ -162,6 +166,7 @@ def tune(
 
     started = time.monotonic()
     ground = survey(session, tell)
+    tell(ahead(session, _test_set(session, ground), "tune"))
     tell(f"baseline     dev {ground.baseline.dev[ground.baseline.name]:.3f}  {ground.baseline.name}")
     work = Workbench(session, ground, tell, recipe)
     plan = work.plan(budget, spent=time.monotonic() - started)
@@ -174,17 +179,17 @@ def tune(
     plan = kept_plan(run.folder, plan)
     bench = work.bench(run.folder, plan.speed)
     candidates = climb(bench, plan, work.corpus(), deadline=started + budget * (1.0 - RESERVE))
-    chosen = choose(candidates)
+    chosen = choose(candidates, ground.task.splits["dev"].clusters)
     history.check_live(session.catalog, ground.start.live)  # before a look at the test is spent
     exam = sealed_test(session, ground, work, chosen, looking=(run.id, experiment))
-    judged = judge(session, exam, sum(one.tried for one in candidates))
+    outcome = judge(session, exam, sum(one.tried for one in candidates))
     notes = meanwhile(session.catalog, ground.start)
-    if judged.release:
+    if outcome.release:
         session.catch_up(work.embedder(chosen), tell=tell)
         live = live_manifest(session.workspace, session.catalog)
         notes += words_lost(live, space=work.embedder(chosen).space)
     seconds = time.monotonic() - started
-    turn = Finished(run, ground, tuple(candidates), chosen, exam, *judged, seconds, budget, notes)
+    turn = Finished(run, ground, tuple(candidates), chosen, exam, *outcome, seconds, budget, notes)
     from honed.summary import report_data, result
 
     def parts() -> Parts:
@@ -193,6 +198,21 @@ def tune(
 
     close(session, turn, tell=tell, outcome=result(turn), report=report_data(session, turn), parts=parts)
     return turn
+
+
+def ahead(session: Session, test: TestSet, kind: str) -> str:
+    """What is known of a test set before anything is tuned for it, in one line.
+
+    Raises:
+        UsageError: Nothing could be proven on it.
+    """
+    looks = looks_ahead(session.catalog, test, kind)
+    asked = "titles" if test.proxy else "questions"
+    fresh = looks.fresh & looks.judged
+    return (
+        f"test         {int(looks.deciding.sum()):,} {asked} decide by {test.metric}, look {looks.reads}; "
+        f"{int(fresh.sum()):,} in {len(set(test.clusters[fresh].tolist())):,} clusters were never looked at"
+    )
 
 
 class Judged(NamedTuple):
@@ -229,18 +249,13 @@ def judge(
 def sealed_test(
     session: Session, ground: Ground, work: Workbench, chosen: Candidate, *, looking: tuple[str, dict[str, Any]]
 ) -> Exam:
-    """Let baseline and candidate sit the test, once; the look is counted before it is taken.
+    """Let baseline and candidate sit the test, once; the look is counted before anybody sees a result.
 
     Args:
         looking: Which run looks, and all that it depends on.
     """
     board = ground.board("test", session.settings.pool)
-    labelled, documents_ = board.labelled, ground.task.documents
-    named = {
-        query.id: {documents_[document]: grade for document, grade in relevant.items()}
-        for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
-    }
-    reads = look_at(session.catalog, judgements.fingerprint(labelled.queries, named), *looking)
+    labelled = board.labelled
     queries = ground.embedder.encode_query(labelled.texts)
     base = sit(board, Entrant(ground.baseline.name, queries, ground.generation.dense, ground.baseline.weight))
     tuned = work.embedder(chosen)
@@ -249,7 +264,14 @@ def sealed_test(
     general = None
     if tuned is not ground.embedder:
         general = General(general_probe(ground.embedder), general_probe(tuned))
-    return Exam(board, base, candidate, reads, general, lambda rowids: {row: ground.passages[row] for row in rowids})
+    judged(base.scores[board.metric], candidate.scores[board.metric], labelled.clusters)
+    looks = look_at(session.catalog, _test_set(session, ground), *looking)
+    base, candidate = (replace(paper, scores=looks.scores(paper.scores)) for paper in (base, candidate))
+    return Exam(board, base, candidate, looks, general, lambda rowids: {row: ground.passages[row] for row in rowids})
+
+
+def _test_set(session: Session, ground: Ground) -> TestSet:
+    return text_set(ground.task, "test", session.settings)
 
 
 def close(

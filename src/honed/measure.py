@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
 
-from honed.catalog import history, judgements
+from honed.catalog import history
 from honed.dataset.task import Task, load_task
 from honed.errors import UsageError
 from honed.evaluate.comparison import Comparison, General, Measured, Questions, Trial, compare
 from honed.evaluate.gate import GateSettings, Verdict, decide
-from honed.evaluate.metrics import METRICS, Scores, per_query
+from honed.evaluate.ledger import Looks
+from honed.evaluate.metrics import Scores, per_query, reported
 from honed.evaluate.probe import general_probe
+from honed.evaluate.sets import text_set
+from honed.evaluate.significance import judged
 from honed.evaluate.slices import build_slices
 from honed.evaluate.untuned import UNTUNED
 from honed.release.build import manifest_of, row_of
@@ -78,7 +82,7 @@ def measure_system(session: Session, system: str, split: str) -> dict[str, Any]:
     task, name = split_task(session, split)
     row = row_of(session.catalog, release_of(session, system))
     scores = _scores(session, system, task, name)
-    values = {metric: round(float(np.nanmean(scores[metric])), 4) for metric in METRICS}
+    values = {metric: round(float(np.nanmean(array)), 4) for metric, array in scores.items()}
     return {
         "release": row.name,
         "system": system,
@@ -94,20 +98,25 @@ def compare_systems(session: Session, base: str, candidate: str, split: str) -> 
     """Two systems on one split, query by query, and what the gate would say."""
     task, name = split_task(session, split)
     labelled = task.splits[name]
-    for system in (base, candidate):
-        if system not in UNTUNED:
-            row_of(session.catalog, system)
-    reads = _count_look(session, task, name, f"compare {base} {candidate}")
+    content = [content_of(session, system, release_of(session, system)) for system in (base, candidate)]
+    scores = [_scores(session, system, task, name) for system in (base, candidate)]
+    metric = session.settings.metric_retriever
+    judged(scores[0][metric], scores[1][metric], labelled.clusters)
+    looks = _looks(session, task, name, ("compare", *content))
     questions = Questions(
         [query.id for query in labelled.queries],
         labelled.clusters,
         build_slices(labelled.queries, relevant=[len(relevant) for relevant in labelled.relevant]),
     )
+    told = looks.trial() if looks else {"proxy": task.origin == "proxy"}
+    before, after = (looks.scores(array) if looks else array for array in scores)
+    general = _general(session, base, candidate)
     comparison = compare(
-        Measured(base, _scores(session, base, task, name)),
-        Measured(candidate, _scores(session, candidate, task, name)),
+        Measured(base, before),
+        Measured(candidate, after),
         questions,
-        trial=Trial(1, reads, _general(session, base, candidate), seed=session.settings.seed),
+        metric=metric,
+        trial=Trial(1, looks.reads if looks else 1, general, seed=session.settings.seed, **told),
     )
     return comparison, decide(comparison, GateSettings.of(session.settings))
 
@@ -129,14 +138,19 @@ def split_task(session: Session, split: str) -> tuple[Task, Split]:
     return task, name
 
 
-def _count_look(session: Session, task: Task, split: Split, what: str) -> int:
-    """Count a look at the test set before it is taken; returns how many there have been (1 for another split)."""
+def content_of(session: Session, system: str, release: str) -> str:
+    """What a system's name stands for at present: a comparison is counted by it, since "live" changes."""
+    digest = row_of(session.catalog, release).manifest_sha256
+    return f"{system} {digest}" if system in UNTUNED else digest
+
+
+def _looks(session: Session, task: Task, split: Split, what: Sequence[str]) -> Looks | None:
+    """Count a look at the test set before anybody sees a result; None for another split, which is not counted."""
     if split != "test":
-        return 1
-    labelled = task.splits[split]
-    qrels = {q.id: _named(task, relevant) for q, relevant in zip(labelled.queries, labelled.relevant, strict=True)}
-    experiment = {"workspace": history.identity(session.catalog), "what": what}
-    return look_at(session.catalog, judgements.fingerprint(labelled.queries, qrels), what, experiment)
+        return None
+    run = " ".join(what)
+    experiment = {"workspace": history.identity(session.catalog), "what": run}
+    return look_at(session.catalog, text_set(task, split, session.settings), run, experiment)
 
 
 def _scores(session: Session, system: str, task: Task, split: Split) -> dict[str, Scores]:
@@ -145,7 +159,8 @@ def _scores(session: Session, system: str, task: Task, split: Split) -> dict[str
     qrels = {
         query.id: _named(task, relevant) for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
     }
-    return per_query(ranked, qrels, queries=[query.id for query in labelled.queries])
+    metrics = reported(session.settings.metric_retriever)
+    return per_query(ranked, qrels, metrics, queries=[query.id for query in labelled.queries])
 
 
 def _named(task: Task, relevant: dict[int, int]) -> dict[str, int]:

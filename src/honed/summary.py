@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from honed.catalog import documents
-from honed.evaluate.metrics import METRICS, Scores
+from honed.evaluate.comparison import Comparison
+from honed.evaluate.gate import GateSettings, smallest, smallest_fresh
+from honed.evaluate.metrics import Scores
 from honed.evaluate.report import Cost, ReportData, Rung, report_text
 from honed.session import Session
 from honed.turn import AnyTurn, Turn
@@ -25,8 +27,8 @@ def result(turn: Turn) -> dict[str, Any]:
     return turn_json(
         turn,
         role="retriever",
-        baseline={**side(base.entrant.name, base.scores, METRICS), "dev": turn.ground.baseline.dev},
-        candidate={**side(turn.chosen.name, candidate.scores, METRICS), "what": turn.chosen.what},
+        baseline={**side(base.entrant.name, base.scores), "dev": turn.ground.baseline.dev},
+        candidate={**side(turn.chosen.name, candidate.scores), "what": turn.chosen.what},
         labels=turn.ground.task.origin,
     )
 
@@ -38,7 +40,8 @@ def turn_json(
     primary = turn.comparison.primary
     return {
         "run": turn.run.id,
-        "verdict": turn.verdict.verdict,
+        "verdict": turn.verdict.text,
+        "proxy": turn.verdict.proxy,
         "reasons": list(turn.verdict.reasons),
         "role": role,
         "baseline": baseline,
@@ -48,13 +51,14 @@ def turn_json(
             "mean": round(primary.delta, 4),
             "ci95": [_finite(bound) for bound in primary.ci95],
             "p": primary.p,
-            "mde": _finite(primary.mde),
+            "mde": _finite(smallest(turn.comparison, turn.gate)),
         },
         "queries": primary.queries,
         "clusters": primary.clusters,
         "labels": labels,
         "candidates_tried": turn.comparison.candidates_tried,
         "test_reads": turn.comparison.test_reads,
+        "fresh": fresh_json(turn.comparison, turn.gate),
         "ladder": [
             {"rung": one.name, "dev": round(one.mean, 4), "seconds": round(one.seconds, 1), "details": one.details}
             for one in turn.candidates
@@ -67,9 +71,22 @@ def turn_json(
     }
 
 
-def side(name: str, scores: Mapping[str, Scores], metrics: Iterable[str]) -> dict[str, Any]:
+def fresh_json(comparison: Comparison, gate: GateSettings) -> dict[str, Any] | None:
+    """The questions that nobody had looked at before, and the difference that they alone would have shown."""
+    fresh = comparison.fresh
+    if fresh is None:
+        return None
+    return {
+        "only": comparison.fresh_only,
+        "queries": fresh.queries,
+        "clusters": fresh.clusters,
+        "mde": _finite(smallest_fresh(fresh, gate)),
+    }
+
+
+def side(name: str, scores: Mapping[str, Scores]) -> dict[str, Any]:
     """A system and its means, as JSON."""
-    return {"name": name, "metrics": {metric: round(float(np.nanmean(scores[metric])), 4) for metric in metrics}}
+    return {"name": name, "metrics": {metric: round(float(np.nanmean(array)), 4) for metric, array in scores.items()}}
 
 
 def text(session: Session, turn: AnyTurn) -> str:
@@ -98,7 +115,6 @@ def report_data(session: Session, turn: Turn) -> ReportData:
             "labels": "judgements" if task.origin == "labels" else "titles and headings (proxy)",
         },
         commands=(f"honed tune --budget {turn.budget:.0f}s", "honed evaluate --split test"),
-        proxy_labels=task.origin == "proxy",
     )
 
 

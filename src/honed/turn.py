@@ -19,8 +19,9 @@ from honed.evaluate.captions import CaptionScores
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.exam import Exam
 from honed.evaluate.gate import GateSettings, Verdict
-from honed.evaluate.image_board import ImageBoard, TextBoard
+from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard, TextBoard
 from honed.evaluate.image_exam import ImageExam, TextExam
+from honed.evaluate.metrics import METRICS
 from honed.index.generation import Generation
 from honed.models.vision.head import ImageHead
 from honed.protocols import Embedder, ImageEncoder
@@ -148,11 +149,13 @@ class Ground:
     start: Moment
     passages: Mapping[int, Passage]
     notes: tuple[str, ...]
+    metric: str = METRICS[0]
 
     def board(self, split: Split, pool: int) -> Board:
         """A split as a scoreboard over the live index's keyword side."""
         labelled = self.task.splits[split]
-        return Board(self.task, labelled, self.generation.lexical.search_many(labelled.texts, pool), pool=pool)
+        lexical = self.generation.lexical.search_many(labelled.texts, pool)
+        return Board(self.task, labelled, lexical, pool=pool, metric=self.metric)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,11 +165,12 @@ class Gallery:
     pictures: Pictures
     descriptors: NDArray[np.float32]
     records: tuple[ImageRecord, ...]
+    metric: str = IMAGE_METRICS[0]
 
     @property
     def board(self) -> ImageBoard:
         """Each picture asks for the others of its group."""
-        return ImageBoard(self.pictures.ids, self.pictures.groups, self.pictures.variants)
+        return ImageBoard(self.pictures.ids, self.pictures.groups, self.pictures.variants, self.metric)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -99,9 +99,14 @@ def test_of_many_that_switch_at_once_one_wins(tmp_path: Path, catalog: Catalog) 
 
 
 def test_looks_at_a_test_set_are_counted_once_a_run(catalog: Catalog) -> None:
-    assert history.test_reads(catalog, "t") == 0
-    assert [history.read_test_set(catalog, "t", run) for run in ("a", "b", "a")] == [1, 2, 2]
-    assert history.read_test_set(catalog, "other", "a") == 1
+    def looks(test_set: str, run: str, role: str = "retriever") -> int:
+        history.note_look(catalog, history.LookRow(test_set, run, role, "ndcg@10", "ab"))
+        return len(history.looks(catalog, role))
+
+    assert [looks("t", run) for run in ("a", "b", "a")] == [1, 2, 2]
+    assert looks("other", "a") == 3
+    assert looks("t", "c", "text-to-image") == 1
+    assert {row.metric for row in history.looks(catalog, "retriever")} == {"ndcg@10"}
 
 
 def test_an_interrupted_run_is_found_again(catalog: Catalog) -> None:

@@ -114,7 +114,7 @@ class Catalog:
         Reading commands do it too, so that none has to know two forms. A reader of the older version that has the file
         open goes on undisturbed: tables are added, none is changed.
         """
-        self.connection.create_function("question_key", 1, question_key, deterministic=True)
+        self._connection.create_function("question_key", 1, question_key, deterministic=True)
         with self.transaction():
             for number in range(self._format(), FORMAT):  # another process may have done it meanwhile
                 for statement in _statements(MIGRATIONS[number]):

@@ -71,16 +71,48 @@ def results(catalog: Catalog) -> Iterator[tuple[str, dict[str, Any]]]:
 # -- the ledger of test reads ----------------------------------------------------------------------------------------
 
 
-def read_test_set(catalog: Catalog, test_set: str, run: str) -> int:
-    """Count one look at a test set before it is taken; returns how many there have been, this one included.
+@dataclass(frozen=True, slots=True)
+class LookRow:
+    """A look at a test set as the catalog knows it.
 
-    A run that is resumed after its look is not counted twice.
+    Attributes:
+        test_set: Hash of its questions and judgements.
+        run: What looked.
+        role: What was tested.
+        metric: The one that decided; "" for looks of older versions.
+        questions: Hashes of the questions that decided, one behind the other; None for looks of older versions.
     """
+
+    test_set: str
+    run: str
+    role: str
+    metric: str
+    questions: str | None
+
+
+def looks(catalog: Catalog, role: str) -> list[LookRow]:
+    """Every look at a test set of a role, oldest first."""
+    rows = catalog.execute(
+        "SELECT test_set, run, role, metric, questions FROM ledger WHERE role = ? ORDER BY seq", (role,)
+    )
+    return [LookRow(*row) for row in rows]
+
+
+def note_look(catalog: Catalog, look: LookRow) -> None:
+    """Write down a look before it is taken; a run that is resumed after its look is not written down twice.
+
+    Looks of older versions kept no questions. All that is in the test set by now is taken to have been looked at by them:
+    rather too often than too seldom.
+    """
+    values = (look.test_set, look.run, look.role, look.metric, look.questions)
     with catalog.transaction():
-        row = catalog.execute("SELECT count(*) FROM ledger WHERE test_set = ? AND run = ?", (test_set, run)).fetchone()
-        if row[0] == 0:
-            catalog.execute("INSERT INTO ledger (test_set, run, at) VALUES (?, ?, ?)", (test_set, run, now()))
-    return test_reads(catalog, test_set)
+        run = catalog.execute
+        run("UPDATE ledger SET questions = ? WHERE questions IS NULL AND role = ?", (look.questions, look.role))
+        if not run("SELECT 1 FROM ledger WHERE test_set = ? AND run = ?", values[:2]).fetchone():
+            run(
+                "INSERT INTO ledger (test_set, run, role, metric, questions, at) VALUES (?, ?, ?, ?, ?, ?)",
+                (*values, now()),
+            )
 
 
 def identity(catalog: Catalog) -> str:
@@ -89,12 +121,6 @@ def identity(catalog: Catalog) -> str:
     with catalog.transaction():
         catalog.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, uuid.uuid4().hex))
     return str(catalog.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
-
-
-def test_reads(catalog: Catalog, test_set: str) -> int:
-    """How often a test set has been looked at."""
-    row = catalog.execute("SELECT count(*) FROM ledger WHERE test_set = ?", (test_set,)).fetchone()
-    return int(row[0])
 
 
 # -- releases --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 
-FORMAT = 3
+FORMAT = 4
 """Number of the form that is written. A file of an older one is brought up when it is opened (`MIGRATIONS`)."""
 
 _TEXT = """
@@ -94,10 +94,6 @@ CREATE TABLE runs (
   settings TEXT NOT NULL,
   result TEXT
 );
--- Every look at a test set, counted for ever.
-CREATE TABLE ledger (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, test_set TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL
-);
 
 CREATE TABLE releases (
   number INTEGER PRIMARY KEY AUTOINCREMENT, manifest_sha256 TEXT NOT NULL, created TEXT NOT NULL, run TEXT, note TEXT NOT NULL
@@ -160,10 +156,29 @@ INSERT INTO splits SELECT 'question', id, question_key(text), split, 1 FROM quer
 INSERT INTO meta SELECT 'splits of pictures', 'to be stored' WHERE EXISTS (SELECT 1 FROM images);
 """
 
-TABLES = _TEXT + _IMAGES + _SPLITS
+_LEDGER = """
+-- Every look at a test set, counted for ever, and which questions decided: their hashes, one behind the other.
+CREATE TABLE ledger (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, test_set TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL,
+  role TEXT NOT NULL DEFAULT '', metric TEXT NOT NULL DEFAULT '', questions TEXT
+);
+"""
 
-MIGRATIONS: dict[int, str] = {1: _IMAGES, 2: _SPLITS + _AS_THEY_STAND}
-"""What makes a file of a format one of the next. What is there is never touched. `question_key` may be called."""
+TABLES = _TEXT + _IMAGES + _SPLITS + _LEDGER
+
+_LOOKS = f"""
+ALTER TABLE ledger RENAME TO older_ledger;
+{_LEDGER}
+INSERT INTO ledger (seq, test_set, run, at, role) SELECT seq, test_set, run, at, CASE
+  WHEN run LIKE '%-tune-images%' OR run LIKE 'compare images %' THEN 'image-retriever'
+  WHEN run LIKE '%-tune-words%' THEN 'text-to-image'
+  WHEN run LIKE '%-tune-generator%' THEN 'image-generator'
+  ELSE 'retriever' END FROM older_ledger;
+DROP TABLE older_ledger;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _IMAGES, 2: _SPLITS + _AS_THEY_STAND, 3: _LOOKS}
+"""What makes a file of a format one of the next. What is there is kept. `question_key` may be called."""
 
 
 def question_key(text: str) -> str:

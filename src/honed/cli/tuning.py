@@ -14,6 +14,8 @@ from honed.cli.output import columns, duration, emit, tell
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from honed.session import Session
+
 
 class Role(StrEnum):
     """What a turn tunes."""
@@ -31,6 +33,13 @@ class Searching(StrEnum):
     IMAGE_RETRIEVER = "image-retriever"
 
 
+Metric = Annotated[
+    str,
+    typer.Option(
+        help="What decides: ndcg@K, recall@K, mrr@K; recall@K, map for pictures. Default: the role's setting."
+    ),
+]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Test on the questions alone that nobody has looked at.")]
 Searched = Annotated[Searching, typer.Option(help="What is measured: search over text, or over pictures.")]
 
 
@@ -42,6 +51,8 @@ def tune(
     role: Annotated[
         Role, typer.Option(help="What learns: text search, picture search, words for pictures, or what draws.")
     ] = Role.RETRIEVER,
+    metric: Metric = "",
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
     """Make candidates, choose one on dev, test it once on held-out questions, and release it only if it is proven better."""
@@ -59,6 +70,7 @@ def tune(
         return not dry_run
 
     with session() as opened:  # a turn takes the locks that it needs, when it needs them
+        opened = _deciding(opened, role.value, metric, fresh=fresh)
         turn = turn_once(opened, budget=seconds, tell=tell, show_plan=show_plan)
         if turn is None:
             emit({"plan": shown}, "\n".join(shown), as_json=as_json)
@@ -68,6 +80,21 @@ def tune(
         emit(result(turn), text(opened, turn), as_json=as_json)
         if require_gain and not turn.release:
             raise CheckFailed("No gain was proven.", hint="the report says why: honed report")
+
+
+def _deciding(opened: Session, role: str, metric: str, *, fresh: bool) -> Session:
+    """The session with what the command line says of the metric and the questions that decide."""
+    from dataclasses import replace
+
+    from honed.config import changed
+    from honed.errors import UsageError
+
+    values: dict[str, Any] = {"test": "fresh"} if fresh else {}
+    if metric and role == Role.IMAGE_GENERATOR:
+        raise UsageError("Drawings are judged by their likeness alone.", hint="leave --metric out")
+    if metric:
+        values[f"metric_{role.replace('-', '_')}"] = metric
+    return replace(opened, settings=changed(opened.settings, **values)) if values else opened
 
 
 def _role(role: Role) -> tuple[Callable[..., Any], Callable[[Any], dict[str, Any]]]:
@@ -122,34 +149,41 @@ def compare(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     gate: Annotated[bool, typer.Option("--gate", help="Exit with 1 unless the candidate is proven better.")] = False,
     role: Searched = Searching.RETRIEVER,
+    metric: Metric = "",
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
     """Compare two systems query by query, with interval, p and the gate's verdict."""
     import json
 
-    from honed.errors import CheckFailed
+    from honed.errors import CheckFailed, UsageError
+    from honed.evaluate.wording import metric_name, plural
 
     if role is Searching.IMAGE_RETRIEVER:
         from honed.imaging.measure import compare_images as comparing
     else:
         from honed.measure import compare_systems as comparing
+    if fresh and split != "test":
+        raise UsageError("Only looks at test are counted, so only test has fresh questions.", hint="leave --split out")
     with session(write=split == "test") as opened:
+        opened = _deciding(opened, role.value, metric, fresh=fresh)
         comparison, verdict = comparing(opened, base, candidate, split)
     primary = comparison.primary
-    metric = comparison.metric.replace("ndcg", "nDCG")
-    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "questions"
+    name = metric_name(comparison.metric)
+    asked = "pictures" if role is Searching.IMAGE_RETRIEVER else "titles" if comparison.proxy else "questions"
     low, high = primary.ci95
     text = "\n".join(
         [
-            f"{base}: {metric} {primary.base:.3f}    {candidate}: {metric} {primary.candidate:.3f}",
+            f"{base}: {name} {primary.base:.3f}    {candidate}: {name} {primary.candidate:.3f}",
             f"difference {primary.delta:+.3f}, 95% CI {low:+.3f}..{high:+.3f}, p {primary.p:.3g}, "
-            f"{primary.queries} {asked} in {primary.clusters} clusters",
-            f"VERDICT: {verdict.verdict.upper()}",
+            f"{primary.queries} {asked} in {plural(primary.clusters, 'cluster')}",
+            f"VERDICT: {verdict.text.upper()}",
             *verdict.reasons,
         ]
     )
     value = {
-        "verdict": verdict.verdict,
+        "verdict": verdict.text,
+        "proxy": verdict.proxy,
         "reasons": list(verdict.reasons),
         "comparison": json.loads(comparison.to_json()),
     }

@@ -10,19 +10,17 @@ from numpy.typing import NDArray
 
 from honed.answer.fusion import DEFAULT_WEIGHT, WEIGHTS, Pool, hybrid_pools
 from honed.dataset.task import Labelled, Task
-from honed.evaluate.metrics import METRICS, Scores, per_query
+from honed.evaluate.metrics import METRICS, Scores, per_query, reported
 from honed.index.dense import DenseIndex
 from honed.types import Ranking, Vectors
 
 Rankings = dict[str, NDArray[np.int64]]
 """Query id -> document indices, best first."""
 
-PRIMARY = METRICS[0]
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A fusion weight with the primary metric of every query under it."""
+    """A fusion weight with the metric that decides, of every query under it."""
 
     weight: float
     scores: Scores
@@ -34,12 +32,18 @@ class Choice:
 
 
 class Board:
-    """The queries of one split, what the keyword side finds for them (computed once), and what is relevant."""
+    """The queries of one split, what the keyword side finds for them (computed once), and what is relevant.
 
-    def __init__(self, task: Task, labelled: Labelled, lexical: Sequence[Ranking], *, pool: int) -> None:
+    `metric` is the one that decides.
+    """
+
+    def __init__(
+        self, task: Task, labelled: Labelled, lexical: Sequence[Ranking], *, pool: int, metric: str = METRICS[0]
+    ) -> None:
         self.task = task
         self.labelled = labelled
         self.pool = pool
+        self.metric = metric
         self._lexical = lexical
         self._ids = [query.id for query in labelled.queries]
         self._qrels = dict(zip(self._ids, labelled.relevant, strict=True))
@@ -54,12 +58,12 @@ class Board:
         return dict(zip(self._ids, ranked, strict=True))
 
     def measure(self, rankings: Rankings) -> dict[str, Scores]:
-        """Every metric for every query."""
-        return per_query(rankings, self._qrels, queries=self._ids)
+        """Every metric for every query, the one that decides first."""
+        return per_query(rankings, self._qrels, reported(self.metric), queries=self._ids)
 
     def primary(self, pools: Sequence[Pool], weight: float) -> Scores:
-        """The primary metric for every query under a fusion weight."""
-        return per_query(self.rankings(pools, weight), self._qrels, (PRIMARY,), queries=self._ids)[PRIMARY]
+        """The metric that decides, for every query under a fusion weight."""
+        return per_query(self.rankings(pools, weight), self._qrels, (self.metric,), queries=self._ids)[self.metric]
 
     def best_weight(self, pools: Sequence[Pool], weights: Sequence[float] | None = None) -> Choice:
         """The fusion weight with the highest mean.

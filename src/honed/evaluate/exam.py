@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.answer.fusion import Pool
-from honed.evaluate.board import PRIMARY, Board
+from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison, General, Measured, Questions, Trial, compare
+from honed.evaluate.ledger import Looks
 from honed.evaluate.metrics import Scores
 from honed.evaluate.report import Case, Hit
 from honed.evaluate.slices import build_slices, overlap
@@ -53,7 +54,7 @@ class Exam:
     """Both papers on one board, and what weighs on the result.
 
     Attributes:
-        reads: How often this test set has been looked at, this time included.
+        looks: How often the questions have been looked at, this time included.
         general: The general probe of both; None where no model changed.
         fetch: Gives passages by row id.
     """
@@ -61,7 +62,7 @@ class Exam:
     board: Board
     base: Paper
     candidate: Paper
-    reads: int
+    looks: Looks
     general: General | None
     fetch: Fetch
 
@@ -77,12 +78,14 @@ class Exam:
             Measured(self.base.entrant.name, self.base.scores),
             Measured(self.candidate.entrant.name, self.candidate.scores),
             Questions([query.id for query in labelled.queries], labelled.clusters, slices),
-            trial=Trial(candidates_tried, self.reads, self.general, seed=seed),
+            metric=self.board.metric,
+            trial=Trial(candidates_tried, self.looks.reads, self.general, seed=seed, **self.looks.trial()),
         )
 
     def cases(self, *, each: int = 10) -> tuple[Case, ...]:
         """The largest gains and losses with the passages that both systems put first."""
-        before, after = self.base.scores[PRIMARY], self.candidate.scores[PRIMARY]
+        metric = self.board.metric
+        before, after = self.base.scores[metric], self.candidate.scores[metric]
         deltas = np.nan_to_num(after - before)
         order = np.argsort(-deltas, kind="stable")
         chosen = dict.fromkeys([*order[:each].tolist(), *order[::-1][:each].tolist()])

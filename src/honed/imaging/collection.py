@@ -15,7 +15,7 @@ from honed.catalog.moment import Moment, moment
 from honed.dataset.images import Pictures as Listed
 from honed.dataset.images import load_image_task, take
 from honed.errors import UsageError
-from honed.imaging.ground import known_by
+from honed.evaluate.sets import known_by
 from honed.imaging.references import held_out_references, train_references
 from honed.ingest.describe import open_rendering
 from honed.models.vision.prepare import Preparation

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from honed.catalog import history
+from honed.evaluate.ledger import TestSet
 from honed.evaluate.pictures import LIKENESS
 from honed.imaging.atelier import Atelier, open_atelier
 from honed.imaging.generator_exam import PaintExam
 from honed.imaging.generator_summary import PaintTurn, generator_report, generator_result
-from honed.loop import close, judge, lineage_of, settle
+from honed.loop import ahead, close, judge, lineage_of, settle
 from honed.models.painter.config import PainterConfig
 from honed.release.build import PAINTER_FOLDER, live_manifest
 from honed.release.parts import Parts, parts_of
@@ -73,6 +74,7 @@ def tune_generator(
     if run.resumed:
         tell(f"going on with {run.id}")
     plan = kept_plan(run.folder, plan)
+    tell(ahead(session, _test_set(session, atelier, plan), "tune-generator"))
     candidate = _trained(atelier, plan, run, tell)
     history.check_live(session.catalog, start.live)  # before a look at the test is spent
     exam = _sealed_test(session, atelier, plan, candidate, looking=(run.id, experiment))
@@ -124,9 +126,8 @@ def _sealed_test(
     *,
     looking: tuple[str, dict[str, Any]],
 ) -> PaintExam:
-    """Let candidate and what is live draw the test, once; the look is counted before it is taken."""
+    """Let candidate and what is live draw the test, once; the look is counted before anybody sees a result."""
     collection, learner = atelier.collection, atelier.learner
-    reads = look_at(session.catalog, hashlib.sha256(f"drawn {collection.known}".encode()).hexdigest(), *looking)
     targets = atelier.targets("test", plan.test)
     shown = exhibit(learner.draw(candidate.folder), targets, atelier.perception)
     before: tuple[str, Exhibition] | None = None
@@ -134,7 +135,20 @@ def _sealed_test(
         name, draw = learner.before
         before = name, exhibit(draw, targets, atelier.perception, kinds=(RETRIEVED,))
     ids = [collection.listing.ids[row] for row in targets.rows.tolist()]
-    return PaintExam(targets, before, shown, ids, collection.styles, reads)
+    looks = look_at(session.catalog, _test_set(session, atelier, plan), *looking)
+    return PaintExam(targets, before, shown, ids, collection.styles, looks)
+
+
+def _test_set(session: Session, atelier: Atelier, plan: PaintPlan) -> TestSet:
+    collection, rows = atelier.collection, atelier.targets("test", plan.test).rows
+    return TestSet(
+        "image-generator",
+        LIKENESS,
+        [collection.listing.medias[row] for row in rows.tolist()],
+        collection.pictures.groups[rows],
+        (hashlib.sha256(f"drawn {collection.known}".encode()).hexdigest(),),
+        fresh_only=session.settings.test == "fresh",
+    )
 
 
 def _experiment(session: Session, atelier: Atelier, budget: float) -> dict[str, Any]:
@@ -150,6 +164,7 @@ def _experiment(session: Session, atelier: Atelier, budget: float) -> dict[str, 
         "data": digest.hexdigest(),
         **atelier.learner.key,
         "gate": [session.settings.min_gain, session.settings.max_slice_drop],
+        "test": session.settings.test,
         "version": version("honed"),
     }
 

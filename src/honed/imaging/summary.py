@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from honed.evaluate.image_board import IMAGE_METRICS
 from honed.evaluate.image_exam import Picture
 from honed.evaluate.report import ReportData
 from honed.ingest.describe import open_rendering
@@ -29,8 +28,8 @@ def image_result(turn: ImageTurn) -> dict[str, Any]:
     return turn_json(
         turn,
         role="image-retriever",
-        baseline={**side(base.name, base.scores, IMAGE_METRICS), "dev": {turn.ground.baseline: turn.ground.dev}},
-        candidate={**side(turn.chosen.name, candidate.scores, IMAGE_METRICS), "what": turn.chosen.what},
+        baseline={**side(base.name, base.scores), "dev": {turn.ground.baseline: turn.ground.dev}},
+        candidate={**side(turn.chosen.name, candidate.scores), "what": turn.chosen.what},
         labels="groups",
     )
 
@@ -61,12 +60,12 @@ def image_report(session: Session, turn: ImageTurn) -> ReportData:
 def words_result(turn: WordsTurn) -> dict[str, Any]:
     """The turn as the JSON that scripts rely on; the same keys as for text, and what dev did not choose as baseline."""
     base, candidate = turn.exam.base, turn.exam.candidate
-    others = [side(paper.name, paper.scores, IMAGE_METRICS) for paper in turn.exam.others]
+    others = [side(paper.name, paper.scores) for paper in turn.exam.others]
     return turn_json(
         turn,
         role="text-to-image",
-        baseline={**side(base.name, base.scores, IMAGE_METRICS), "dev": turn.ground.dev, "others": others},
-        candidate={**side(turn.chosen.name, candidate.scores, IMAGE_METRICS), "what": turn.chosen.what},
+        baseline={**side(base.name, base.scores), "dev": turn.ground.dev, "others": others},
+        candidate={**side(turn.chosen.name, candidate.scores), "what": turn.chosen.what},
         labels="keywords",
     )
 

@@ -32,12 +32,13 @@ from honed.dataset.images import (
 )
 from honed.errors import UsageError
 from honed.evaluate.captions import search_captions
-from honed.evaluate.image_board import TEXT_METRIC, TextBoard
-from honed.evaluate.image_exam import TextExam, sit_text
+from honed.evaluate.image_board import TextBoard
+from honed.evaluate.image_exam import TextExam, TextPaper, sit_text
+from honed.evaluate.ledger import TestSet
 from honed.evaluate.untuned import UNTUNED
 from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
 from honed.imaging.summary import words_report, words_result
-from honed.loop import close, judge, lineage_of, settle
+from honed.loop import ahead, close, judge, lineage_of, settle
 from honed.models.runtime import cores
 from honed.models.vision.head import ImageHead
 from honed.models.vision.words import own_matrix, text_vectors
@@ -150,7 +151,14 @@ def _ask(session: Session, reader: _Reader, shown: Gallery, queries: TextQueries
     embedder, weight = reader.embedder, reader.weight
     titles = ["" if bare else title for title, bare in zip(shown.pictures.titles, queries.bare, strict=True)]
     captions = search_captions(embedder, titles, queries.texts, language=session.index_settings.language)
-    board = TextBoard(queries.texts, queries.relevant, queries.clusters, captions.under(weight), captions.titled)
+    board = TextBoard(
+        queries.texts,
+        queries.relevant,
+        queries.clusters,
+        captions.under(weight),
+        captions.titled,
+        session.settings.metric_text_to_image,
+    )
     return Asked(board, captions, text_vectors(embedder, reader.encoder, queries.texts), shown.descriptors)
 
 
@@ -170,7 +178,7 @@ def found_by(asked: Asked, sight: Sight) -> NDArray[np.float32]:
 
 
 def _mean(asked: Asked, sight: Sight) -> float:
-    return float(np.nanmean(sit_text(asked.board, sight.name, found_by(asked, sight)).scores[TEXT_METRIC]))
+    return float(np.nanmean(sit_text(asked.board, sight.name, found_by(asked, sight)).scores[asked.board.metric]))
 
 
 @one_at_a_time
@@ -192,6 +200,7 @@ def tune_words(
 
     started = time.monotonic()
     ground = survey_words(session, tell)
+    tell(ahead(session, _test_set(session, ground), "tune-words"))
     tell(f"baseline     dev {ground.dev[ground.sight.name]:.3f}  {ground.sight.name}")
     lesson = _Lesson.of(session, ground, recipe)
     plan = lesson.plan(budget, started)
@@ -309,19 +318,38 @@ def _experiment(session: Session, ground: WordsGround, recipe: ImageRecipe, budg
 def _sealed_test(
     session: Session, ground: WordsGround, chosen: TextCandidate, *, looking: tuple[str, dict[str, Any]]
 ) -> TextExam:
-    """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
-    reads = look_at(session.catalog, _fingerprint(ground.queries["test"], ground), *looking)
+    """Let baseline and candidate sit the test, once; the look is counted before anybody sees a result."""
     tuned = Sight(f"tuned ({chosen.name})", ground.weight, chosen.head, chosen.weight, chosen.leads)
     reader = _Reader(ground.embedder, ground.encoder, ground.weight)
     shown, queries = ground.galleries["test"], ground.queries["test"]
 
-    def exam(asked: Asked, others: Sequence[Sight] = ()) -> TextExam:
-        entrants = (ground.sight, tuned, *others)
-        base, candidate, *rest = (sit_text(asked.board, one.name, found_by(asked, one)) for one in entrants)
-        return TextExam(asked.board, base, candidate, reads, tuple(rest))
+    def papers(asked: Asked, others: Sequence[Sight] = ()) -> list[TextPaper]:
+        return [sit_text(asked.board, one.name, found_by(asked, one)) for one in (ground.sight, tuned, *others)]
 
-    titles = exam(_ask_titles(session, reader, shown, queries))
-    return replace(exam(_ask(session, reader, shown, queries), ground.others), titles=titles)
+    titles, asked = _ask_titles(session, reader, shown, queries), _ask(session, reader, shown, queries)
+    title_papers, asked_papers = papers(titles), papers(asked, ground.others)
+    looks = look_at(session.catalog, _test_set(session, ground), *looking)
+    base, candidate, *rest = (replace(paper, scores=looks.scores(paper.scores)) for paper in asked_papers)
+    return TextExam(
+        asked.board,
+        base,
+        candidate,
+        looks,
+        tuple(rest),
+        TextExam(titles.board, title_papers[0], title_papers[1], replace(looks, fresh_only=False)),
+    )
+
+
+def _test_set(session: Session, ground: WordsGround) -> TestSet:
+    queries, settings = ground.queries["test"], session.settings
+    return TestSet(
+        "text-to-image",
+        settings.metric_text_to_image,
+        queries.texts,
+        queries.clusters,
+        (_fingerprint(queries, ground),),
+        fresh_only=settings.test == "fresh",
+    )
 
 
 def _fingerprint(queries: TextQueries, ground: WordsGround) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
+from honed.evaluate.image_board import ImageBoard
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
 from honed.tune.candidate import cheapest
@@ -25,7 +26,7 @@ class ImageCandidate:
         name: Of the rung.
         what: One line for a person.
         head: From descriptors to vectors.
-        dev: recall@1 of every dev picture.
+        dev: The metric that decides, of every dev picture.
         seconds: Wall time that it took.
         tried: Variants that were compared on dev to pick this one.
         neighbours: Nearest pictures that a query is expanded with.
@@ -78,10 +79,10 @@ class ImageCandidate:
 
 
 def primary(board: ImageBoard, head: ImageHead, descriptors: Descriptors, *, neighbours: int = 0) -> Scores:
-    """recall@1 of every picture of a board."""
-    return board.measure(head.apply(descriptors), neighbours=neighbours)[IMAGE_METRICS[0]]
+    """The metric that decides, of every picture of a board."""
+    return board.measure(head.apply(descriptors), neighbours=neighbours)[board.metric]
 
 
-def choose_images(candidates: Sequence[ImageCandidate]) -> ImageCandidate:
-    """The candidate that goes to the test: the cheapest within one standard error of the best on dev."""
-    return candidates[cheapest([candidate.dev for candidate in candidates])]
+def choose_images(candidates: Sequence[ImageCandidate], clusters: NDArray[Any]) -> ImageCandidate:
+    """The candidate that goes to the test: the cheapest within one standard error of the best on dev; see `cheapest`."""
+    return candidates[cheapest([candidate.dev for candidate in candidates], clusters)]

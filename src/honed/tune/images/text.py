@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import dropout, normalize
 
 from honed.errors import UsageError
-from honed.evaluate.image_board import IMAGE_METRICS, TEXT_METRIC, TextBoard
+from honed.evaluate.image_board import IMAGE_METRICS, TextBoard
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
 from honed.tune.batches import epoch_batches
@@ -158,7 +158,7 @@ def tune_text(bench: TextBench, seconds: float = math.inf) -> TextCandidate:
         for leads in recipe.leads:
             seen = bench.board.seen(head.apply_text(bench.questions), dev, leads=leads)
             for weight in recipe.text_weights:
-                tries.append((bench.board.measure(seen, weight)[TEXT_METRIC], head, share, leads, weight))
+                tries.append((bench.board.measure(seen, weight)[bench.board.metric], head, share, leads, weight))
     scores, head, share, leads, weight = _picked(bench, dev, tries)
     return TextCandidate(
         "text-heads",
@@ -169,7 +169,11 @@ def tune_text(bench: TextBench, seconds: float = math.inf) -> TextCandidate:
         scores,
         time.monotonic() - started,
         len(tries),
-        {**asdict(trained), "share": share, "captions_alone": float(np.nanmean(bench.board.described()[TEXT_METRIC]))},
+        {
+            **asdict(trained),
+            "share": share,
+            "captions_alone": float(np.nanmean(bench.board.described()[bench.board.metric])),
+        },
     )
 
 
