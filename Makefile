@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install test test-all lint imports types format clean
+.PHONY: help demo install test test-slow test-all lint imports types format clean
 MAKEFLAGS += --no-print-directory
 
 # Another Python gets an environment of its own: make demo PYTHON=python3.12 works in .venv-python3.12.
@@ -44,6 +44,9 @@ install:  ## Install for use into .venv; again = bring it up to date.
 
 test: $(VENV)/.dev  ## Run the tests, in under 5 minutes.
 	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev  ## Run the slow tests only: kill -9, diffusers, llama.cpp, coverage of intervals, every hostile file.
+	$(BIN)/python -m pytest -m "slow and not packs and not gpu" --timeout=600 -rs --durations=10
 
 test-all: $(VENV)/.dev  ## Run all tests, also the slow ones and those on the data packs ($HONED_PACKS or ../shared/packs).
 	@if [ ! -d "$${HONED_PACKS:-../shared/packs}" ]; then \

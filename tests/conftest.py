@@ -13,6 +13,9 @@ import pytest
 # A shell that starts the tests in the background makes their children ignore Ctrl-C; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# On a busy machine OpenMP's threads, which wait in a loop for each other, make torch a hundred times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 _STATE = tempfile.TemporaryDirectory(prefix="honed-state-")  # removed when the tests end
 os.environ["HONED_STATE"] = _STATE.name
 

@@ -50,7 +50,8 @@ def test_a_whole_number_is_a_fraction_too(workspace: Workspace) -> None:
         'pool = "200"', "pool = 2.5", "pool = true", "pool = []", "pool = 0", "pool = -1", "seed = 1979-05-27",
         "passage_words = 0", "passage_words = true", "threads = -1", "near_duplicate = 0.2", "near_duplicate = 1.5",
         "min_gain = true", "min_gain = nan", "max_slice_drop = inf", "min_gain = -0.1", 'min_gain = "0.1"',
-        "embedder = 5", 'embedder = ""', "generator = false", 'language = "german"', "colour = 1", '"__class__" = 1',
+        "embedder = 5", 'embedder = ""', "generator = false", 'language = "german"', 'sandbox = "off"',
+        "colour = 1", '"__class__" = 1',
         "[embedder]\nname = 'x'",
     ],
 )  # fmt: skip

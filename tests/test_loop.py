@@ -12,22 +12,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from honed.catalog import history
+from honed.catalog import history, judgements
 from honed.errors import UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.settle import Turn, _parts, make_live, settle, tune
+from honed.loop import Turn, _parts, make_live, settle, tune
 from honed.models.weights import Weights
 from honed.release.build import build, live_manifest
 from honed.release.open import open_release
 from honed.release.parts import ImageParts, parts_of
 from honed.session import Session, open_session
+from honed.types import Qrel
 from honed.workspace import create
 from tests import toy
 
 pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
 
-from honed.roles.retriever.bench import Recipe
+from honed.tune.bench import Recipe
+from honed.tune.plan import Speed
 
 RECIPE = Recipe(
     batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_rate=1e-2, both_epochs=10, adapter_epochs=10
@@ -79,7 +81,7 @@ def test_what_is_learned_is_proven_and_live(tuned: tuple[Session, Turn]) -> None
     assert turn.release == "r2"
     assert history.live_release(session.catalog) == 2
     names = [one.name for one in turn.candidates]
-    assert names[:3] == ["settings", "adapter", "query-tower"]
+    assert names[:3] == ["fusion", "adapter", "query-tower"]
 
 
 def test_the_weights_of_the_release_are_not_the_base_weights(tuned: tuple[Session, Turn]) -> None:
@@ -98,7 +100,7 @@ def test_live_search_ranks_as_the_test_did(tuned: tuple[Session, Turn]) -> None:
     session, turn = tuned
     retriever = open_release(session.workspace, session.catalog, session.settings)
     board, paper = turn.exam.board, turn.exam.candidate
-    expected = board.rankings(paper.pools, paper.entrant.retrieval.fusion)
+    expected = board.rankings(paper.pools, paper.entrant.weight)
     for query, ranking in zip(board.labelled.queries, retriever.rank(board.labelled.texts, depth=10), strict=True):
         np.testing.assert_array_equal(board.task.by_document(ranking)[:10], expected[query.id][:10])
 
@@ -149,7 +151,10 @@ def test_nothing_is_shipped_when_the_labels_are_noise(tmp_path: Path, beir: Path
         assert history.live_release(session.catalog) == 1
 
 
-def test_an_interrupted_turn_goes_on_and_looks_at_the_test_once(tmp_path: Path, beir: Path) -> None:
+def test_an_interrupted_turn_goes_on_and_looks_at_the_test_once(
+    tmp_path: Path, beir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps its plan, though the machine has become too slow for any training since."""
     root = prepared(tmp_path, beir)
 
     def interrupts(line: str) -> None:
@@ -159,13 +164,39 @@ def test_an_interrupted_turn_goes_on_and_looks_at_the_test_once(tmp_path: Path, 
     with opened(root) as session, pytest.raises(KeyboardInterrupt):
         tune(session, budget=120.0, tell=interrupts, recipe=RECIPE)
     said: list[str] = []
+    monkeypatch.setattr("honed.workbench.measure", lambda *_: Speed(1e-3, 1e-3, False))
     with opened(root) as session:
         turn = tune(session, budget=120.0, tell=said.append, recipe=RECIPE)
         assert turn is not None
         assert turn.run.resumed
+        plan = json.loads((turn.run.folder / "plan.json").read_text())
+        planned = [step["rung"] for step in plan["steps"] if step["seconds"] > 0]
+        assert [candidate.name for candidate in turn.candidates] == planned
+        assert "query-tower" in planned
         assert any(line.startswith("going on with") for line in said)
         assert not any(line.startswith("query-tower  started") for line in said)
         assert turn.comparison.test_reads == 1
+
+
+def test_a_turn_that_was_killed_begins_anew_when_dev_has_other_labels(tmp_path: Path, beir: Path) -> None:
+    """Its finished candidates hold scores of the old dev questions, which nothing can be compared with."""
+    root, runs = prepared(tmp_path, beir), []
+
+    def interrupts(line: str) -> None:
+        if line.startswith("fusion       dev"):
+            raise KeyboardInterrupt
+
+    for _ in range(2):
+        with opened(root) as session:
+            with pytest.raises(KeyboardInterrupt):
+                tune(session, budget=120.0, tell=interrupts, recipe=RECIPE)
+            runs.append(history.unfinished_run(session.catalog, "tune"))
+            relabelled = judgements.queries(session.catalog, "dev")[0]
+            with session.catalog.transaction():
+                more = [Qrel(relabelled.id, name, 1) for name in ("d0", "d1")]
+                judgements.add(session.catalog, [relabelled], more, origin="import")
+    assert runs[0] is not None and runs[1] is not None
+    assert runs[0][0] != runs[1][0]
 
 
 def test_a_plan_that_is_only_shown_leaves_nothing(tmp_path: Path, beir: Path) -> None:
@@ -193,7 +224,7 @@ def test_without_labels_titles_stand_in_and_the_verdict_says_so(tmp_path: Path) 
     with opened(prepared(tmp_path, folder)) as session:
         turn = turned(session, budget=60.0)
         assert turn.ground.task.origin == "proxy"
-        assert [one.name for one in turn.candidates] == ["settings"]
+        assert [one.name for one in turn.candidates] == ["fusion"]
         assert any("titles and headings" in note for note in turn.ground.notes)
 
 
@@ -211,7 +242,7 @@ def test_a_new_document_tower_makes_the_text_matrix_of_pictures_void(tmp_path: P
         live = live_manifest(session.workspace, session.catalog)
         side = ImageParts("thumbnail:8", "eye", text_space=live.space, weight=0.7, leads=3)
         seeing = replace(parts_of(session.workspace, live, what="x", lineage={}), images=side)
-        build(session.workspace, session.catalog, seeing, run=None, reason="x")
+        build(session.workspace, session.catalog, seeing, expected=history.live_release(session.catalog), reason="x")
         nothing = SimpleNamespace(base=0.1, candidate=0.2, ci95=(0.0, 0.2), p=0.01)
         for space, kept in ((live.space, True), ("another", False)):
             work = SimpleNamespace(
@@ -222,7 +253,7 @@ def test_a_new_document_tower_makes_the_text_matrix_of_pictures_void(tmp_path: P
                 adapter=lambda *_: None,
             )
             turn = SimpleNamespace(
-                chosen=SimpleNamespace(what="x", retrieval=live.retrieval),
+                chosen=SimpleNamespace(what="x", weight=0.5),
                 run=SimpleNamespace(id="run", folder=tmp_path),
                 comparison=SimpleNamespace(primary=nothing, metric="ndcg@10"),
             )

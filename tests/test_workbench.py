@@ -1,28 +1,31 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from honed.answer.settings import RetrievalSettings
-from honed.catalog import history
+from honed.catalog import history, judgements
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.settle import drop_unused_vectors, settle, survey
+from honed.loop import drop_unused_vectors, settle, survey
 from honed.models.weights import write_weights
 from honed.release.build import build, live_manifest
 from honed.release.open import open_release
 from honed.release.parts import Parts
 from honed.session import Session, open_session
+from honed.types import SPLITS, Qrel
 from honed.workspace import create
 from tests import toy
 
 pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
 
-from honed.tuning.candidate import Candidate
-from honed.roles.retriever.context import Workbench
+from honed.tune.bench import Recipe
+from honed.tune.candidate import Candidate
+from honed.workbench import Workbench
 
 HIDDEN = 32
 
@@ -46,8 +49,10 @@ def matrix(path: Path, seed: int) -> Path:
 
 def release(session: Session, adapter: Path | None) -> str:
     manifest = live_manifest(session.workspace, session.catalog)
-    parts = Parts("test", manifest.embedder, manifest.space, RetrievalSettings(), 50, "english", adapter=adapter)
-    return build(session.workspace, session.catalog, parts, run=None, reason="test")
+    parts = Parts("test", manifest.embedder, manifest.space, 0.5, 50, "english", adapter=adapter)
+    return build(
+        session.workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="test"
+    )
 
 
 @pytest.mark.parametrize("with_adapter", [False, True])
@@ -57,7 +62,7 @@ def test_a_release_after_one_with_a_matrix_is_the_candidate_that_was_tested(
     release(session, matrix(tmp_path / "first", 1))
     work = Workbench(session, survey(session, lambda _: None), lambda _: None)
     adapter = matrix(tmp_path / "second", 2) if with_adapter else None
-    candidate = Candidate("any", "any", RetrievalSettings(), np.zeros(1), 0.0, 1, adapter=adapter)
+    candidate = Candidate("any", "any", 0.5, np.zeros(1), 0.0, 1, adapter=adapter)
     questions = [toy.question(pair) for pair in toy.PAIRS[:5]]
     tested = work.embedder(candidate).encode_query(questions)
     release(session, work.adapter(candidate, tmp_path))
@@ -65,13 +70,40 @@ def test_a_release_after_one_with_a_matrix_is_the_candidate_that_was_tested(
     assert np.allclose(tested, shipped, atol=1e-5)
 
 
+def test_a_run_depends_on_labels_of_every_split_recipe_settings_and_version(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed goes on only under the same: finished candidates hold scores of the old labels."""
+
+    def experiment(recipe: Recipe | None = None, **settings: object) -> str:
+        changed = replace(session, settings=replace(session.settings, **settings))  # type: ignore[arg-type]
+        work = Workbench(changed, survey(changed, lambda _: None), lambda _: None, recipe)
+        return json.dumps(work.experiment(60.0), sort_keys=True)
+
+    before = experiment()
+    assert experiment() == before
+    assert experiment(threads=2) == before, "the machine is no part of an experiment"
+    others = [experiment(Recipe(query_rate=3e-4)), experiment(seed=14), experiment(min_gain=0.02)]
+    monkeypatch.setattr("honed.workbench.version", lambda _: "another")
+    others.append(experiment())
+    monkeypatch.undo()
+    for split in SPLITS:
+        query = judgements.queries(session.catalog, split)[0]
+        with session.catalog.transaction():
+            judgements.add(
+                session.catalog, [query], [Qrel(query.id, "d0", 1), Qrel(query.id, "d1", 1)], origin="import"
+            )
+        others.append(experiment())
+    assert len({before, *others}) == 8
+
+
 def test_vectors_of_no_release_are_dropped_and_others_kept(session: Session) -> None:
     catalog = session.catalog
     kept = live_manifest(session.workspace, catalog).space
-    keys = [row[0] for row in catalog.connection.execute("SELECT text_hash FROM vectors LIMIT 3")]
+    keys = [row[0] for row in catalog.execute("SELECT text_hash FROM vectors LIMIT 3")]
     catalog.put_vectors("left over", keys, np.eye(3, 8, dtype=np.float32))
     assert drop_unused_vectors(session) == 3
-    assert [row[0] for row in catalog.connection.execute("SELECT DISTINCT space FROM vectors")] == [kept]
+    assert [row[0] for row in catalog.execute("SELECT DISTINCT space FROM vectors")] == [kept]
 
 
 def test_no_vector_is_dropped_while_nobody_knows_what_releases_need(session: Session) -> None:
@@ -79,8 +111,8 @@ def test_no_vector_is_dropped_while_nobody_knows_what_releases_need(session: Ses
     manifest.rename(manifest.with_suffix(".away"))
     assert drop_unused_vectors(session) == 0
     with session.catalog.transaction():
-        session.catalog.connection.execute("DELETE FROM live")
-        session.catalog.connection.execute("DELETE FROM releases")
+        session.catalog.execute("DELETE FROM live")
+        session.catalog.execute("DELETE FROM releases")
     assert history.live_release(session.catalog) is None
     assert drop_unused_vectors(session) == 0
-    assert session.catalog.connection.execute("SELECT count(*) FROM vectors").fetchone()[0] > 0
+    assert session.catalog.execute("SELECT count(*) FROM vectors").fetchone()[0] > 0

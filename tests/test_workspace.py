@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,6 @@ def test_json_round_trips_and_a_broken_file_names_itself(tmp_path: Path) -> None
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == value
     assert "ü" in (tmp_path / "a.json").read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match="JSON"):
-        write_json(tmp_path / "b.json", {"x": float("nan")})
     (tmp_path / "a.json").write_bytes(b'{"half": ')
     with pytest.raises(InputError, match=r"a\.json is not valid JSON"):
         read_json(tmp_path / "a.json")
@@ -127,6 +126,50 @@ def test_one_writer_at_a_time_and_a_killed_one_holds_nothing(workspace: Workspac
     assert (workspace.state / "lock").read_text() == ""
 
 
+def test_who_is_patient_is_told_once_and_waits_for_the_writer(workspace: Workspace) -> None:
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(workspace.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    said: list[str] = []
+
+    def told(line: str) -> None:
+        said.append(line)
+        assert other.stdin is not None
+        other.stdin.close()  # it ends
+
+    with workspace.writing(waiting=told):
+        assert other.wait() == 0
+    (line,) = said
+    assert f"process {other.pid}" in line
+    other.stdout.close()
+
+
+def test_a_thread_that_holds_a_lock_may_take_it_again_and_another_may_not(workspace: Workspace) -> None:
+    def taken() -> None:
+        with workspace.writing():
+            pass
+
+    with workspace.writing(), ThreadPoolExecutor(1) as other:
+        taken()
+        with pytest.raises(BusyError, match=f"process {os.getpid()}"):
+            other.submit(taken).result()
+    taken()
+
+
+def test_a_run_that_learns_keeps_others_from_learning_not_from_writing(workspace: Workspace) -> None:
+    def learn() -> None:
+        with workspace.tuning():
+            pass
+
+    with workspace.tuning(), ThreadPoolExecutor(1) as other:
+        with pytest.raises(BusyError, match="is being tuned or cleared up by process"):
+            other.submit(learn).result()
+        with workspace.writing():
+            pass
+
+
 def test_the_lock_is_given_back_when_the_block_fails(workspace: Workspace) -> None:
     with pytest.raises(RuntimeError), workspace.writing():
         raise RuntimeError
@@ -161,3 +204,8 @@ def test_a_file_that_changes_while_it_is_kept_is_refused(
     with pytest.raises(InputError, match="changed while"):
         workspace.put_blob(path)
     assert [entry for entry in workspace.blobs.rglob("*") if entry.is_file()] == []
+
+
+def test_json_has_null_where_a_number_is_not_finite(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"a": [float("nan"), 1.5, (float("-inf"),)], "b": {"c": float("inf")}, "d": 7})
+    assert read_json(tmp_path / "a.json") == {"a": [None, 1.5, [None]], "b": {"c": None}, "d": 7}

@@ -94,7 +94,7 @@ def real_files(folder: Path) -> dict[str, float]:
         with open_session(place, create=True) as session, Sandbox() as sandbox:
             intake = Intake(place, session.catalog, sandbox, 160)
             times = stages(session, lambda: sync(intake, [folder]))
-            times["documents"] = session.catalog.connection.execute("SELECT count(*) FROM documents").fetchone()[0]
+            times["documents"] = session.catalog.execute("SELECT count(*) FROM documents").fetchone()[0]
             return times
 
 

@@ -10,7 +10,7 @@
         live = honed.open_release(session.workspace, session.catalog, session.settings)
         print(honed.ask("What causes Pott disease?", live).text)
 
-    with workspace.writing(), honed.open_session(workspace) as session:
+    with honed.open_session(workspace) as session:
         turn = tune(session, budget=600, tell=print)
 
 These names are what a program may rely on; modules below may change. Each is loaded when it is first asked for, so

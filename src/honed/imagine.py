@@ -120,7 +120,11 @@ def imagine(
         raise UsageError(
             f"The painter knows no style '{order.style}'.", hint=f"it knows: {', '.join(painter.styles[:20])}"
         )
-    known = _given(order.files) if order.files else _retrieved(session, order, release, painter.references)
+    known = (
+        _given(order.files, required=session.settings.sandbox_required)
+        if order.files
+        else _retrieved(session, order, release, painter.references)
+    )
     folder.mkdir(parents=True, exist_ok=True)
     names = _unused(folder, order)
     made = []
@@ -155,8 +159,8 @@ def _turned(known: Known, seed: int) -> Known:
     return [*known[turn:], *known[:turn]]
 
 
-def _given(files: Sequence[Path]) -> Known:
-    looks = [(path, look_at_file(path)) for path in files]
+def _given(files: Sequence[Path], *, required: bool) -> Known:
+    looks = [(path, look_at_file(path, required=required)) for path in files]
     return [
         (Reference(f"sha256:{look.media}", path.name, str(path), "", 1.0), as_image(look.picture))
         for path, look in looks

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count as numbers
 from pathlib import Path
 from typing import Any
 
 from honed.catalog import Catalog, history
-from honed.evaluate.ledger import Look, looks_elsewhere
+from honed.errors import UsageError
+from honed.evaluate.ledger import Look, Looks, TestSet, count, looks_elsewhere
+from honed.evaluate.significance import confidence_after, least_clusters
+from honed.evaluate.wording import percent, plural
 from honed.workspace import Workspace, write_json
 
 
@@ -51,22 +54,84 @@ def open_run(workspace: Workspace, catalog: Catalog, kind: str, settings: dict[s
     return Run(name, folder, resumed=False)
 
 
-def look_at(catalog: Catalog, test_set: str, run: str, experiment: dict[str, Any]) -> int:
-    """Count a look at a test set before it is taken; returns how many there have been, those of other workspaces included.
+def look_at(catalog: Catalog, test: TestSet, run: str, experiment: dict[str, Any]) -> Looks:
+    """Count a look at a test set before it is taken; returns what is known of it (see `evaluate.ledger` for the rule).
 
     Args:
-        test_set: Fingerprint of its questions and judgements.
+        test: Its questions.
         run: What looks; a run that is resumed is not counted twice.
         experiment: All that the run depends on; the same experiment in another workspace is no other look.
+
+    Raises:
+        UsageError: There is no question to decide with; then no look is counted.
     """
     digest = hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()
-    elsewhere = looks_elsewhere(Look(test_set, digest, history.identity(catalog)))
-    return elsewhere + history.read_test_set(catalog, test_set, run)
+    look = Look(test.names[0], digest, history.identity(catalog), test.role, test.metric)
+    looks = count(test, _earlier(catalog, test, run, looks_elsewhere(look, note=False)))
+    if not looks.deciding.any():
+        raise UsageError(
+            f"None of the {plural(len(test.questions), 'test question')} can decide anything.",
+            hint="add labels: honed label FILE.csv",
+        )
+    keys = "".join(key for key, deciding in zip(test.keys, looks.deciding, strict=True) if deciding)
+    elsewhere = looks_elsewhere(replace(look, questions=keys))  # what another process noted meanwhile is among them
+    history.note_look(catalog, history.LookRow(test.names[0], run, test.role, test.metric, keys))
+    return count(test, _earlier(catalog, test, run, elsewhere))
+
+
+def looks_ahead(catalog: Catalog, test: TestSet, kind: str) -> Looks:
+    """What is known of a test set before anything is tuned for it. Nothing is counted.
+
+    Args:
+        test: Its questions.
+        kind: Of the run that is to look; if one of this kind was interrupted after its look, that is the same look.
+
+    Raises:
+        UsageError: Nothing could be proven on it, however good the candidate is.
+    """
+    unfinished = history.unfinished_run(catalog, kind)
+    look = Look(test.names[0], "", history.identity(catalog))
+    earlier = _earlier(catalog, test, unfinished[0] if unfinished else "", looks_elsewhere(look, note=False))
+    looks = count(test, earlier)
+    clusters = len(set(test.clusters[looks.deciding].tolist()))
+    confidence = confidence_after(looks.reads)
+    if clusters < least_clusters(confidence):
+        raise UsageError(_too_few(test, looks, clusters, confidence), hint=_more(test, looks))
+    return looks
+
+
+def _earlier(catalog: Catalog, test: TestSet, run: str, elsewhere: list[Look]) -> list[Look]:
+    """Every look that was another one than this run's at this test set.
+
+    A look of this workspace that kept no questions is taken to have been at all of them, as `note_look` takes it.
+    """
+    here = [
+        Look(test.names[0] if row.questions is None else row.test_set, row.run, "", questions=row.questions or "")
+        for row in history.looks(catalog, test.role)
+        if (row.run, row.test_set) != (run, test.names[0])
+    ]
+    return here + elsewhere
+
+
+def _too_few(test: TestSet, looks: Looks, clusters: int, confidence: float) -> str:
+    kind = "titles, which stand in for questions," if test.proxy else "test questions"
+    which = f"{kind} that nobody has looked at" if test.fresh_only else kind
+    size = f"The {int(looks.deciding.sum())} {which} lie in {plural(clusters, 'cluster')} of documents that belong together"
+    after = f" ({percent(confidence)} after {looks.reads - 1} earlier looks)" if looks.reads > 1 else ""
+    return f"{size}; {least_clusters(confidence)} are the fewest on which a gain can be proven{after}."
+
+
+def _more(test: TestSet, looks: Looks) -> str:
+    if test.proxy:
+        return "add more documents, or label questions: honed label FILE.csv (columns question,source)"
+    if looks.reads > 1 and looks.fresh.any():
+        return "honed tune --fresh tests on the questions that nobody has looked at; or add labels of other documents"
+    return "add labels whose answers stand in other documents: honed label FILE.csv, or honed import DIR"
 
 
 def _unused(runs: Path, name: str) -> str:
     """The name, with a number behind it where a run of the same second has it: two runs never share a folder."""
-    tries = (f"{name}-{number}" if number > 1 else name for number in count(1))
+    tries = (f"{name}-{number}" if number > 1 else name for number in numbers(1))
     return next(each for each in tries if not (runs / each).exists())
 
 

@@ -4,6 +4,7 @@ honed.toml                 settings; its presence makes a folder a workspace
 .honed/
   catalog.db               the truth (SQLite, WAL)
   lock                     held by the one writer
+  tune.lock                held by the one run that learns
   blobs/ab/abcd...         original files, named by sha256
   index/SPACE/SEQ-N/       derived: dense and lexical index
   cache/                   derived: ONNX graphs, the probe's choice of runtime
@@ -16,19 +17,22 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Thread, current_thread
+from typing import IO, Any
 
 from honed.errors import BusyError, InputError, UsageError
 
 SETTINGS_FILE = "honed.toml"
 STATE_FOLDER = ".honed"
+TUNE_LOCK = "tune.lock"
 
 
 def fsync_folder(folder: Path) -> None:
@@ -66,8 +70,19 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, keys as given, readable by a person."""
-    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    """Write JSON atomically, keys as given, readable by a person; numbers that are not finite become null."""
+    write_atomic(path, (json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def finite(value: Any) -> Any:
+    """The same with None for NaN and infinities, which JSON has no word for."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
 
 
 def read_json(path: Path) -> Any:
@@ -159,29 +174,29 @@ class Workspace:
         return self.blobs / digest[:2] / digest
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Hold the workspace's one writer lock.
+    def writing(self, *, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+        """Hold the workspace's one writer lock. A thread that holds it may take it again.
+
+        Args:
+            waiting: Told once who is waited for. Without it, nobody is.
 
         Raises:
             BusyError: Another process holds it.
         """
-        self.state.mkdir(parents=True, exist_ok=True)
-        with (self.state / "lock").open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                owner = file.read().strip() or "another process"
-                raise BusyError(
-                    f"The workspace {self.root} is being changed by {owner}.", hint="wait until it ends, then try again"
-                ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()}")
-            file.flush()
-            try:
-                yield
-            finally:
-                file.truncate(0)
+        with _held(self.state / "lock", f"The workspace {self.root} is being changed by", waiting):
+            yield
+
+    @contextmanager
+    def tuning(self) -> Iterator[None]:
+        """Hold the lock of what goes on for an hour and lets others write meanwhile; taken before the writer lock.
+
+        Who deletes what nothing seems to need holds it too: a run that is under way needs more than the catalog tells.
+
+        Raises:
+            BusyError: Another process holds it.
+        """
+        with _held(self.state / TUNE_LOCK, f"The workspace {self.root} is being tuned or cleared up by", None):
+            yield
 
     def put_blob(self, path: Path) -> str:
         """Keep a file's bytes under their sha256; returns the hash. Durable when it returns."""
@@ -203,6 +218,44 @@ class Workspace:
             half.unlink(missing_ok=True)
         fsync_folder(target.parent)
         return digest
+
+
+_holders: dict[Path, Thread] = {}
+
+
+@contextmanager
+def _held(path: Path, sentence: str, waiting: Callable[[str], None] | None) -> Iterator[None]:
+    """Hold an exclusive lock on a file that names its holder. The system gives the lock of a killed process back."""
+    if _holders.get(path) is current_thread():
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        while not _is_locked(file):
+            file.seek(0)
+            message = f"{sentence} {file.read().strip() or 'another process'}."
+            if waiting is None:
+                raise BusyError(message, hint="wait until it ends, then try again")
+            waiting(f"{message} This waits until it ends.")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        file.truncate(0)
+        file.write(f"process {os.getpid()}")
+        file.flush()
+        _holders[path] = current_thread()
+        try:
+            yield
+        finally:
+            del _holders[path]
+            file.truncate(0)
+
+
+def _is_locked(file: IO[str]) -> bool:
+    """Whether this open file holds its lock now."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def create(root: Path, settings: str) -> Workspace:

@@ -32,40 +32,40 @@ def test_opening_what_is_not_there_or_no_catalog(tmp_path: Path) -> None:
 
 
 def test_a_catalog_of_a_newer_version(catalog: Catalog) -> None:
-    catalog.connection.execute("UPDATE meta SET value = '999' WHERE key = 'format'")
+    catalog.execute("UPDATE meta SET value = '999' WHERE key = 'format'")
     with pytest.raises(UsageError, match="newer version"):
         Catalog(catalog.path)
 
 
 def test_every_commit_waits_for_the_disk(catalog: Catalog) -> None:
-    assert catalog.connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    assert catalog.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert catalog.execute("PRAGMA synchronous").fetchone() == (2,)
+    assert catalog.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_a_transaction_is_all_or_nothing(catalog: Catalog) -> None:
     with pytest.raises(RuntimeError), catalog.transaction():
-        catalog.connection.execute("INSERT INTO meta VALUES ('a', '1')")
+        catalog.execute("INSERT INTO meta VALUES ('a', '1')")
         raise RuntimeError
-    assert catalog.connection.execute("SELECT count(*) FROM meta").fetchone() == (1,)
+    assert catalog.execute("SELECT count(*) FROM meta").fetchone() == (1,)
     with catalog.transaction():
-        catalog.connection.execute("INSERT INTO meta VALUES ('a', '1')")
-    assert catalog.connection.execute("SELECT count(*) FROM meta").fetchone() == (2,)
+        catalog.execute("INSERT INTO meta VALUES ('a', '1')")
+    assert catalog.execute("SELECT count(*) FROM meta").fetchone() == (2,)
 
 
 def test_a_transaction_that_sqlite_ended_shows_its_own_error(catalog: Catalog) -> None:
     with pytest.raises(sqlite3.OperationalError, match="disk is full"), catalog.transaction():
-        catalog.connection.execute("ROLLBACK")  # as SQLite itself does when the disk is full
+        catalog.execute("ROLLBACK")  # as SQLite itself does when the disk is full
         raise sqlite3.OperationalError("database or disk is full")
     with catalog.transaction():
         pass
 
 
 def test_a_commit_that_fails_leaves_no_open_transaction(catalog: Catalog) -> None:
-    catalog.connection.execute("PRAGMA defer_foreign_keys = ON")
+    catalog.execute("PRAGMA defer_foreign_keys = ON")
     with pytest.raises(sqlite3.IntegrityError), catalog.transaction():
-        catalog.connection.execute("PRAGMA defer_foreign_keys = ON")
-        catalog.connection.execute("INSERT INTO qrels VALUES ('no such query', 'd', 1)")
-    assert not catalog.connection.in_transaction
+        catalog.execute("PRAGMA defer_foreign_keys = ON")
+        catalog.execute("INSERT INTO qrels VALUES ('no such query', 'd', 1)")
+    assert not catalog._connection.in_transaction
     with catalog.transaction():
         pass
 
@@ -79,7 +79,7 @@ def test_a_reader_sees_whole_commits_and_never_waits(catalog: Catalog) -> None:
         assert [first[0], *(row[0] for row in rows)] == [1, 2], "a statement sees one moment"
         assert reader.passage_count() == 3
         with catalog.transaction():
-            catalog.connection.execute("DELETE FROM passages")
+            catalog.execute("DELETE FROM passages")
             assert reader.passage_count() == 3, "what is not committed is not seen"
 
 
@@ -97,7 +97,7 @@ def test_a_snapshot_sees_one_moment_over_many_statements(catalog: Catalog) -> No
 
 def test_a_second_writer_is_told_to_wait(catalog: Catalog) -> None:
     other = Catalog(catalog.path)
-    other.connection.execute("PRAGMA busy_timeout = 10")
+    other.execute("PRAGMA busy_timeout = 10")
     with catalog.transaction(), pytest.raises(BusyError, match="another process") as busy, other.transaction():
         pass
     assert busy.value.hint

@@ -62,7 +62,7 @@ def test_a_document_lives_as_long_as_a_source_holds_it(catalog: Catalog) -> None
     assert documents.passages(catalog) is not None
     assert list(documents.passages(catalog)) == []
     assert documents.document_by_hash(catalog, "sha-of-a.txt") is None
-    assert catalog.connection.execute("SELECT count(*) FROM removals").fetchone() == (0,)
+    assert catalog.execute("SELECT count(*) FROM removals").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("name", ["d#1", "100%", "a_b", "it's", "two words", "#", "x/corpus.jsonl#d1", "ünï 文", "*?["])
@@ -177,7 +177,7 @@ def test_a_filter_finds_exactly_the_documents_that_have_the_value(
     catalog: Catalog, metas: list[dict[str, Any]], data: st.DataObject
 ) -> None:
     with catalog.transaction():
-        catalog.connection.execute("DELETE FROM sources")
+        catalog.execute("DELETE FROM sources")
         documents.drop_orphans(catalog)
     for number, meta in enumerate(metas):
         put(catalog, f"d{number}", meta=meta)
@@ -213,4 +213,4 @@ def test_clusters_are_recorded_by_id(catalog: Catalog) -> None:
     put(catalog, "a")
     put(catalog, "b")
     documents.set_clusters(catalog, {"a": 0, "b": 0, "not there": 3})
-    assert catalog.connection.execute("SELECT DISTINCT cluster FROM documents").fetchall() == [(0,)]
+    assert catalog.execute("SELECT DISTINCT cluster FROM documents").fetchall() == [(0,)]

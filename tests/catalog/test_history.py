@@ -29,8 +29,8 @@ def test_numbers_are_never_used_twice(catalog: Catalog) -> None:
     assert history.next_release_number(catalog) == 1
     assert [release(catalog), release(catalog)] == [1, 2]
     with catalog.transaction():
-        catalog.connection.execute("DELETE FROM live")
-        catalog.connection.execute("DELETE FROM releases")
+        catalog.execute("DELETE FROM live")
+        catalog.execute("DELETE FROM releases")
     assert history.next_release_number(catalog) == 3
 
 
@@ -66,7 +66,7 @@ def test_a_rollback_goes_where_the_audit_log_says(catalog: Catalog) -> None:
 def test_a_stale_switch_is_refused_and_leaves_no_trace(catalog: Catalog) -> None:
     release(catalog)
     release(catalog)
-    for expected, words in ((1, "r2 went live in the meantime .expected r1"), (None, "expected none")):
+    for expected, words in ((1, "r2 went live while this ran, which started from r1"), (None, "from no release")):
         with pytest.raises(UsageError, match=words), catalog.transaction():
             history.switch_live(catalog, "promote", expected, 1, "stale")
     assert (history.live_release(catalog), len(history.audit(catalog))) == (2, 2)
@@ -99,9 +99,14 @@ def test_of_many_that_switch_at_once_one_wins(tmp_path: Path, catalog: Catalog) 
 
 
 def test_looks_at_a_test_set_are_counted_once_a_run(catalog: Catalog) -> None:
-    assert history.test_reads(catalog, "t") == 0
-    assert [history.read_test_set(catalog, "t", run) for run in ("a", "b", "a")] == [1, 2, 2]
-    assert history.read_test_set(catalog, "other", "a") == 1
+    def looks(test_set: str, run: str, role: str = "retriever") -> int:
+        history.note_look(catalog, history.LookRow(test_set, run, role, "ndcg@10", "ab"))
+        return len(history.looks(catalog, role))
+
+    assert [looks("t", run) for run in ("a", "b", "a")] == [1, 2, 2]
+    assert looks("other", "a") == 3
+    assert looks("t", "c", "text-to-image") == 1
+    assert {row.metric for row in history.looks(catalog, "retriever")} == {"ndcg@10"}
 
 
 def test_an_interrupted_run_is_found_again(catalog: Catalog) -> None:

@@ -52,7 +52,7 @@ def test_deleting_the_document_row_alone_is_told_too(catalog: Catalog) -> None:
     show(catalog, "id-of-a", "x")
     with catalog.transaction():
         documents.remove_sources(catalog, ["a"])
-        catalog.connection.execute("DELETE FROM documents")
+        catalog.execute("DELETE FROM documents")
     assert [change.op for change in images.changes_since(catalog, 1)] == ["remove"]
 
 
@@ -61,7 +61,7 @@ def test_an_image_outlives_its_passage(catalog: Catalog) -> None:
     show(catalog, "id-of-a", "x", passage="id-of-a:0")
     assert [rows.tolist() for rows in images.passages_of(catalog)] == [[1], [1]]
     with catalog.transaction():
-        catalog.connection.execute("DELETE FROM passages")
+        catalog.execute("DELETE FROM passages")
     assert [rows.tolist() for rows in images.passages_of(catalog)] == [[], []]
     assert images.by_rowid(catalog, [1])[1].passage is None
 
@@ -134,4 +134,4 @@ def test_groups_go_by_the_id_that_outlives_a_changed_file(catalog: Catalog) -> N
     with catalog.transaction():
         images.forget_groups(catalog)
     assert [member.external_id for member in images.groups(catalog)] == ["b", "c"]
-    assert catalog.connection.execute("SELECT document FROM image_groups").fetchall() == [("b",), ("c",)]
+    assert catalog.execute("SELECT document FROM image_groups").fetchall() == [("b",), ("c",)]

@@ -37,7 +37,7 @@ def test_a_query_is_replaced_with_its_judgements_and_answer(catalog: Catalog) ->
     add(catalog, [Query("q", "new", "test")], [Qrel("q", "d2", 3), Qrel("q", "d1", 0)])
     assert judgements.queries(catalog, "test") == [Query("q", "new", "test")]
     assert judgements.qrels(catalog) == {"q": {"d2": 3}}
-    assert catalog.connection.execute("SELECT count(*) FROM answers").fetchone() == (0,)
+    assert catalog.execute("SELECT count(*) FROM answers").fetchone() == (0,)
 
 
 def test_origins_and_splits(catalog: Catalog) -> None:

@@ -52,7 +52,7 @@ def test_an_old_file_becomes_a_new_one_and_keeps_what_it_held(old: Path, tmp_pat
     Catalog(tmp_path / "new.db", create=True).close()
     assert shape(old) == shape(tmp_path / "new.db"), "migrated and new files have the same tables"
     with Catalog(old) as again:
-        assert again.connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() == (str(FORMAT),)
+        assert again.execute("SELECT value FROM meta WHERE key = 'format'").fetchone() == (str(FORMAT),)
 
 
 def test_a_migration_that_fails_leaves_the_old_file(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Honed
 from tests.ingest.packages import text_pdf
+from tests.ingest.shortage import interpreter_without
 
 
 def fill(folder: Path) -> dict[str, str]:
@@ -153,3 +155,58 @@ def test_labels_on_added_files(honed: Honed, workspace: Path, docs: Path, tmp_pa
     after = honed("status", "--json").json
     assert (after["queries"], after["qrels"]) == (before["queries"], before["qrels"])
     assert json.loads(honed("doctor", "--json").out)
+
+
+def test_a_refused_filter_is_loud(
+    honed: Honed, workspace: Path, docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (docs / "note.txt").write_text("The aardvark digs at night.")
+    with monkeypatch.context() as machine:
+        machine.setattr(sys, "executable", interpreter_without(tmp_path, seccomp=True, landlock=True))
+        refused = honed("add", docs)
+        assert (refused.code, refused.out) == (4, "")
+        assert "error: Nothing was parsed" in refused.err and 'sandbox = "optional"' in refused.err
+        assert "seccomp (Operation not permitted)" in honed("doctor").out
+        assert honed("doctor").code == 1
+        machine.setenv("HONED_SANDBOX", "optional")
+        parsed = honed("add", docs, "--json")
+        assert (parsed.code, parsed.json["new"]) == (0, 1)
+        assert "less protection" in parsed.err and "no seccomp" in parsed.err
+        assert parsed.json["protection"]["seccomp"] is False
+    assert honed("doctor").code == 0
+    assert honed("add", docs, "--json").json["protection"] is None, "nothing had to be parsed"
+
+
+def test_refused_landlock_is_told_while_the_filter_goes_on_protecting(
+    honed: Honed, workspace: Path, docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (docs / "note.txt").write_text("The aardvark digs at night.")
+    monkeypatch.setattr(sys, "executable", interpreter_without(tmp_path, landlock=True))
+    result = honed("add", docs, "--json")
+    assert (result.code, result.json["new"]) == (0, 1)
+    assert result.json["protection"]["refused"] == ["Landlock (Operation not permitted)"]
+    assert "refused: Landlock (Operation not permitted)" in result.err
+    assert honed("doctor").code == 1
+
+
+def test_a_machine_without_processes_to_spare_is_told_and_the_next_add_reads_the_files(
+    honed: Honed, workspace: Path, docs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (docs / "note.txt").write_text("The aardvark digs at night.")
+    with monkeypatch.context() as machine:
+        machine.setattr(sys, "executable", interpreter_without(tmp_path, processes=True))
+        short = honed("add", docs)
+        assert short.code == 4
+        assert "The parser process did not start" in short.err and "repeat the command" in short.err
+    assert add(honed, docs) == (1, 0, 0, 0, 0)
+
+
+def test_what_was_skipped_is_said_again(honed: Honed, workspace: Path, docs: Path) -> None:
+    (docs / "note.txt").write_text("The aardvark digs at night.")
+    (docs / "program.bin").write_bytes(bytes(range(256)) * 16)
+    assert "skipped" in honed("add", docs).err
+    assert f"still skipped {docs / 'program.bin'}: [binary]" in honed("add", docs).err
+    for number in range(9):
+        (docs / f"program{number}.bin").write_bytes(bytes(range(256)) * (17 + number))
+    honed("add", docs)
+    assert "still skipped 10 files: 10 binary" in honed("add", docs).err

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -174,9 +176,11 @@ def test_a_catalog_that_is_none(honed: Honed, imported: Path) -> None:
 def test_a_busy_workspace(honed: Honed, imported: Path) -> None:
     from honed.workspace import Workspace
 
-    with Workspace(imported).writing():
+    with ThreadPoolExecutor(1) as other, ExitStack() as lock:  # a thread that holds the lock may take it again
+        other.submit(lock.enter_context, Workspace(imported).writing()).result()
         refused(honed("add", "."), 2, f"process {os.getpid()}", "hint: wait")
         assert honed("search", "flu").code == 0, "reading needs no lock"
+        other.submit(lock.close).result()
     assert honed("compact").code == 0
 
 

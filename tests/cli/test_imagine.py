@@ -13,6 +13,7 @@ pytest.importorskip("diffusers", reason="drawing needs the extra: pip install 'h
 
 from dataclasses import replace
 
+from honed.catalog import history
 from honed.models.painter.compact import write_painter
 from honed.models.painter.provenance import read_provenance
 from honed.release.build import build, live_manifest
@@ -40,7 +41,7 @@ def drawing(honed: Honed, workspace: Path, tmp_path: Path) -> Path:
         painter = write_painter(tmp_path / "painter", config, weights)
         live = live_manifest(opened.workspace, opened.catalog)
         parts = replace(parts_of(opened.workspace, live, what="a painter", lineage={}), painter=painter)
-        build(opened.workspace, opened.catalog, parts, run=None, reason="test")
+        build(opened.workspace, opened.catalog, parts, expected=history.live_release(opened.catalog), reason="test")
     return folder
 
 

@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from honed.catalog import history
+from honed.release.build import build, live_manifest
+from honed.release.parts import parts_of
+from honed.session import open_session
+from honed.workspace import at
 from tests.cli.conftest import HASHED, Honed
 from tests.tiny_model import make_tiny_bert
 
@@ -114,6 +119,39 @@ def test_every_comparison_on_the_test_set_is_counted(honed: Honed, imported: Pat
     assert [reads("bm25", "hybrid"), reads("bm25", "hybrid"), reads("bm25", "dense")] == [1, 1, 2]
     assert reads("bm25", "hybrid", split="dev") == 1
     assert reads("dense", "hybrid") == 3
+
+
+def test_a_comparison_is_counted_by_what_is_compared_not_by_its_words(honed: Honed, imported: Path) -> None:
+    """What "live" names is another system after a promotion; under the name that it had before it is the same one."""
+
+    def reads(*systems: str) -> int:
+        return honed("compare", *systems, "--json").json["comparison"]["test_reads"]
+
+    assert [reads("bm25", "live"), reads("bm25", "live"), reads("bm25", "r1")] == [1, 1, 1]
+    with open_session(at(imported)) as session:
+        live = live_manifest(session.workspace, session.catalog)
+        again = parts_of(session.workspace, live, what="another", lineage={"run": "x"})
+        build(session.workspace, session.catalog, again, run="x", reason="a test")
+    assert reads("bm25", "live") == 2
+
+
+def test_the_metric_that_decides_is_named_before_the_test(honed: Honed, imported: Path) -> None:
+    value = honed("compare", "bm25", "hybrid", "--metric", "recall@5", "--json").json["comparison"]
+    assert value["metric"] == "recall@5"
+    assert {"ndcg@10", "recall@10", "mrr@10"} <= set(value["others"])
+    refused = honed("compare", "bm25", "hybrid", "--metric", "map", "--json")
+    assert refused.code == 2
+    assert "recall@K" in refused.err
+    with open_session(at(imported)) as session:
+        assert [row.metric for row in history.looks(session.catalog, "retriever")] == ["recall@5"]
+
+
+def test_fresh_questions_are_used_up_by_a_look(honed: Honed, imported: Path) -> None:
+    first = honed("compare", "bm25", "hybrid", "--fresh", "--json").json["comparison"]
+    assert (first["test_reads"], first["fresh_only"], first["primary"]["queries"]) == (1, True, 18)
+    second = honed("compare", "bm25", "dense", "--fresh", "--json")
+    assert second.code == 2
+    assert "None of the 18 test questions can decide anything" in second.err
 
 
 def test_compare(honed: Honed, imported: Path) -> None:

@@ -37,5 +37,18 @@ def test_near_duplicates_join_and_joining_is_transitive() -> None:
 
 def test_queries_join_where_their_documents_do() -> None:
     relevant = [{0: 1}, {1: 1, 2: 1}, {3: 2}, {}, {2: 1, 3: 1}]
-    assert query_clusters(relevant, np.array([0, 0, 2, 3])).tolist() == [0, 0, 0, 3, 0]
-    assert query_clusters(relevant[:3], np.array([0, 1, 2, 3])).tolist() == [0, 1, 2]
+    assert query_clusters(list("abcde"), relevant, np.array([0, 0, 2, 3])).tolist() == [0, 0, 0, 3, 0]
+    assert query_clusters(list("abc"), relevant[:3], np.array([0, 1, 2, 3])).tolist() == [0, 1, 2]
+
+
+def test_the_same_question_under_two_ids_is_one_cluster() -> None:
+    texts = ["What is it?", "other", " what  IS it?"]
+    assert query_clusters(texts, [{0: 1}, {1: 1}, {2: 1}], np.array([0, 1, 2])).tolist() == [0, 1, 0]
+
+
+def test_a_title_on_thousands_of_documents_joins_none_of_them() -> None:
+    """However small their share is: one such cluster would be held out of training whole."""
+    titles = ["Introduction"] * 800 + [f"Manual {number // 400}" for number in range(19_200)]
+    labels = document_clusters([""] * len(titles), titles, alone)
+    assert np.unique(labels[:800], return_counts=True)[1].max() == 1
+    assert set(np.unique(labels[800:], return_counts=True)[1].tolist()) == {400}

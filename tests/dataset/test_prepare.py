@@ -2,14 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from honed.catalog import Catalog, documents, images, judgements
+from honed.catalog import Catalog, documents, images, judgements, splits
 from honed.dataset.prepare import add_labels, add_proxy, fix_splits, note_clusters
 from honed.dataset.task import load_task
 from honed.errors import InputError, UsageError
-from honed.types import SPLITS, ImageRecord, Qrel, Query, Source
+from honed.types import SPLITS, ImageRecord, Qrel, Query, Source, Split
 from tests.catalog.make import drop, put
 
 
@@ -25,12 +29,12 @@ def alone(texts: list[str]) -> list[int]:
 
 def judged(catalog: Catalog) -> dict[str, str]:
     """Question -> document of all labels."""
-    texts = dict(catalog.connection.execute("SELECT id, text FROM queries"))
+    texts = dict(catalog.execute("SELECT id, text FROM queries"))
     return {texts[query]: next(iter(found)) for query, found in judgements.qrels(catalog).items()}
 
 
 def split_of(catalog: Catalog) -> dict[str, str]:
-    return dict(catalog.connection.execute("SELECT text, split FROM queries"))
+    return dict(catalog.execute("SELECT text, split FROM queries"))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +140,7 @@ def test_missing_splits_of_an_import_are_filled_and_fixed(catalog: Catalog) -> N
     fix_splits(catalog, dict(given), seed=13)
     assert split_of(catalog) == first
     assert fix_splits(catalog, {"nobody": None}, seed=1) == ()
+    assert split_of(catalog) == first
 
 
 def test_clusters_are_noted_once_and_again_when_documents_came(catalog: Catalog) -> None:
@@ -198,3 +203,160 @@ def test_captions_of_pictures_are_no_proxies(catalog: Catalog) -> None:
     put(catalog, "a", title="A longer title")
     assert add_proxy(catalog, seed=1) == 1
     assert list(split_of(catalog)) == ["A longer title"]
+
+
+# -- splits over time --------------------------------------------------------------------------------------------------
+
+
+def brings(catalog: Catalog, questions: dict[str, tuple[str, Split | None]]) -> tuple[str, ...]:
+    """An import: id of a question -> the document that answers it, and the split that came with it."""
+    queries = [Query(name, f"what is {name}", split or "train") for name, (_, split) in questions.items()]
+    with catalog.transaction():
+        judgements.add(catalog, queries, [Qrel(name, at) for name, (at, _) in questions.items()], origin="import")
+    note_clusters(catalog, alone)
+    return fix_splits(catalog, {name: split for name, (_, split) in questions.items()}, seed=13)
+
+
+def placed(catalog: Catalog) -> dict[str, str]:
+    return dict(catalog.execute("SELECT id, split FROM queries"))
+
+
+def test_a_second_folder_of_the_same_texts_tears_no_cluster(catalog: Catalog) -> None:
+    for number in range(200):
+        put(catalog, f"m{number}", title=f"text {number}")
+    brings(catalog, {f"qm{number}": (f"m{number}", "test") for number in range(200)})
+    before = placed(catalog)
+    for number in range(200):
+        put(catalog, f"a{number}", title=f"text {number}")
+    notes = brings(catalog, {f"qa{number}": (f"a{number}", "test") for number in range(200)})
+    after = placed(catalog)
+    assert before.items() <= after.items()
+    assert all(after[f"qa{number}"] == after[f"qm{number}"] for number in range(200))
+    assert len(set(after.values())) == 3
+    assert not any("more than one split" in note for note in notes)
+
+
+def test_importing_the_same_folder_again_changes_nothing(catalog: Catalog) -> None:
+    for number in range(90):
+        put(catalog, f"d{number}")
+    folders = [
+        {f"q{number}": (f"d{number}", "test") for number in range(30)},
+        {f"r{number}": (f"d{number}", "train" if number < 50 else "test") for number in range(30, 60)},
+        {f"s{number}": (f"d{number}", SPLITS[number % 3]) for number in range(60, 90)},
+    ]
+    for folder in folders:
+        brings(catalog, folder)  # type: ignore[arg-type]
+    before = placed(catalog)
+    stored = splits.stored(catalog, "question")
+    for folder in folders:
+        assert brings(catalog, folder) == ()  # type: ignore[arg-type]
+        assert placed(catalog) == before
+    assert splits.stored(catalog, "question") == stored
+
+
+def test_new_questions_of_a_folder_that_brings_all_splits_are_kept_as_brought(catalog: Catalog) -> None:
+    for number in range(40):
+        put(catalog, f"d{number}")
+    folder = {f"q{number}": (f"d{number}", SPLITS[number % 3]) for number in range(30)}
+    brings(catalog, folder)  # type: ignore[arg-type]
+    folder |= {f"q{number}": (f"d{number}", "test") for number in range(30, 40)}
+    assert brings(catalog, folder) == ()  # type: ignore[arg-type]
+    assert all(placed(catalog)[f"q{number}"] == "test" for number in range(30, 40))
+
+
+def test_a_question_that_was_away_or_has_another_id_is_not_tested_after_it_was_learned(catalog: Catalog) -> None:
+    for number in range(60):
+        put(catalog, f"d{number}")
+    brings(catalog, {f"q{number}": (f"d{number}", SPLITS[number % 3]) for number in range(60)})
+    before = placed(catalog)
+    with catalog.transaction():
+        catalog.execute("DELETE FROM queries")
+    for number in range(60):
+        put(catalog, f"e{number}")
+    brings(catalog, {f"q{number}": (f"e{number}", "test") for number in range(30)})
+    assert placed(catalog) == {f"q{number}": before[f"q{number}"] for number in range(30)}
+    queries = [Query(f"new {number}", f"What is Q{number}", SPLITS[(number + 1) % 3]) for number in range(30, 60)]
+    with catalog.transaction():
+        judgements.add(catalog, queries, [Qrel(query.id, "d1") for query in queries], origin="import")
+    fix_splits(catalog, {query.id: query.split for query in queries}, seed=1)
+    assert all(placed(catalog)[f"new {number}"] == before[f"q{number}"] for number in range(30, 60))
+
+
+def test_an_import_that_was_killed_before_its_splits_were_stored_keeps_what_it_brought(catalog: Catalog) -> None:
+    for number in range(60):
+        put(catalog, f"d{number}")
+    with catalog.transaction():
+        for number in range(60):
+            query = Query(f"q{number}", f"q{number}", SPLITS[number % 3])
+            judgements.add(catalog, [query], [Qrel(query.id, f"d{number}")], origin="import")
+    assert fix_splits(catalog, seed=1) == ()
+    assert all(placed(catalog)[f"q{number}"] == SPLITS[number % 3] for number in range(60))
+
+
+def test_documents_that_link_two_clusters_move_no_question_and_are_told(catalog: Catalog) -> None:
+    put(catalog, "a", title="first")
+    put(catalog, "b", title="second")
+    put(catalog, "c")
+    brings(catalog, {"qa": ("a", "train"), "qb": ("b", "test"), "qc": ("c", "dev"), "free": ("c", "train")})
+
+    def copies(texts: list[str]) -> list[int]:
+        return [0 if "same" in text else place for place, text in enumerate(texts)]
+
+    put(catalog, "link 1", "same", title="first")
+    put(catalog, "link 2", "same", title="second")
+    note_clusters(catalog, copies)
+    (note,) = fix_splits(catalog, seed=1)
+    assert placed(catalog) == {"qa": "train", "qb": "test", "qc": "dev", "free": "train"}
+    assert "2 clusters stand in more than one split: 2 of 2 in train" in note
+    task = load_task(catalog)
+    assert task.notes == (note,)
+    assert not task.splits["train"].queries
+
+
+STEP = st.one_of(
+    st.tuples(st.just("documents"), st.lists(st.tuples(st.integers(0, 19), st.integers(0, 6)), min_size=1, max_size=6)),
+    st.tuples(
+        st.just("import"),
+        st.lists(st.tuples(st.integers(0, 19), st.none() | st.sampled_from(SPLITS)), min_size=1, max_size=8),
+    ),
+    st.tuples(st.just("labels"), st.lists(st.tuples(st.integers(0, 19), st.none()), min_size=1, max_size=4)),
+    st.tuples(st.just("forget"), st.lists(st.tuples(st.integers(0, 19), st.none()), min_size=1, max_size=4)),
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=st.lists(STEP, min_size=2, max_size=7))
+def test_nothing_moves_whatever_is_added_imported_labelled_or_removed(steps: list[tuple[str, list[Any]]]) -> None:
+    """Documents that share a title grow together; ids sort before and after; after each step somebody tunes."""
+    with TemporaryDirectory() as folder, Catalog(Path(folder) / "catalog.db", create=True) as catalog:
+        ever: dict[str, str] = {}
+        learned: set[str] = set()
+        for number, (what, rows) in enumerate(steps):
+            if what == "documents":
+                for place, (at, title) in enumerate(rows):
+                    put(catalog, f"{'az'[at % 2]}{number}.{place}", title=f"title {title}")
+            elif what == "forget":
+                with catalog.transaction():
+                    names = [(f"{'az'[at % 2]}{at}",) for at, _ in rows]
+                    catalog.executemany("DELETE FROM queries WHERE id = ?", names)
+            there = [name for (name,) in catalog.execute("SELECT external_id FROM documents ORDER BY rowid")]
+            if what == "import" and there:
+                brings(catalog, {f"{'az'[at % 2]}{at}": (there[at % len(there)], split) for at, split in rows})
+            elif what == "labels" and there:
+                add_labels(catalog, [(f"question {at}", there[at % len(there)], 1) for at, _ in rows], seed=13)
+            note_clusters(catalog, alone)
+            fix_splits(catalog, seed=13)
+            now = placed(catalog)
+            assert all(ever[name] == split for name, split in now.items() if name in ever)
+            ever |= now
+            task = load_task(catalog)
+            learned |= {query.id for query in task.splits["train"].queries}
+            held_out = {
+                int(cluster)
+                for split in ("dev", "test")
+                for relevant in task.splits[split].relevant
+                for cluster in task.document_clusters[list(relevant)]
+            }
+            for relevant in task.splits["train"].relevant:
+                assert not held_out & set(task.document_clusters[list(relevant)].tolist())
+            assert not learned & {query.id for split in ("dev", "test") for query in task.splits[split].queries}

@@ -8,7 +8,8 @@ import pytest
 
 from honed.catalog import Catalog, documents, judgements
 from honed.dataset.examples import build_examples
-from honed.dataset.task import Task, load_task
+from honed.dataset.task import Task, check_enough, load_task
+from honed.errors import UsageError
 from honed.types import Qrel, Query, Split
 from tests.catalog.make import drop, put
 
@@ -106,14 +107,51 @@ def test_examples_take_the_nearest_passage_and_leave_out_what_the_test_asks(cata
     ask(catalog, "gone", "train", "held")
     ask(catalog, "t", "test", "twin of held")
     task = load_task(catalog)
+    assert [query.id for query in task.splits["train"].queries] == ["q"]
     passages = unit([1, 0, 0], [0, 1, 0], [0, 0.99, 0.05], [0, 0, 1], [1, 1, 1])
-    queries = unit([1, 0, 0], [0, 1, 0])
-    order = [query.id for query in task.splits["train"].queries]
-    assert order == ["gone", "q"]
-    examples = build_examples(task, queries, passages)
-    assert examples.texts == ["gone", "q"]
-    assert examples.columns.tolist() == [0, 1, 2, 3], "what train asks about too stays; the twin goes"
-    assert [found.tolist() for found in examples.positives] == [[3], [1]]
-    assert [found.tolist() for found in examples.ignored] == [[], [2]], (
-        "nearly the same text is neither pulled nor pushed"
-    )
+    examples = build_examples(task, unit([0, 1, 0]), passages)
+    assert examples.texts == ["q"]
+    assert examples.columns.tolist() == [0, 1, 2], "what the test asks for and its twin are no negatives either"
+    assert [rows.tolist() for rows in examples.positives] == [[1]]
+    assert [rows.tolist() for rows in examples.ignored] == [[2]], "nearly the same text is neither pulled nor pushed"
+
+
+def test_a_document_that_test_asks_for_is_never_a_positive_of_train(catalog: Catalog) -> None:
+    """Splits that a user brings may share documents and words: they stay as brought, and train loses what is shared."""
+    for name in "abcdef":
+        put(catalog, name)
+    documents.set_clusters(catalog, {"a": 0, "b": 0, "c": 2, "d": 3, "e": 4, "f": 5})
+    ask(catalog, "shares a document", "train", "c", "d")
+    ask(catalog, "shares a cluster", "train", "b")
+    ask(catalog, "linked by another of train", "train", "d")
+    ask(catalog, "same words", "train", "f")
+    ask(catalog, "alone", "train", "f")
+    ask(catalog, "t1", "test", "a")
+    ask(catalog, "t2", "dev", "c")
+    with catalog.transaction():
+        judgements.add(catalog, [Query("t3", "Same  WORDS", "test")], [Qrel("t3", "e")], origin="import")
+    task = load_task(catalog)
+    assert task.splits["train"].queries == (), "through the same words, even what shares a document with their twin"
+    assert {split: len(task.splits[split].queries) for split in ("dev", "test")} == {"dev": 1, "test": 2}
+    (note,) = task.notes
+    assert "3 clusters stand in more than one split: 5 of 5 in train" in note
+
+
+def test_clusters_of_different_splits_have_different_labels(catalog: Catalog) -> None:
+    for name in "abcdef":
+        put(catalog, name)
+        ask(catalog, f"about {name}", ("train", "dev", "test")["abcdef".index(name) % 3], name)
+    task = load_task(catalog)
+    labels = np.concatenate([labelled.clusters for labelled in task.splits.values()])
+    assert len(np.unique(labels)) == 6
+
+
+def test_labels_that_leave_test_empty_are_counted_and_titles_do_not_stand_in(catalog: Catalog) -> None:
+    for name in "abc":
+        put(catalog, name, title=f"A title of {name}")
+        ask(catalog, f"about {name}", "train", name)
+    task = load_task(catalog)
+    assert task.origin == "labels"
+    with pytest.raises(UsageError, match="3 in train, 0 in dev, 0 in test, in 3 clusters") as raised:
+        check_enough(task, 10)
+    assert "other, documents" in raised.value.hint

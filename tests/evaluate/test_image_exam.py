@@ -6,7 +6,12 @@ import numpy as np
 
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.image_board import TextBoard
-from honed.roles.image_retriever.evaluation import TextExam, sit_text
+from honed.evaluate.image_exam import TextExam, sit_text
+from honed.evaluate.ledger import Looks
+
+
+def seen(count: int) -> Looks:
+    return Looks(1, np.ones(count, bool), np.ones(count, bool))
 
 
 def exam() -> TextExam:
@@ -15,7 +20,7 @@ def exam() -> TextExam:
     before = np.array([[0.9, -np.inf, 0.5, -np.inf], [0.1, 0.2, 0.9, 0.3], [0.1, 0.1, 0.1, 0.9]], np.float32)
     after = np.array([[0.9, 0.8, 0.1, 0.2], [0.9, 0.2, 0.8, 0.3], [0.1, 0.1, 0.1, 0.9]], np.float32)
     board = TextBoard(("red", "ship", "tree"), relevant, np.arange(3), np.zeros((3, 4), np.float32))
-    return TextExam(board, sit_text(board, "captions", before), sit_text(board, "tuned", after), 1)
+    return TextExam(board, sit_text(board, "captions", before), sit_text(board, "tuned", after), seen(len(board.ids)))
 
 
 def test_the_comparison_is_by_average_precision() -> None:
@@ -33,7 +38,9 @@ def test_titles_that_are_lost_fail_the_gate() -> None:
     board = TextBoard([f"title {at}" for at in range(count)], own > 0, np.arange(count), own)
 
     def between(before: np.ndarray, after: np.ndarray) -> TextExam:
-        return TextExam(board, sit_text(board, "captions", before), sit_text(board, "tuned", after), 1)
+        return TextExam(
+            board, sit_text(board, "captions", before), sit_text(board, "tuned", after), seen(len(board.ids))
+        )
 
     gains = between(other, own)
     kept = replace(gains, titles=between(own, own)).compared(45, seed=1)

@@ -220,12 +220,23 @@ def test_the_terminal_text_has_the_shape_of_the_session() -> None:
     assert "VERDICT: NOT PROVEN -> nothing changes." in report_text(report(0.0))
 
 
+def test_a_verdict_on_titles_is_called_proxy_in_every_form() -> None:
+    data = report(trial=Trial(proxy=True))
+    assert "VERDICT: PROXY PROVEN -> release r2 is live." in report_text(data)
+    assert "test, 200 titles in 100 clusters" in report_text(data)
+    assert headline(data).startswith("PROXY, on titles alone.")
+    page = render(data)
+    assert "PROXY, proven" in page
+    assert ": PROXY proven</title>" in page
+
+
 def test_warnings_follow_from_the_numbers() -> None:
     data = report(count=12, trial=Trial(test_reads=2))
     text = " ".join(warnings_of(data))
     assert "test set is small (12 queries)" in text
     assert "rests on 6 clusters only" in text
     assert "read 2 times" in text
-    proxy = ReportData(title="t", comparison=data.comparison, verdict=data.verdict, proxy_labels=True)
+    proxy = report(count=12, trial=Trial(proxy=True))
     assert "titles and headings stood in for them" in " ".join(warnings_of(proxy))
+    assert "test set is small (12 titles)" in " ".join(warnings_of(proxy))
     assert warnings_of(ReportData(title="t", comparison=report().comparison, verdict=report().verdict)) == ()

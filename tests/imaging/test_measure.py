@@ -14,9 +14,10 @@ from honed.catalog import Catalog, images
 from honed.dataset.images import load_image_task
 from honed.errors import UsageError
 from honed.formats import write_trec
-from honed.roles.image_retriever.systems import compare_images, image_rankings, look_at_pictures, measure_images
+from honed.imaging.measure import compare_images, image_rankings, measure_images, pictures_set
+from honed.runs import look_at
 from honed.session import Session
-from honed.tuning.nouns import ImageTurn
+from honed.turn import ImageTurn
 from tests.imaging.test_retriever import pack, session, turn
 
 __all__ = ["pack", "session", "turn"]
@@ -72,12 +73,13 @@ def test_a_test_set_is_known_by_what_belongs_together(turn: ImageTurn, session: 
     """That other groups came or went before it makes no test set fresh."""
     pictures = load_image_task(session.catalog, seed=session.settings.seed).splits["test"]
     experiment = {"what": "here"}
-    before = look_at_pictures(session, pictures, "one", experiment)
+    before = look_at(session.catalog, pictures_set(session, pictures), "one", experiment).reads
     moved = type(pictures)(
         pictures.rowids, pictures.ids, pictures.groups + 5, pictures.variants, pictures.titles, pictures.keywords
     )
-    assert look_at_pictures(session, moved, "two", experiment) == before + 1
-    assert look_at_pictures(session, moved, "two", experiment) == before + 1, "a run that goes on is the same look"
+    test = pictures_set(session, moved)
+    assert look_at(session.catalog, test, "two", experiment).reads == before + 1
+    assert look_at(session.catalog, test, "two", experiment).reads == before + 1, "a run that goes on is the same look"
 
 
 def test_what_cannot_be_measured(session: Session, tmp_path: Path) -> None:

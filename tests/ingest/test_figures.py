@@ -192,7 +192,7 @@ def test_pages_with_pictures_inside_and_beside_them(intake: Intake, docs: Path, 
     found = [(image, text) for image, text in shown(intake, docs) if image.kind == "figure"]
     assert [image.caption for image, _ in found] == ["Boats at low water", "A buoy"]
     assert all("The quay is long." in text for _, text in found)
-    meta = intake.catalog.connection.execute("SELECT meta FROM documents WHERE external_id LIKE '%a.html'").fetchone()
+    meta = intake.catalog.execute("SELECT meta FROM documents WHERE external_id LIKE '%a.html'").fetchone()
     assert meta == ("{}",), "links are no metadata"
 
 

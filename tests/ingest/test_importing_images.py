@@ -86,7 +86,7 @@ def test_each_picture_is_a_document_of_its_group(intake: Intake, pack: Path) -> 
 def test_captions_are_no_questions(intake: Intake, pack: Path) -> None:
     """The caption is what is indexed: a question made of it would be no test of text search."""
     take(intake, fill(pack, item("cat_x")))
-    assert intake.catalog.connection.execute("SELECT count(*) FROM queries").fetchone() == (0,)
+    assert intake.catalog.execute("SELECT count(*) FROM queries").fetchone() == (0,)
     assert judgements.qrels(intake.catalog) == {}
 
 
@@ -104,7 +104,7 @@ def test_importing_again_is_a_sync(intake: Intake, pack: Path) -> None:
         "cat_x": "another cat", "cat_y": "a cat",
     }  # fmt: skip
     assert [member.external_id for member in images.groups(intake.catalog)] == ["cat_x", "cat_y"]
-    assert intake.catalog.connection.execute("SELECT count(*) FROM image_groups").fetchone() == (2,)
+    assert intake.catalog.execute("SELECT count(*) FROM image_groups").fetchone() == (2,)
 
 
 def test_a_changed_group_is_taken_over(intake: Intake, pack: Path) -> None:

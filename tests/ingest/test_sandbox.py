@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -12,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from honed.ingest import landlock, seccomp
-from honed.ingest.confine import confine, what_is_possible
-from honed.ingest.forkserver import ForkServer
+from honed.ingest import sandbox as sandbox_module
+from honed.ingest.codes import MACHINE
+from honed.ingest.forkserver import Ended, ForkServer
 from honed.ingest.limits import Limits
 from honed.ingest.parse import Job
 from honed.ingest.sandbox import Sandbox
 from honed.types import Parsed, Rejection
+from tests.ingest.shortage import no_more_files
 
 
 def write(folder: Path, name: str, text: str = "Some honest text to read.") -> Path:
@@ -201,74 +201,48 @@ def test_an_abandoned_parse_is_ended_at_once(tmp_path: Path) -> None:
         server.close()
 
 
-def in_confinement(action: Callable[[], object]) -> str:
-    """The name of the error that an action ends with inside the sandbox, empty if it succeeds."""
-    reading, writing = os.pipe()
-    pid = os.fork()
-    if not pid:
-        error = "nothing"
-        try:
-            confine(Limits(), server=os.getppid())
-            action()
-            error = ""
-        except BaseException as raised:
-            error = type(raised).__name__
-        finally:
-            os.write(writing, error.encode())
-            os._exit(0)
-    os.close(writing)
-    os.waitpid(pid, 0)
-    with os.fdopen(reading) as answer:
-        return answer.read()
+def test_a_parse_that_is_killed_from_outside_says_nothing_of_the_file(tmp_path: Path) -> None:
+    slow = write(tmp_path, "slow.md", "**a *b _c " * 300_000)
+    with Sandbox(Limits(cpu_seconds=60, wall_seconds=60), ocr=False) as sandbox:
+        pid = sandbox.protection and sandbox._text.pid
+        assert pid
+
+        def kill_the_parser() -> None:
+            wait_until(lambda: children(pid))
+            os.kill(children(pid)[0], signal.SIGKILL)
+
+        killer = threading.Thread(target=kill_the_parser)
+        killer.start()
+        outcome = sandbox.parse(slow)
+        killer.join()
+    assert isinstance(outcome, Rejection) and outcome.code == MACHINE
 
 
-needs_landlock = pytest.mark.skipif(not landlock.abi_version(), reason="the kernel has no Landlock")
-needs_seccomp = pytest.mark.skipif(not seccomp.available(), reason="no filter for this machine")
+@pytest.mark.parametrize(
+    ("ended", "code"),
+    [
+        (Ended(failed="Resource temporarily unavailable"), MACHINE),
+        (Ended(exit=1), MACHINE),
+        (Ended(exit=12), MACHINE),
+        (Ended(begun=False, killed="timeout", exit=-9), MACHINE),
+        (Ended(), MACHINE),
+        (Ended(begun=True), MACHINE),
+        (Ended(begun=True, exit=-9), MACHINE),
+        (Ended(begun=True, killed="timeout", exit=-9), "timeout"),
+        (Ended(begun=True, exit=-9, cpu_seconds=5.0), "timeout"),
+        (Ended(begun=True, exit=-11), "crash"),
+        (Ended(begun=True, exit=12), "memory"),
+    ],
+)
+def test_only_what_happened_after_a_document_was_taken_up_is_its_fault(ended: Ended, code: str) -> None:
+    outcome = sandbox_module._outcome(ended, Limits())
+    assert isinstance(outcome, Rejection) and outcome.code == code
 
 
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-class TestConfinement:
-    def test_work_goes_on(self) -> None:
-        assert in_confinement(lambda: sum(range(1000))) == ""
-
-    @needs_landlock
-    @pytest.mark.parametrize("path", ["/etc/passwd", "/proc/self/environ", "/tmp", "/"])
-    def test_no_file_can_be_read(self, path: str) -> None:
-        assert in_confinement(lambda: os.open(path, os.O_RDONLY)) == "PermissionError"
-
-    @needs_landlock
-    def test_no_file_can_be_written(self, tmp_path: Path) -> None:
-        assert in_confinement(lambda: (tmp_path / "new").write_text("x")) == "PermissionError"
-        assert not (tmp_path / "new").exists()
-
-    @needs_landlock
-    def test_the_libraries_can_be_read_but_not_changed(self) -> None:
-        library = Path(os.__file__)
-        assert in_confinement(library.read_bytes) == ""
-        assert in_confinement(lambda: library.open("r+")) == "PermissionError"
-
-    @needs_seccomp
-    @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
-    def test_no_socket(self, kind: int) -> None:
-        assert in_confinement(lambda: socket.socket(socket.AF_INET, kind)) == "PermissionError"
-
-    @needs_seccomp
-    def test_no_process_and_no_program(self) -> None:
-        assert in_confinement(os.fork) == "PermissionError"
-        assert in_confinement(lambda: os.execv("/bin/true", ["true"])) == "PermissionError"
-        assert in_confinement(lambda: os.kill(os.getppid(), 0)) == "PermissionError"
-
-    def test_protection_is_named(self, sandbox: Sandbox) -> None:
-        protection = sandbox.protection
-        assert protection.landlock_abi == landlock.abi_version()
-        assert str(protection).startswith("resource limits, ")
-        assert protection.complete == (
-            protection.landlock_abi > 0 and (protection.seccomp or protection.network_namespace)
-        )
-
-    def test_a_kernel_without_landlock_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(landlock, "abi_version", lambda: 0)
-        assert landlock.deny_everything() == 0
-        protection = what_is_possible(network_namespace=False)
-        assert "no Landlock (parsers could read files)" in str(protection)
-        assert not protection.complete
+def test_a_program_without_a_free_descriptor_blames_itself(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = write(tmp_path, "a.txt")
+    assert isinstance(sandbox.parse(path), Parsed)
+    with no_more_files():
+        outcome = sandbox.parse(path)
+    assert isinstance(outcome, Rejection) and outcome.code == MACHINE
+    assert isinstance(sandbox.parse(path), Parsed)

@@ -14,11 +14,13 @@ from honed.catalog import Catalog, documents, images, judgements
 from honed.errors import InputError
 from honed.formats import read_beir
 from honed.ingest import sync as sync_module
+from honed.ingest.codes import rejection
+from honed.ingest.forkserver import Ended, ForkServer
 from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, SyncReport, sync
 from honed.models.painter.provenance import Provenance, save_picture
-from honed.types import Qrel, Query
+from honed.types import Qrel, Query, Source
 from honed.workspace import Workspace, create
 from tests.ingest.draw import waves
 
@@ -353,9 +355,9 @@ def test_many_touched_and_renamed_files_cost_one_commit(intake: Intake, docs: Pa
         else:
             path.rename(docs / f"renamed-{number}.txt")
     statements: list[str] = []
-    intake.catalog.connection.set_trace_callback(statements.append)
+    intake.catalog._connection.set_trace_callback(statements.append)
     assert counts(sync(intake, [docs])) == (0, 0, 20, 0, 20, 0)
-    intake.catalog.connection.set_trace_callback(None)
+    intake.catalog._connection.set_trace_callback(None)
     assert sum(statement == "COMMIT" for statement in statements) <= 3
 
 
@@ -387,3 +389,44 @@ def test_a_drawing_of_the_generator_is_no_evidence(intake: Intake, docs: Path) -
     save_picture(docs / "real.png", waves(4), Provenance("a wave", 1, "compact:painter", "r3"))
     sync(intake, [docs])
     assert "file" not in images.counts(intake.catalog)
+
+
+def test_a_machine_short_of_something_loses_nothing_and_the_next_sync_reads_the_files(
+    intake: Intake, docs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = write(docs / "old.txt", "The dam was finished in spring.")
+    assert counts(sync(intake, [docs])) == (1, 0, 0, 0, 0, 0)
+    write(old, "The dam was finished in autumn.")
+    write(docs / "new.txt", "The road was closed.")
+    write(docs / "twin.txt", "The road was closed.")
+
+    def short(*_: object, **__: object) -> Ended:
+        return Ended(failed="Cannot allocate memory")
+
+    with monkeypatch.context() as machine:
+        machine.setattr(ForkServer, "run", short)
+        report = sync(intake, [docs])
+    assert {Path(path).name: code for path, (code, _) in report.rejected.items()} == dict.fromkeys(
+        ("old.txt", "new.txt", "twin.txt"), "machine"
+    )
+    assert texts(intake.catalog) == {"old.txt": "The dam was finished in spring."}
+    assert counts(sync(intake, [docs])) == (2, 1, 0, 0, 0, 0)
+    assert set(texts(intake.catalog).values()) == {"The dam was finished in autumn.", "The road was closed."}
+
+
+def test_what_was_rejected_is_told_again_and_what_crashed_before_is_read_again(
+    intake: Intake, catalog: Catalog, docs: Path
+) -> None:
+    write(docs / "good.txt", "The road was closed.")
+    (docs / "bad.bin").write_bytes(bytes(range(256)) * 16)
+    sync(intake, [docs])
+    [source] = [row for row in documents.sources(catalog).items() if row[0].endswith("good.txt")]
+    path, state = source
+    with catalog.transaction():  # as a version before this one noted it on a busy machine
+        documents.set_source(
+            catalog, Source(path, state.sha256, state.size, state.mtime_ns), rejection("crash", "exit 1")
+        )
+        documents.drop_orphans(catalog)
+    report = sync(intake, [docs])
+    assert {Path(path).name: code for path, code in report.still.items()} == {"bad.bin": "binary"}
+    assert texts(catalog) == {"good.txt": "The road was closed."}

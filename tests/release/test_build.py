@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from honed.index.generation import CURRENT, MANIFEST, open_current, space_folder
 from honed.index.lexical import LexicalSettings
 from honed.settle import make_live
 from honed.models.towers import open_towers
+from honed.release import build as building
 from honed.release.build import build, live_manifest, manifest_of, previous, promote, row_of
 from honed.release.manifest import faults, read_manifest
 from honed.release.open import embedder_of, open_release
-from honed.release.parts import Parts
+from honed.release.parts import Parts, parts_of
 from honed.session import Session
 from honed.workspace import sha256_file, tree_hashes
 from tests.release.conftest import parts
@@ -28,7 +30,13 @@ from tests.tiny_model import make_tiny_bert
 
 
 def release(session: Session, made: Parts | None = None) -> str:
-    return build(session.workspace, session.catalog, made or parts(), run=None, reason="why")
+    return build(
+        session.workspace,
+        session.catalog,
+        made or parts(),
+        expected=history.live_release(session.catalog),
+        reason="why",
+    )
 
 
 def test_the_first_documents_make_the_first_release(session: Session) -> None:
@@ -61,8 +69,42 @@ def test_the_newest_release_is_live_and_the_one_before_is_where_a_rollback_goes(
     assert row_of(session.catalog, "live").name == "r1"
     last = history.audit(session.catalog)[-1]
     assert (last["action"], last["before"], last["after"], last["reason"]) == ("rollback", 2, 1, "worse")
-    assert promote(session.workspace, session.catalog, "r1", reason="again") == "r1"
+    assert promote(session.workspace, session.catalog, "r1", expected=1, reason="again") == "r1"
     assert history.audit(session.catalog)[-1] == last, "what is live already is not switched"
+
+
+def test_parts_of_a_release_that_is_not_live_any_more_are_refused_and_leave_nothing(session: Session) -> None:
+    """Somebody surveys r1; another one ships r2; what was made of r1's parts must not go live over it."""
+    surveyed = history.live_release(session.catalog)
+    again = parts_of(session.workspace, live_manifest(session.workspace, session.catalog), what="x", lineage={})
+    assert release(session) == "r2"
+    with pytest.raises(UsageError, match="r2 went live while this ran, which started from r1") as error:
+        build(session.workspace, session.catalog, again, expected=surveyed, reason="stale")
+    assert error.value.hint
+    with pytest.raises(UsageError, match="r2 went live"):
+        promote(session.workspace, session.catalog, "r1", expected=surveyed, reason="stale")
+    assert [(row.name, row.live) for row in history.releases(session.catalog)] == [("r1", False), ("r2", True)]
+    assert sorted(path.name for path in session.workspace.releases.iterdir()) == ["r1", "r2"]
+
+
+def test_a_release_that_goes_live_while_another_is_written_wins(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second look is in the commit itself: between it and the first one lie the minutes of copying a model."""
+    written = building._written
+
+    def overtaken(*arguments: Any) -> Path:
+        folder = written(*arguments)
+        with session.catalog.transaction():
+            history.add_release(session.catalog, 9, "a hash", run=None, note="by another program")
+            history.switch_live(session.catalog, "release", 1, 9, "meanwhile")
+        return folder
+
+    monkeypatch.setattr(building, "_written", overtaken)
+    with pytest.raises(UsageError, match="r9 went live"):
+        release(session)
+    assert history.live_release(session.catalog) == 9
+    assert not (session.workspace.releases / "r2").exists()
 
 
 def test_what_a_killed_build_left_is_swept_and_its_number_is_used(session: Session) -> None:
@@ -84,7 +126,14 @@ def test_a_build_that_fails_leaves_nothing(session: Session, tmp_path: Path) -> 
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        build(session.workspace, session.catalog, parts(), run=None, reason="x", also=fail)
+        build(
+            session.workspace,
+            session.catalog,
+            parts(),
+            expected=history.live_release(session.catalog),
+            reason="x",
+            also=fail,
+        )
     assert [row.name for row in history.releases(session.catalog)] == ["r1"]
     assert release(session) == "r2"
 
@@ -96,11 +145,11 @@ def test_a_release_that_is_not_what_was_released_is_refused(session: Session, tm
     weights = session.workspace.releases / "r2/model/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     with pytest.raises(IntegrityError, match="does not match its hash") as error:
-        promote(session.workspace, session.catalog, "r2", reason="x")
+        promote(session.workspace, session.catalog, "r2", expected=1, reason="x")
     assert error.value.hint
     weights.unlink()
     with pytest.raises(IntegrityError, match="is missing"):
-        promote(session.workspace, session.catalog, "r2", reason="x")
+        promote(session.workspace, session.catalog, "r2", expected=1, reason="x")
     assert row_of(session.catalog, "live").name == "r1"
 
     manifest = session.workspace.releases / "r2/manifest.json"

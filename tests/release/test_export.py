@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from honed.catalog import history
 from honed.errors import InputError, UsageError
 from honed.models.embedder import LocalEmbedder
 from honed.models.vision.folder import read_encoder_folder, write_encoder_folder
@@ -23,7 +24,13 @@ TEXTS = ["the heart pumps blood", "back pain"]
 
 
 def release(session: Session, **changes: object) -> str:
-    return build(session.workspace, session.catalog, parts(**changes), run=None, reason="why")
+    return build(
+        session.workspace,
+        session.catalog,
+        parts(**changes),
+        expected=history.live_release(session.catalog),
+        reason="why",
+    )
 
 
 def test_an_exported_model_gives_the_vectors_of_its_release(session: Session, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from honed.catalog import history
 from honed.models.vision.head import plain_head
 from honed.release.build import build, live_manifest
 from honed.release.manifest import ImageSide, read_manifest
@@ -19,12 +20,18 @@ def seeing(tmp_path: Path) -> ImageParts:
 
 
 def test_the_image_side_goes_on_unchanged_in_the_next_release(session: Session, tmp_path: Path) -> None:
-    build(session.workspace, session.catalog, parts(images=seeing(tmp_path)), run=None, reason="x")
+    build(
+        session.workspace,
+        session.catalog,
+        parts(images=seeing(tmp_path)),
+        expected=history.live_release(session.catalog),
+        reason="x",
+    )
     first = live_manifest(session.workspace, session.catalog)
     assert first.images is not None
     assert (first.images.weight, first.images.leads, first.images.finds_by_words) == (0.7, 3, True)
     again = parts_of(session.workspace, first, what="x", lineage={})
-    build(session.workspace, session.catalog, again, run=None, reason="x")
+    build(session.workspace, session.catalog, again, expected=history.live_release(session.catalog), reason="x")
     assert live_manifest(session.workspace, session.catalog).images == first.images
 
 
@@ -38,7 +45,13 @@ def test_without_words_keeps_what_pictures_pass_through(tmp_path: Path) -> None:
 def test_what_is_lost_is_said_only_where_something_is(session: Session, tmp_path: Path) -> None:
     untuned = live_manifest(session.workspace, session.catalog)
     assert words_lost(untuned) == ()
-    build(session.workspace, session.catalog, parts(images=seeing(tmp_path)), run=None, reason="x")
+    build(
+        session.workspace,
+        session.catalog,
+        parts(images=seeing(tmp_path)),
+        expected=history.live_release(session.catalog),
+        reason="x",
+    )
     live = live_manifest(session.workspace, session.catalog)
     assert words_lost(live) == words_lost(live, space="another document tower") == (CAPTIONS_ALONE,)
     assert words_lost(live, space=live.space) == (), "a query tower or a weight leaves the text matrix valid"
@@ -60,14 +73,20 @@ def test_a_painter_goes_on_without_what_a_training_left_behind(session: Session,
     folder.mkdir()
     for name in ("config.json", "model.safetensors", "checkpoint-0123.safetensors", ".model.safetensors.tmp"):
         (folder / name).write_bytes(b"{}")
-    build(session.workspace, session.catalog, parts(painter=folder), run=None, reason="x")
+    build(
+        session.workspace,
+        session.catalog,
+        parts(painter=folder),
+        expected=history.live_release(session.catalog),
+        reason="x",
+    )
     live = live_manifest(session.workspace, session.catalog)
     assert set(live.files) == {"painter/config.json", "painter/model.safetensors"}
     build(
         session.workspace,
         session.catalog,
         parts_of(session.workspace, live, what="x", lineage={}),
-        run=None,
+        expected=history.live_release(session.catalog),
         reason="x",
     )
     assert live_manifest(session.workspace, session.catalog).files == live.files

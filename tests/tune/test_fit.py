@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from honed.errors import HonedError
-from honed.train import fit as module
-from honed.train.fit import Checkpoint, Schedule, fit
+from honed.models.weights import write_weights
+from honed.tune import fit as module
+from honed.tune.fit import Checkpoint, Schedule, fit
 
 TARGET = torch.tensor([1.0, -2.0, 3.0])
 
@@ -36,7 +39,7 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)  # after every step
     schedule = Schedule(20, 0.05, math.inf)
     whole = start()
-    fit(whole, distance(whole), schedule)
+    undisturbed = fit(whole, distance(whole), schedule)
 
     class Killed(BaseException):
         pass
@@ -55,6 +58,7 @@ def test_a_killed_run_ends_in_the_same_weights(tmp_path: Path, monkeypatch: pyte
     done = fit(second, distance(second), schedule, checkpoint=checkpoint)
     assert done.steps == 20
     assert torch.equal(second["weight"], whole["weight"])
+    assert (done.first_loss, done.last_loss) == (undisturbed.first_loss, undisturbed.last_loss)
 
 
 def test_a_checkpoint_of_another_training_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,6 +83,46 @@ def test_a_damaged_checkpoint_means_to_begin_anew(tmp_path: Path, monkeypatch: p
     checkpoint.path.write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00 not a header")
     parameters = start()
     assert fit(parameters, distance(parameters), Schedule(5, 0.05, math.inf), checkpoint=checkpoint).steps == 5
+
+
+def test_a_training_whose_time_was_spent_before_a_kill_gives_what_it_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that goes on may have planned fewer seconds than the killed one has spent."""
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", -1.0)
+    checkpoint = Checkpoint(tmp_path, "k")
+    first = start()
+
+    def dies(step: int) -> torch.Tensor:
+        if step == 5:
+            raise KeyboardInterrupt
+        if step == 4:
+            time.sleep(0.1)  # its time is in the checkpoint
+        return distance(first)(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(first, dies, Schedule(100, 0.1, 10.0), checkpoint=checkpoint)
+    second = start()
+    done = fit(second, distance(second), Schedule(100, 0.1, 0.05), checkpoint=checkpoint)
+    assert done.steps == 5
+    assert math.isfinite(done.first_loss) and math.isfinite(done.last_loss)
+    assert torch.equal(first["weight"], second["weight"])
+
+
+def test_no_time_for_a_single_step_is_an_error() -> None:
+    parameters = start()
+    with pytest.raises(HonedError, match="single step"):
+        fit(parameters, distance(parameters), Schedule(5, 0.1, 0.0))
+
+
+def test_a_checkpoint_without_all_of_the_state_changes_nothing(tmp_path: Path) -> None:
+    """That of an older version: the training begins anew from the weights that it was given, not from half of both."""
+    checkpoint = Checkpoint(tmp_path, "k")
+    write_weights(checkpoint.path, {"progress": np.array([3.0, 1.0]), "before/weight": np.full(3, 9.0, np.float32)})
+    resumed, fresh = start(), start()
+    fit(resumed, distance(resumed), Schedule(5, 0.05, math.inf), checkpoint=checkpoint)
+    fit(fresh, distance(fresh), Schedule(5, 0.05, math.inf))
+    assert torch.equal(resumed["weight"], fresh["weight"])
 
 
 def test_weights_that_do_not_move_are_an_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,18 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from honed.settle import survey
+from honed.loop import survey
 from honed.models.weights import Weights
 from honed.session import Session, open_session
-from honed.roles.retriever.adapter import tune_adapter
-from honed.roles.retriever.bench import Bench, Recipe
-from honed.roles.retriever.both_towers import Both, tune_both_towers
-from honed.roles.retriever.plan import Speed
-from honed.roles.retriever.query_tower import Limits, tune_query_tower
-from honed.train.replay import Rehearsal
-from honed.roles.retriever.settings import tune_settings
-from honed.train.tower import LearningTower
-from honed.roles.retriever.context import Workbench
+from honed.tune import tower as tower_module
+from honed.tune.adapter import tune_adapter
+from honed.tune.bench import Bench, Recipe
+from honed.tune.both_towers import Both, tune_both_towers
+from honed.tune.fusion import tune_fusion
+from honed.tune.ladder import climb
+from honed.tune.plan import Plan, Speed, Step
+from honed.tune.query_tower import Limits, tune_query_tower
+from honed.tune.rehearsal import Rehearsal
+from honed.tune.tower import LearningTower
+from honed.workbench import Workbench
 from honed.workspace import Workspace
 from tests import toy
 from tests.test_loop import prepared
@@ -59,14 +62,14 @@ def bench(work: Workbench, tmp_path: Path) -> Bench:
     return replace(made, general=replace(made.general, allowed=1.0))
 
 
-def test_the_settings_have_the_metric_that_they_are_said_to_have(bench: Bench) -> None:
-    tuned = tune_settings(bench)
-    pools = bench.dev.pools(bench.dev_queries, bench.dense, tuned.retrieval.lexical)
-    assert tuned.mean == pytest.approx(float(np.nanmean(bench.dev.primary(pools, tuned.retrieval.fusion))))
+def test_fusion_is_never_worse_than_its_grid(bench: Bench) -> None:
+    tuned = tune_fusion(bench)
+    pools = bench.dev.pools(bench.dev_queries, bench.dense)
+    assert tuned.mean == pytest.approx(float(np.nanmean(bench.dev.primary(pools, tuned.weight))))
 
 
 def test_the_adapter_learns(bench: Bench) -> None:
-    base, tuned = tune_settings(bench), tune_adapter(bench, LONG)
+    base, tuned = tune_fusion(bench), tune_adapter(bench, LONG)
     assert tuned.mean > base.mean
     assert tuned.adapter is not None
     assert np.abs(Weights(tuned.adapter)["adapter"]).max() > 0
@@ -74,19 +77,18 @@ def test_the_adapter_learns(bench: Bench) -> None:
 
 def test_the_query_tower_learns_and_the_passages_stay(work: Workbench, bench: Bench) -> None:
     tuned = tune_query_tower(bench, Limits(30, LONG))
-    assert tuned.mean > tune_settings(bench).mean + 0.2
+    assert tuned.mean > tune_fusion(bench).mean + 0.2
     assert tuned.details["moved"] > 0
     assert work.embedder(tuned).space == work.ground.embedder.space
     queries = work.embedder(tuned).encode_query(bench.dev.labelled.texts)
-    pools = bench.dev.pools(queries, bench.dense, tuned.retrieval.lexical)
-    served = bench.dev.primary(pools, tuned.retrieval.fusion)
+    served = bench.dev.primary(bench.dev.pools(queries, bench.dense), tuned.weight)
     np.testing.assert_allclose(np.nanmean(served), tuned.mean, atol=0.02)
 
 
 def test_both_towers_learn_and_make_a_new_space(work: Workbench, bench: Bench) -> None:
     corpus = work.corpus()
     tuned = tune_both_towers(bench, Both(Limits(10, LONG), Limits(5, LONG)), corpus.embed, corpus.texts)
-    assert tuned.mean > tune_settings(bench).mean + 0.2
+    assert tuned.mean > tune_fusion(bench).mean + 0.2
     assert tuned.document_folder is not None
     own, base = Weights(tuned.document_folder / "model.safetensors"), Weights(bench.model / "model.safetensors")
     assert any(not np.array_equal(own[name], base[name]) for name in own)
@@ -119,3 +121,20 @@ def test_a_tower_encodes_as_the_runtime_that_serves_it(work: Workbench, bench: B
     texts = bench.dev.labelled.texts
     np.testing.assert_allclose(tower.encode(texts), work.ground.embedder.encode_query(texts), atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(tower.encode(texts), axis=1), 1.0, atol=1e-5)
+
+
+def test_a_tower_whose_weights_get_lost_on_their_way_to_disk_is_no_candidate(
+    work: Workbench, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rung gives up with a sentence; what the others found goes on to the test."""
+    base, write = Weights(bench.model / "model.safetensors"), tower_module.write_weights
+
+    def lost(path: Path, tensors: dict[str, np.ndarray], **options: object) -> None:
+        write(path, {name: base[name] for name in tensors}, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tower_module, "write_weights", lost)
+    said: list[str] = []
+    plan = Plan((Step("fusion", 1.0, ""), Step("query-tower", LONG, "", epochs=1)), Speed(1.0, 1.0, False), LONG)
+    candidates = climb(replace(bench, tell=said.append), plan, work.corpus(), deadline=time.monotonic() + LONG)
+    assert [candidate.name for candidate in candidates] == ["fusion"]
+    assert any("gave up: The weights that were saved are those of the untuned model." in line for line in said)

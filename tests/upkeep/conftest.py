@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from honed.answer.settings import RetrievalSettings
+from honed.catalog import history
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.settle import settle
+from honed.loop import settle
 from honed.release.build import build
 from honed.release.parts import Parts
 from honed.session import Session, open_session
@@ -44,8 +44,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Path:
         import_beir(session.catalog, beir, passage_words=160)
         sync(Intake(workspace, session.catalog, sandbox, 160), [root / "notes"])
         settle(session, lambda _: None, given={query.id: query.split for query in beir.queries})
-        parts = Parts("again", "hash:64", session.live_embedder().space, RetrievalSettings(), 50, "english")
-        build(workspace, session.catalog, parts, run=None, reason="for the test")
+        parts = Parts("again", "hash:64", session.live_embedder().space, 0.3, 50, "english")
+        build(workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="for the test")
     return root
 
 

@@ -19,7 +19,7 @@ def in_two_commits(
 ) -> None:
     """As `documents.add`, in two transactions."""
     _whole(catalog, document, (), removals)
-    run = catalog.connection.execute
+    run = catalog.execute
     run("COMMIT")
     run("BEGIN IMMEDIATE")
     (key,) = run("SELECT rowid FROM documents WHERE id = ?", (document.id,)).fetchone()

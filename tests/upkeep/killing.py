@@ -182,7 +182,7 @@ def _kill_intake(
     asked = place.questions
     if first and child.killed:  # questions come in the import's last transaction
         with open_session(place.workspace) as session:
-            place.questions = session.catalog.connection.execute("SELECT count(*) FROM queries").fetchone()[0]
+            place.questions = session.catalog.execute("SELECT count(*) FROM queries").fetchone()[0]
         if place.questions not in (0, asked):
             tally.violations.append(f"{place.questions} questions of {asked}")
     allowed = either(place.documents, after) if child.killed else exactly(after)
@@ -238,7 +238,7 @@ def _note_end(tally: Tally, place: Place, allowed: Any) -> None:
 def _one_turn(place: Place, tally: Tally) -> None:
     """After a turn: one run, ended; one look at the test set; two releases; the result where it belongs."""
     with open_session(place.workspace) as session:
-        looks = session.catalog.connection.execute("SELECT count(*) FROM ledger").fetchone()[0]
+        looks = session.catalog.execute("SELECT count(*) FROM ledger").fetchone()[0]
         releases = [row.name for row in history.releases(session.catalog)]
     if looks != 1 or releases != ["r1", "r2"] or [state for _, state in _runs(place)] != ["done"]:
         tally.violations.append(f"after a turn: {looks} looks at the test, releases {releases}, runs {_runs(place)}")
@@ -246,7 +246,7 @@ def _one_turn(place: Place, tally: Tally) -> None:
 
 def _runs(place: Place) -> list[tuple[str, str]]:
     with open_session(place.workspace) as session:
-        return session.catalog.connection.execute("SELECT id, state FROM runs ORDER BY started, id").fetchall()
+        return session.catalog.execute("SELECT id, state FROM runs ORDER BY started, id").fetchall()
 
 
 def _audit(place: Place) -> list[dict[str, Any]]:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from honed.answer.settings import RetrievalSettings
 from honed.catalog import documents, history
-from honed.evaluate.untuned import PLAIN
 from honed.release.build import build
 from honed.release.open import load_embedder, open_release
 from honed.release.parts import Parts
@@ -114,8 +112,14 @@ def release_by_hand(place: Place, spec: str = "") -> None:
         folder = None if spec else world.model(place.root / "other", seed=5)
         embedder = load_embedder(place.workspace, spec or f"folder:{folder}", session.settings)
         session.catch_up(embedder, tell=lambda _: None)
-        parts = Parts("by hand", spec, embedder.space, RetrievalSettings(), 50, "english", folder, folder)
-        place.live = build(place.workspace, session.catalog, parts, run=None, reason="for the test")
+        parts = Parts("by hand", spec, embedder.space, 0.5, 50, "english", folder, folder)
+        place.live = build(
+            place.workspace,
+            session.catalog,
+            parts,
+            expected=history.live_release(session.catalog),
+            reason="for the test",
+        )
     # One note more: the releases before now lack a vector, and their index is behind, so promoting them has work to do.
     place.write_note(f"after-{place.live}.txt", note(70 + int(place.live[1:]), 0))
     assert place.run("add", place.notes).value["new"] == 1
@@ -129,7 +133,7 @@ def violations(place: Place, allowed: Allowed, live: set[str]) -> Iterator[str]:
         number = history.live_release(session.catalog)
         if f"r{number}" not in live:
             yield f"r{number} is live, expected {sorted(live)}"
-        count = session.catalog.connection.execute("SELECT count(*) FROM queries").fetchone()[0]
+        count = session.catalog.execute("SELECT count(*) FROM queries").fetchone()[0]
         if count != place.questions:
             yield f"{count} questions, expected {place.questions}"
         if number is not None:
@@ -182,7 +186,7 @@ def _documents(session: Session, allowed: Allowed) -> Iterator[str]:
 
 def _searches(session: Session, allowed: Allowed) -> Iterator[str]:
     """Every tenth document that was acknowledged and did not change is found by its own words."""
-    retriever = open_release(session.workspace, session.catalog, session.settings).under(PLAIN["bm25"])
+    retriever = open_release(session.workspace, session.catalog, session.settings).weighted(0.0)
     for name, texts in sorted(allowed.items())[::10]:
         (text,) = texts if len(texts) == 1 else ("",)
         if not text:

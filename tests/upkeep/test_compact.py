@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from honed.catalog import Catalog, judgements
+from honed.catalog.integrity import trimmed_to
 from honed.dataset.prepare import add_proxy
 from honed.errors import BusyError
 from honed.evaluate.report import Case, Hit, write_report
@@ -20,7 +21,6 @@ from honed.session import open_session
 from honed.types import Query
 from honed.upkeep.compact import Compacted, compact
 from honed.upkeep.doctor import examine
-from honed.upkeep.needs import trimmed_to
 from honed.upkeep.reports import GONE
 from honed.workspace import Workspace
 from tests.evaluate.test_report import report
@@ -128,11 +128,11 @@ def test_an_open_reading_transaction_is_reported(deleted: Home, monkeypatch: pyt
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda path, **options: connect(path, **options | {"timeout": 0.1}))
     with Catalog(workspace.catalog_path) as reader:
-        reader.connection.execute("BEGIN")
-        reader.connection.execute("SELECT count(*) FROM passages").fetchone()
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM passages").fetchone()
         with pytest.raises(BusyError, match="reading the catalog"):
             run(workspace)
-        reader.connection.execute("COMMIT")
+        reader.execute("COMMIT")
     run(workspace)
     assert not holding(workspace)
 
@@ -160,7 +160,7 @@ def test_reports_lose_the_quote_and_keep_the_figures(home: Home) -> None:
     add()
     page = workspace.runs / "2030-01-01-000000-tune" / "report.html"
     with open_session(workspace) as session:
-        texts = [row[0] for row in session.catalog.connection.execute("SELECT text FROM passages ORDER BY text")]
+        texts = [row[0] for row in session.catalog.execute("SELECT text FROM passages ORDER BY text")]
         with session.catalog.transaction():
             judgements.add(session.catalog, [Query("q", "Who & <what>?")], [], origin="labels")
     hits = tuple(Hit(f"Title {number}", text, relevant=number == 0) for number, text in enumerate(texts))

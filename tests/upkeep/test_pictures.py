@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from honed.catalog import images
+from honed.catalog import history, images
+from honed.catalog.vectors import forget_space
 from honed.ingest.renderings import is_kept
 from honed.models.vision.head import plain_head
 from honed.release.build import build, live_manifest, promote
@@ -109,7 +110,7 @@ def test_compact_keeps_what_images_need_and_drops_the_rest(gallery: Home) -> Non
         compact(session, lambda _: None)
         assert len(images.descriptors(session.catalog, "an encoder")[0]) == len(images.medias(session.catalog)[0])
         assert images.missing_descriptors(session.catalog, "an encoder") == []
-        count = session.catalog.connection.execute("SELECT count(*) FROM vectors WHERE space = 'an encoder'").fetchone()
+        count = session.catalog.execute("SELECT count(*) FROM vectors WHERE space = 'an encoder'").fetchone()
         assert count == (2,)
     assert len(gone) - len(kept) == 1
     assert (workspace.index / "images").is_dir() == sees
@@ -151,7 +152,7 @@ def test_descriptors_are_those_of_the_encoder(seen: Home) -> None:
         before = images.descriptors(session.catalog, space)[1]
         swapped = before[::-1].copy()
         with session.catalog.transaction():
-            images.forget_descriptors(session.catalog, space)
+            forget_space(session.catalog, space)
         images.put_descriptors(session.catalog, space, images.medias(session.catalog)[1], swapped)
     (finding,) = found(workspace, "descriptors")
     assert (finding.level, finding.repair) == ("wrong", "descriptors")
@@ -168,7 +169,7 @@ def test_what_is_not_described_or_not_indexed_is_told_and_mended(seen: Home) -> 
     with open_session(workspace) as session:
         (space,) = images.described_spaces(session.catalog)
         with session.catalog.transaction():
-            images.forget_descriptors(session.catalog, space)
+            forget_space(session.catalog, space)
     assert [(one.level, one.repair) for one in found(workspace, "descriptors")] == [("unfinished", "descriptors")]
     repair(workspace, deep=True)
     assert [one.level for one in found(workspace, "descriptors")] == ["ok"]
@@ -206,8 +207,10 @@ def test_every_file_of_a_tuned_image_side_and_of_a_painter_is_held_to_its_hash(
         parts = replace(
             parts_of(workspace, live, what="pictures", lineage={}), images=side, painter=tmp_path / "painter"
         )
-        release = build(workspace, session.catalog, parts, run=None, reason="for the test")
-        promote(workspace, session.catalog, "r1", reason="back")
+        release = build(
+            workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="for the test"
+        )
+        promote(workspace, session.catalog, "r1", expected=int(release[1:]), reason="back")
     assert not found(workspace, f"release {release}")
     path = workspace.releases / release / name
     path.write_bytes(path.read_bytes()[:-1] + b"!") if how == "changed" else path.unlink()

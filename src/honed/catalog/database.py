@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock, Thread, current_thread
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog.schema import FORMAT, MIGRATIONS, TABLES
+from honed.catalog.schema import FORMAT, MIGRATIONS, TABLES, question_key
 from honed.errors import BusyError, IntegrityError, MissingError, UsageError
 from honed.types import Vectors
 
-_BATCH = 500
+BATCH = 500
 """Bound parameters a statement: far below SQLite's limit, large enough to be cheap."""
+
+StorageError = sqlite3.DatabaseError
+"""What a damaged file raises."""
+
+BUSY_SECONDS = 30
+"""How long a writer waits for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,9 @@ class Change:
 
 
 class Catalog:
-    """An open catalog. Reading needs no lock; writing happens inside `transaction()` under the workspace's lock.
+    """An open catalog, safe to share between threads: each has a connection of its own, opened when it first asks.
 
+    Reading needs no lock; writing happens inside `transaction()`, one writer at a time, and the others wait.
     `synchronous=FULL`: under simulated power loss NORMAL lost 20 of 21 acknowledged commits, FULL none.
     """
 
@@ -47,12 +55,14 @@ class Catalog:
         if not create and not path.is_file():
             raise MissingError(f"There is no catalog at {path}.", hint="honed init, then honed add PATH")
         self.path = path
+        self._guard = Lock()
+        self._connections: dict[Thread, sqlite3.Connection] = {}
+        self._closed = False
         try:
-            self.connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
             try:
                 self._prepare(create)
             except BaseException:
-                self.connection.close()
+                self.close()
                 raise
         except sqlite3.DatabaseError as error:
             if "locked" in str(error):
@@ -62,12 +72,26 @@ class Catalog:
                 hint = f"check that {path.parent} is there and that you may write to it"
             raise IntegrityError(f"{path} cannot be read as a catalog: {error}", hint=hint) from error
 
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        """The calling thread's connection."""
+        return self._connections.get(current_thread()) or self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        with self._guard:
+            if self._closed:
+                raise sqlite3.ProgrammingError(f"{self.path} is closed.")
+            for thread in [thread for thread in self._connections if not thread.is_alive()]:
+                self._connections.pop(thread).close()
+            # Only its own thread uses it, but whoever closes the catalog closes it.
+            connection = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            self._connections[current_thread()] = connection
+        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
     def _prepare(self, create: bool) -> None:
-        run = self.connection.execute
-        run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
-        run("PRAGMA foreign_keys = ON")
-        run("PRAGMA secure_delete = ON")
+        run = self.execute
         if create:
             with self.transaction():
                 if not run("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
@@ -81,7 +105,7 @@ class Catalog:
             self._migrate()
 
     def _format(self) -> int:
-        row = self.connection.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
+        row = self.execute("SELECT value FROM meta WHERE key = 'format'").fetchone()
         return int(row[0]) if row else FORMAT + 1
 
     def _migrate(self) -> None:
@@ -90,15 +114,19 @@ class Catalog:
         Reading commands do it too, so that none has to know two forms. A reader of the older version that has the file
         open goes on undisturbed: tables are added, none is changed.
         """
+        self._connection.create_function("question_key", 1, question_key, deterministic=True)
         with self.transaction():
             for number in range(self._format(), FORMAT):  # another process may have done it meanwhile
                 for statement in _statements(MIGRATIONS[number]):
-                    self.connection.execute(statement)
-            self.connection.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
+                    self.execute(statement)
+            self.execute("UPDATE meta SET value = ? WHERE key = 'format'", (str(FORMAT),))
 
     def close(self) -> None:
-        """Close the connection; safe to call twice."""
-        self.connection.close()
+        """Close the connections of all threads; safe to call twice."""
+        with self._guard:
+            self._closed = True
+            while self._connections:
+                self._connections.popitem()[1].close()
 
     def __enter__(self) -> Catalog:
         return self
@@ -108,52 +136,77 @@ class Catalog:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing. What was written is durable when the block ends.
+        """All or nothing. What was written is durable when the block ends. Another thread's or process's is waited for.
 
         Raises:
-            BusyError: Another process has been writing for half a minute.
+            BusyError: Somebody else has been writing for half a minute.
         """
+        connection = self._connection
         try:
-            self.connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
             if "locked" not in str(error):
                 raise
             raise _busy(self.path) from error
         try:
             yield
-            self.connection.execute("COMMIT")
+            connection.execute("COMMIT")
         except BaseException:
-            if self.connection.in_transaction:  # SQLite has rolled back by itself when the disk is full
-                self.connection.execute("ROLLBACK")
+            if connection.in_transaction:  # SQLite has rolled back by itself when the disk is full
+                connection.execute("ROLLBACK")
             raise
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """All reads of the block see one moment of the catalog, whatever other processes write meanwhile."""
-        if self.connection.in_transaction:
+        """All reads of the block, in this thread, see one moment of the catalog, whatever others write meanwhile."""
+        connection = self._connection
+        if connection.in_transaction:
             yield
             return
-        self.connection.execute("BEGIN")
+        connection.execute("BEGIN")
         try:
             yield
         finally:
-            self.connection.execute("COMMIT")
+            connection.execute("COMMIT")
+
+    # -- for this room -------------------------------------------------------------------------------------------
+
+    def execute(self, statement: str, parameters: Sequence[object] = ()) -> sqlite3.Cursor:
+        """One statement in the calling thread's connection. SQL is written in this room alone; others call its verbs."""
+        return self._connection.execute(statement, parameters)
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[object]]) -> sqlite3.Cursor:
+        """One statement for each row, as `execute`."""
+        return self._connection.executemany(statement, rows)
+
+    def over(
+        self, head: str, column: str, rowids: NDArray[np.int64] | None, *parameters: object
+    ) -> Iterator[tuple[Any, ...]]:
+        """Run a SELECT over all rows, or over given row ids in batches, ordered by `column`."""
+        if rowids is None:
+            yield from self.execute(f"{head} ORDER BY {column}", parameters)
+            return
+        wanted = np.sort(rowids).tolist()
+        for start in range(0, len(wanted), BATCH):
+            batch = wanted[start : start + BATCH]
+            marks = ",".join("?" * len(batch))
+            yield from self.execute(f"{head} WHERE {column} IN ({marks}) ORDER BY {column}", (*parameters, *batch))
 
     # -- for the derived indexes ---------------------------------------------------------------------------------
 
     @property
     def seq(self) -> int:
         """Number of the last change to the passages; 0 when there was none."""
-        return int(self.connection.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()[0])
+        return int(self.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()[0])
 
     def changes_since(self, seq: int) -> list[Change]:
         """What came and went after a change number, in order."""
-        rows = self.connection.execute("SELECT seq, passage, op FROM changes WHERE seq > ? ORDER BY seq", (seq,))
+        rows = self.execute("SELECT seq, passage, op FROM changes WHERE seq > ? ORDER BY seq", (seq,))
         return [Change(*row) for row in rows]
 
     def passage_count(self) -> int:
         """How many passages there are."""
-        return int(self.connection.execute("SELECT count(*) FROM passages").fetchone()[0])
+        return int(self.execute("SELECT count(*) FROM passages").fetchone()[0])
 
     def index_rows(self, rowids: NDArray[np.int64] | None = None) -> Iterator[tuple[int, str, str, tuple[str, ...]]]:
         """Live passages as (rowid, context line, text, filter terms), in rowid order."""
@@ -179,7 +232,7 @@ class Catalog:
 
     def missing_vectors(self, space: str) -> list[tuple[bytes, str]]:
         """(hash, text to embed) of the live passages without a vector in a space; each text once."""
-        rows = self.connection.execute(
+        rows = self.execute(
             "SELECT p.text_hash, p.title, p.headings, p.text FROM passages p WHERE NOT EXISTS"
             " (SELECT 1 FROM vectors v WHERE v.space = ? AND v.text_hash = p.text_hash) GROUP BY p.text_hash",
             (space,),
@@ -190,22 +243,7 @@ class Catalog:
         """Keep vectors by the hash of their text; one durable transaction."""
         rows = ((space, key, vector.tobytes()) for key, vector in zip(hashes, matrix.astype(np.float32), strict=True))
         with self.transaction():
-            self.connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
-
-    def over(
-        self, head: str, column: str, rowids: NDArray[np.int64] | None, *parameters: object
-    ) -> Iterator[tuple[Any, ...]]:
-        """Run a SELECT over all rows, or over given row ids in batches, ordered by `column`."""
-        if rowids is None:
-            yield from self.connection.execute(f"{head} ORDER BY {column}", parameters)
-            return
-        wanted = np.sort(rowids).tolist()
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
-            marks = ",".join("?" * len(batch))
-            yield from self.connection.execute(
-                f"{head} WHERE {column} IN ({marks}) ORDER BY {column}", (*parameters, *batch)
-            )
+            self.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
 
 
 def _busy(path: Path) -> BusyError:

@@ -48,7 +48,7 @@ def text_hash(passage: Passage) -> bytes:
 
 def add(catalog: Catalog, document: Document, passages: Sequence[Passage], removals: Sequence[Removal] = ()) -> None:
     """Insert a document with its passages, inside the caller's transaction. One that is there already is left alone."""
-    run = catalog.connection.execute
+    run = catalog.execute
     if run("SELECT 1 FROM documents WHERE id = ?", (document.id,)).fetchone():
         return
     cursor = run(
@@ -63,14 +63,14 @@ def add(catalog: Catalog, document: Document, passages: Sequence[Passage], remov
         ),
     )
     key = cursor.lastrowid
-    catalog.connection.executemany(
+    catalog.executemany(
         "INSERT INTO passages (id, document, ordinal, title, headings, text, page, text_hash) VALUES (?,?,?,?,?,?,?,?)",
         (
             (p.id, key, p.ordinal, p.title, json.dumps(p.headings, ensure_ascii=False), p.text, p.page, text_hash(p))
             for p in passages
         ),
     )
-    catalog.connection.executemany(
+    catalog.executemany(
         "INSERT INTO removals VALUES (?, ?, ?, ?)", ((key, item.rule, item.text, item.detail) for item in removals)
     )
 
@@ -88,7 +88,7 @@ def set_source(catalog: Catalog, source: Source, outcome: str | Rejection) -> No
     document, code, reason = (
         (None, outcome.code, outcome.reason) if isinstance(outcome, Rejection) else (outcome, "", "")
     )
-    catalog.connection.execute(
+    catalog.execute(
         "INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?, ?, ?, ?)",
         (source.path, source.sha256, source.size, source.mtime_ns, document, code, reason),
     )
@@ -96,30 +96,45 @@ def set_source(catalog: Catalog, source: Source, outcome: str | Rejection) -> No
 
 def forget(catalog: Catalog, document: str) -> None:
     """Delete a document that is added anew in the same transaction, the caller's; its sources and judgements stay."""
-    run = catalog.connection.execute
+    run = catalog.execute
     run("PRAGMA defer_foreign_keys = ON")  # sources name it until it is there again
     run("DELETE FROM passages WHERE document = (SELECT rowid FROM documents WHERE id = ?)", (document,))
     run("DELETE FROM documents WHERE id = ?", (document,))
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A file that was added: where it was, and its size."""
+
+    path: str
+    size: int
+
+
+def originals(catalog: Catalog) -> dict[str, Original]:
+    """sha256 -> one of its sources, for every file that a document was parsed from. Rows of an import have no file."""
+    rows = catalog.execute(
+        "SELECT s.sha256, min(s.path), s.size FROM sources s JOIN documents d ON d.id = s.document"
+        " WHERE substr(s.path, -length(d.external_id) - 1) != '#' || d.external_id GROUP BY s.sha256"
+    )
+    return {sha256: Original(path, size) for sha256, path, size in rows}
 
 
 def unread(catalog: Catalog) -> set[str]:
     """Ids of the documents that hold pictures of text which nobody could read when they were added."""
     return {
         row[0]
-        for row in catalog.connection.execute(
-            "SELECT id FROM documents WHERE json_extract(meta, '$.scanned_pages') IS NOT NULL"
-        )
+        for row in catalog.execute("SELECT id FROM documents WHERE json_extract(meta, '$.scanned_pages') IS NOT NULL")
     }
 
 
 def remove_sources(catalog: Catalog, paths: Iterable[str]) -> None:
     """Forget sources, inside the caller's transaction. Documents that lost their last source go with `drop_orphans`."""
-    catalog.connection.executemany("DELETE FROM sources WHERE path = ?", ((path,) for path in paths))
+    catalog.executemany("DELETE FROM sources WHERE path = ?", ((path,) for path in paths))
 
 
 def drop_orphans(catalog: Catalog) -> int:
     """Delete documents that no source holds any more; returns how many. Their text leaves every search at once."""
-    run = catalog.connection.execute
+    run = catalog.execute
     keys = [
         row[0]
         for row in run(
@@ -138,7 +153,7 @@ def _rename(catalog: Catalog) -> None:
 
     Judgements and groups follow a file that was moved. Where its old path holds something new, they stay with the path.
     """
-    run = catalog.connection.execute
+    run = catalog.execute
     rows = run(
         "SELECT d.rowid, d.external_id, (SELECT min(path) FROM sources s WHERE s.document = d.id) FROM documents d"
         " WHERE NOT EXISTS (SELECT 1 FROM sources s WHERE s.document = d.id"
@@ -146,30 +161,30 @@ def _rename(catalog: Catalog) -> None:
     ).fetchall()
     if not rows:
         return
-    catalog.connection.executemany("UPDATE documents SET external_id = ? WHERE rowid = ?", ((r[2], r[0]) for r in rows))
+    catalog.executemany("UPDATE documents SET external_id = ? WHERE rowid = ?", ((r[2], r[0]) for r in rows))
     taken = {path for (path,) in run("SELECT path FROM sources")} - {new for _, _, new in rows}
     follow = {old: new for _, old, new in rows if old not in taken}
     judged = [row for row in run("SELECT query, document, grade FROM qrels") if row[1] in follow]
-    catalog.connection.executemany("DELETE FROM qrels WHERE query = ? AND document = ?", (row[:2] for row in judged))
-    catalog.connection.executemany(
+    catalog.executemany("DELETE FROM qrels WHERE query = ? AND document = ?", (row[:2] for row in judged))
+    catalog.executemany(
         "INSERT OR REPLACE INTO qrels VALUES (?, ?, ?)", ((query, follow[old], grade) for query, old, grade in judged)
     )
     said = [row for row in run("SELECT document, name, variant, split FROM image_groups") if row[0] in follow]
-    catalog.connection.executemany("DELETE FROM image_groups WHERE document = ?", (row[:1] for row in said))
-    catalog.connection.executemany(
+    catalog.executemany("DELETE FROM image_groups WHERE document = ?", (row[:1] for row in said))
+    catalog.executemany(
         "INSERT OR REPLACE INTO image_groups VALUES (?, ?, ?, ?)", ((follow[old], *rest) for old, *rest in said)
     )
 
 
 def sources(catalog: Catalog) -> dict[str, SourceState]:
     """Every source by path."""
-    rows = catalog.connection.execute("SELECT path, sha256, size, mtime_ns, document, code, reason FROM sources")
+    rows = catalog.execute("SELECT path, sha256, size, mtime_ns, document, code, reason FROM sources")
     return {row[0]: SourceState(*row[1:]) for row in rows}
 
 
 def document_by_hash(catalog: Catalog, sha256: str) -> str | None:
     """Id of the document that a file with these bytes was parsed into, if one is known."""
-    row = catalog.connection.execute(
+    row = catalog.execute(
         "SELECT document FROM sources WHERE sha256 = ? AND document IS NOT NULL LIMIT 1", (sha256,)
     ).fetchone()
     return row[0] if row else None
@@ -205,15 +220,25 @@ def by_rowid(catalog: Catalog, rowids: Sequence[int]) -> dict[int, Passage]:
 
 def external_ids(catalog: Catalog) -> tuple[NDArray[np.int64], list[str]]:
     """Row id and document external id of every live passage, in rowid order."""
-    rows = catalog.connection.execute(
+    rows = catalog.execute(
         "SELECT p.rowid, d.external_id FROM passages p JOIN documents d ON d.rowid = p.document ORDER BY p.rowid"
     ).fetchall()
     return np.fromiter((row[0] for row in rows), np.int64, len(rows)), [row[1] for row in rows]
 
 
+def rowids(catalog: Catalog) -> NDArray[np.int64]:
+    """Row ids of all live passages, ascending."""
+    return np.array([row[0] for row in catalog.execute("SELECT rowid FROM passages ORDER BY rowid")], np.int64)
+
+
+def texts(catalog: Catalog) -> Iterator[str]:
+    """The text of every live passage."""
+    return (text for (text,) in catalog.execute("SELECT text FROM passages"))
+
+
 def passages(catalog: Catalog) -> Iterator[tuple[int, str, Passage]]:
     """(row id, document external id, passage) of every live passage, in rowid order."""
-    rows = catalog.connection.execute(
+    rows = catalog.execute(
         f"SELECT p.rowid, d.external_id, {_PASSAGE} FROM passages p JOIN documents d ON d.rowid = p.document"
         " ORDER BY p.rowid"
     )
@@ -244,7 +269,7 @@ def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDA
     has each of its items, and what lies deeper is not seen.
     """
     where, parameters = filter_clause(filters)
-    rows = catalog.connection.execute(
+    rows = catalog.execute(
         f"SELECT p.rowid FROM passages p JOIN documents d ON d.rowid = p.document WHERE {where} ORDER BY p.rowid",
         parameters,
     ).fetchall()
@@ -262,11 +287,27 @@ def filter_clause(filters: Sequence[tuple[str, str]]) -> tuple[str, list[str]]:
     return " AND ".join(clauses) or "1", parameters
 
 
-def set_clusters(catalog: Catalog, clusters: dict[str, int]) -> None:
+def names(catalog: Catalog) -> dict[str, str]:
+    """What a document may be called -> its external id: the paths of its sources, and that id itself, which goes first."""
+    paths = catalog.execute("SELECT s.path, d.external_id FROM sources s JOIN documents d ON d.id = s.document")
+    return {**dict(paths), **{name: name for (name,) in catalog.execute("SELECT external_id FROM documents")}}
+
+
+def is_clustered(catalog: Catalog) -> bool:
+    """Whether the cluster of every document is recorded."""
+    return not catalog.execute("SELECT 1 FROM documents WHERE cluster IS NULL LIMIT 1").fetchone()
+
+
+def clusters(catalog: Catalog) -> dict[str, int]:
+    """External id -> cluster of the documents whose cluster is recorded."""
+    return dict(catalog.execute("SELECT external_id, cluster FROM documents WHERE cluster IS NOT NULL"))
+
+
+def set_clusters(catalog: Catalog, labels: dict[str, int]) -> None:
     """Record the cluster of each document (by external id)."""
     with catalog.transaction():
-        catalog.connection.executemany(
-            "UPDATE documents SET cluster = ? WHERE external_id = ?", ((value, key) for key, value in clusters.items())
+        catalog.executemany(
+            "UPDATE documents SET cluster = ? WHERE external_id = ?", ((value, key) for key, value in labels.items())
         )
 
 
@@ -274,22 +315,20 @@ def counts(catalog: Catalog) -> dict[str, Any]:
     """Numbers for `honed status`."""
 
     def one(table: str) -> int:
-        return int(catalog.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+        return int(catalog.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
-    rejected = catalog.connection.execute(
+    rejected = catalog.execute(
         "SELECT code, count(*) FROM sources WHERE code != '' GROUP BY code ORDER BY 2 DESC, 1"
     ).fetchall()
-    removed = catalog.connection.execute("SELECT rule, count(*) FROM removals GROUP BY rule ORDER BY 1").fetchall()
+    removed = catalog.execute("SELECT rule, count(*) FROM removals GROUP BY rule ORDER BY 1").fetchall()
     return {
         "sources": one("sources"),
         "documents": one("documents"),
         "passages": one("passages"),
-        "images": dict(
-            catalog.connection.execute("SELECT kind, count(*) FROM images GROUP BY kind ORDER BY kind").fetchall()
-        ),
+        "images": dict(catalog.execute("SELECT kind, count(*) FROM images GROUP BY kind ORDER BY kind").fetchall()),
         "skipped": dict(rejected),
         "removed": dict(removed),
-        "queries": dict(catalog.connection.execute("SELECT split, count(*) FROM queries GROUP BY split").fetchall()),
+        "queries": dict(catalog.execute("SELECT split, count(*) FROM queries GROUP BY split").fetchall()),
         "qrels": one("qrels"),
     }
 

@@ -11,15 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog.database import Catalog, Change
+from honed.catalog import splits
+from honed.catalog.database import BATCH, Catalog, Change
 from honed.catalog.documents import ITEM, filter_clause
+from honed.catalog.vectors import held
 from honed.types import SPLITS, ImageRecord, Split
 
 BLOCK = 4096
 """Descriptors a block: 21 MB of 1,280 numbers each."""
 
-_KEYS = 500
-"""Bound parameters a statement."""
+_SPLIT = "coalesce((SELECT s.split FROM splits s WHERE s.kind = 'picture' AND s.name = g.document), g.split)"
+"""The stored split of a picture `g` of a group, or, until it is stored, the one that it came with."""
 
 _RECORD = (
     "i.id, d.id, i.ordinal, i.media, i.kind, i.width, i.height, i.caption, i.phash, i.page,"
@@ -55,7 +57,7 @@ def add(catalog: Catalog, document: str, records: Sequence[ImageRecord]) -> None
         document: Its id.
         records: `passage` names one of its passages; `external_id` and `source` are not looked at.
     """
-    catalog.connection.executemany(
+    catalog.executemany(
         "INSERT INTO images"
         " (id, document, media, kind, ordinal, page, width, height, caption, passage, phash)"
         " VALUES (?, (SELECT rowid FROM documents WHERE id = ?), ?, ?, ?, ?, ?, ?, ?,"
@@ -84,12 +86,12 @@ def add(catalog: Catalog, document: str, records: Sequence[ImageRecord]) -> None
 
 def seq(catalog: Catalog) -> int:
     """Number of the last change to the images; 0 when there was none."""
-    return int(catalog.connection.execute("SELECT coalesce(max(seq), 0) FROM image_changes").fetchone()[0])
+    return int(catalog.execute("SELECT coalesce(max(seq), 0) FROM image_changes").fetchone()[0])
 
 
 def changes_since(catalog: Catalog, number: int) -> list[Change]:
     """Images that came and went after a change number, in order."""
-    rows = catalog.connection.execute("SELECT seq, image, op FROM image_changes WHERE seq > ? ORDER BY seq", (number,))
+    rows = catalog.execute("SELECT seq, image, op FROM image_changes WHERE seq > ? ORDER BY seq", (number,))
     return [Change(*row) for row in rows]
 
 
@@ -98,7 +100,7 @@ def changes_since(catalog: Catalog, number: int) -> list[Change]:
 
 def counts(catalog: Catalog) -> dict[str, int]:
     """How many images there are of each kind."""
-    return dict(catalog.connection.execute("SELECT kind, count(*) FROM images GROUP BY kind ORDER BY kind").fetchall())
+    return dict(catalog.execute("SELECT kind, count(*) FROM images GROUP BY kind ORDER BY kind").fetchall())
 
 
 def by_rowid(catalog: Catalog, rowids: Sequence[int] | NDArray[np.int64]) -> dict[int, ImageRecord]:
@@ -115,12 +117,12 @@ def of_passages(catalog: Catalog, passages: Sequence[str]) -> list[ImageRecord]:
     """The images whose caption, or the text around them, stands in some passages (by id), in order of row ids."""
     wanted = list(dict.fromkeys(passages))
     found: list[int] = []
-    for start in range(0, len(wanted), _KEYS):
-        batch = wanted[start : start + _KEYS]
+    for start in range(0, len(wanted), BATCH):
+        batch = wanted[start : start + BATCH]
         marks = ",".join("?" * len(batch))
         found += [
             row[0]
-            for row in catalog.connection.execute(
+            for row in catalog.execute(
                 f"SELECT i.rowid FROM images i JOIN passages p ON p.rowid = i.passage WHERE p.id IN ({marks})", batch
             )
         ]
@@ -129,7 +131,7 @@ def of_passages(catalog: Catalog, passages: Sequence[str]) -> list[ImageRecord]:
 
 def of_media(catalog: Catalog, media: str) -> list[int]:
     """Row ids of the images that are this very picture, in order."""
-    rows = catalog.connection.execute(
+    rows = catalog.execute(
         "SELECT rowid FROM images WHERE substr(media, 1, 32) = ? AND media = ? ORDER BY rowid", (media[:32], media)
     )
     return [row[0] for row in rows]
@@ -138,7 +140,7 @@ def of_media(catalog: Catalog, media: str) -> list[int]:
 def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDArray[np.int64]:
     """Row ids of the images whose document has every `key=value`, as `documents.filtered_rowids` says for passages."""
     where, parameters = filter_clause(filters)
-    rows = catalog.connection.execute(
+    rows = catalog.execute(
         f"SELECT i.rowid FROM images i JOIN documents d ON d.rowid = i.document WHERE {where} ORDER BY i.rowid",
         parameters,
     ).fetchall()
@@ -147,22 +149,20 @@ def filtered_rowids(catalog: Catalog, filters: Sequence[tuple[str, str]]) -> NDA
 
 def medias(catalog: Catalog) -> tuple[NDArray[np.int64], list[str]]:
     """Row id and media of every image, in rowid order."""
-    rows = catalog.connection.execute("SELECT rowid, media FROM images ORDER BY rowid").fetchall()
+    rows = catalog.execute("SELECT rowid, media FROM images ORDER BY rowid").fetchall()
     return np.fromiter((row[0] for row in rows), np.int64, len(rows)), [row[1] for row in rows]
 
 
 def phashes(catalog: Catalog) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Row id and perceptual hash of every image, in rowid order."""
-    rows = catalog.connection.execute("SELECT rowid, phash FROM images ORDER BY rowid").fetchall()
+    rows = catalog.execute("SELECT rowid, phash FROM images ORDER BY rowid").fetchall()
     hashes = np.frombuffer(b"".join(row[1] for row in rows), ">u8").astype(np.uint64)
     return np.fromiter((row[0] for row in rows), np.int64, len(rows)), hashes
 
 
 def passages_of(catalog: Catalog) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row ids of images and of the passages that hold their captions, in order of the images; those without one are left out."""
-    rows = catalog.connection.execute(
-        "SELECT rowid, passage FROM images WHERE passage IS NOT NULL ORDER BY rowid"
-    ).fetchall()
+    rows = catalog.execute("SELECT rowid, passage FROM images WHERE passage IS NOT NULL ORDER BY rowid").fetchall()
     both = np.array(rows, np.int64).reshape(-1, 2)
     return both[:, 0].copy(), both[:, 1].copy()
 
@@ -171,13 +171,18 @@ def passages_of(catalog: Catalog) -> tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def set_groups(catalog: Catalog, members: Iterable[tuple[str, str, str, Split]]) -> None:
-    """Record (document external id, group, variant, split), inside the caller's transaction; the newest word counts."""
-    catalog.connection.executemany("INSERT OR REPLACE INTO image_groups VALUES (?, ?, ?, ?)", members)
+    """Record (document external id, group, variant, split), inside the caller's transaction; the newest word counts.
+
+    A stored split that no run has taken yet gives way to that of the group; one that is final stays.
+    """
+    members = list(members)
+    splits.drop_unused(catalog, "picture", (name for name, *_ in members))
+    catalog.executemany("INSERT OR REPLACE INTO image_groups VALUES (?, ?, ?, ?)", members)
 
 
 def forget_groups(catalog: Catalog) -> None:
     """Drop what was said of documents that are gone, inside the caller's transaction; a file that cannot be read is there."""
-    catalog.connection.execute(
+    catalog.execute(
         "DELETE FROM image_groups WHERE NOT EXISTS (SELECT 1 FROM documents d WHERE d.external_id = image_groups.document)"
         " AND NOT EXISTS (SELECT 1 FROM sources s WHERE s.path = image_groups.document)"
     )
@@ -185,12 +190,12 @@ def forget_groups(catalog: Catalog) -> None:
 
 def ungroup(catalog: Catalog, names: Iterable[str]) -> None:
     """Drop what was said of some documents (by external id), inside the caller's transaction."""
-    catalog.connection.executemany("DELETE FROM image_groups WHERE document = ?", ((name,) for name in names))
+    catalog.executemany("DELETE FROM image_groups WHERE document = ?", ((name,) for name in names))
 
 
 def grouped(catalog: Catalog) -> dict[str, tuple[str, str, Split]]:
     """Group, variant and split of every document (by external id) of which they were said."""
-    rows = catalog.connection.execute("SELECT document, name, variant, split FROM image_groups ORDER BY document")
+    rows = catalog.execute(f"SELECT g.document, g.name, g.variant, {_SPLIT} FROM image_groups g ORDER BY g.document")
     return {row[0]: (row[1], row[2], row[3]) for row in rows}
 
 
@@ -207,7 +212,7 @@ def group_counts(catalog: Catalog) -> dict[str, Any]:
 
 def added_files(catalog: Catalog) -> list[tuple[str, str]]:
     """(external id, path) of every picture file that was added, in order of paths; not those of an imported pack."""
-    rows = catalog.connection.execute(
+    rows = catalog.execute(
         "SELECT d.external_id, s.path FROM images i JOIN documents d ON d.rowid = i.document"
         " JOIN sources s ON s.document = d.id"
         " WHERE i.kind = 'file' AND NOT (s.mtime_ns = 0 AND instr(s.path, ?)) ORDER BY s.path",
@@ -216,23 +221,33 @@ def added_files(catalog: Catalog) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
+def media_of_files(catalog: Catalog) -> Iterator[tuple[str, str]]:
+    """(document, media) of every picture file."""
+    yield from catalog.execute(
+        "SELECT d.id, i.media FROM images i JOIN documents d ON d.rowid = i.document WHERE i.kind = 'file'"
+    )
+
+
 def files(catalog: Catalog) -> list[tuple[int, str]]:
     """Row id and document's external id of every picture file, in a group or not, in rowid order."""
-    return catalog.connection.execute(
-        "SELECT i.rowid, d.external_id FROM images i JOIN documents d ON d.rowid = i.document"
+    return [(rowid, name) for rowid, name, _ in media_files(catalog)]
+
+
+def media_files(catalog: Catalog) -> list[tuple[int, str, str]]:
+    """The same with the sha256 of each file's rendering."""
+    return catalog.execute(
+        "SELECT i.rowid, d.external_id, i.media FROM images i JOIN documents d ON d.rowid = i.document"
         " WHERE i.kind = 'file' ORDER BY i.rowid"
     ).fetchall()
 
 
 def groups(catalog: Catalog, split: Split | None = None) -> list[Member]:
     """The picture files that belong to a group, in rowid order, of one split or of all."""
-    rows = catalog.connection.execute(
-        "SELECT i.rowid, d.external_id, g.name, g.variant, g.split FROM images i JOIN documents d ON d.rowid = i.document"
-        " JOIN image_groups g ON g.document = d.external_id"
-        " WHERE i.kind = 'file' AND (? IS NULL OR g.split = ?) ORDER BY i.rowid",
-        (split, split),
+    rows = catalog.execute(
+        f"SELECT i.rowid, d.external_id, g.name, g.variant, {_SPLIT} FROM images i JOIN documents d ON d.rowid = i.document"
+        " JOIN image_groups g ON g.document = d.external_id WHERE i.kind = 'file' ORDER BY i.rowid"
     )
-    return [Member(*row) for row in rows]
+    return [member for member in map(Member._make, rows) if split in (None, member.split)]
 
 
 # -- descriptors -----------------------------------------------------------------------------------------------------
@@ -240,8 +255,8 @@ def groups(catalog: Catalog, split: Split | None = None) -> list[Member]:
 
 def missing_descriptors(catalog: Catalog, space: str) -> list[str]:
     """Media of the images without a descriptor in a space, each once, in the order in which they came."""
-    known = {row[0] for row in catalog.connection.execute("SELECT text_hash FROM vectors WHERE space = ?", (space,))}
-    rows = catalog.connection.execute("SELECT media FROM images GROUP BY media ORDER BY min(rowid)")
+    known = {row[0] for row in catalog.execute("SELECT text_hash FROM vectors WHERE space = ?", (space,))}
+    rows = catalog.execute("SELECT media FROM images GROUP BY media ORDER BY min(rowid)")
     return [row[0] for row in rows if media_key(row[0]) not in known]
 
 
@@ -267,39 +282,20 @@ def descriptor_blocks(
     images = list(catalog.over("SELECT i.rowid, i.media FROM images i", "i.rowid", rowids))
     for start in range(0, len(images), size):
         block = images[start : start + size]
-        found = _vectors(catalog, space, [media_key(row[1]) for row in block])
+        found = held(catalog, space, [media_key(row[1]) for row in block])
         kept = [(row[0], vector) for row in block if (vector := found.get(media_key(row[1]))) is not None]
         if kept:
             matrix = np.frombuffer(b"".join(vector for _, vector in kept), np.float32).reshape(len(kept), -1)
             yield np.fromiter((rowid for rowid, _ in kept), np.int64, len(kept)), matrix
 
 
-def forget_descriptors(catalog: Catalog, space: str) -> None:
-    """Delete all descriptors of a space, inside the caller's transaction."""
-    catalog.connection.execute("DELETE FROM vectors WHERE space = ?", (space,))
-
-
 def described_spaces(catalog: Catalog) -> set[str]:
     """Spaces in which some image has a descriptor."""
-    rows = catalog.connection.execute(
+    rows = catalog.execute(
         "SELECT DISTINCT v.space FROM vectors v WHERE EXISTS (SELECT 1 FROM images i WHERE"
         " substr(i.media, 1, 32) = lower(hex(v.text_hash)))"
     )
     return {row[0] for row in rows}
-
-
-def _vectors(catalog: Catalog, space: str, keys: Sequence[bytes]) -> dict[bytes, bytes]:
-    found: dict[bytes, bytes] = {}
-    wanted = sorted(set(keys))
-    for start in range(0, len(wanted), _KEYS):
-        batch = wanted[start : start + _KEYS]
-        marks = ",".join("?" * len(batch))
-        found.update(
-            catalog.connection.execute(
-                f"SELECT text_hash, vector FROM vectors WHERE space = ? AND text_hash IN ({marks})", (space, *batch)
-            ).fetchall()
-        )
-    return found
 
 
 def _packed(phash: int) -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-FORMAT = 2
+import hashlib
+import unicodedata
+
+FORMAT = 4
 """Number of the form that is written. A file of an older one is brought up when it is opened (`MIGRATIONS`)."""
 
 _TEXT = """
@@ -91,10 +94,6 @@ CREATE TABLE runs (
   settings TEXT NOT NULL,
   result TEXT
 );
--- Every look at a test set, counted for ever.
-CREATE TABLE ledger (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT, test_set TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL
-);
 
 CREATE TABLE releases (
   number INTEGER PRIMARY KEY AUTOINCREMENT, manifest_sha256 TEXT NOT NULL, created TEXT NOT NULL, run TEXT, note TEXT NOT NULL
@@ -139,7 +138,50 @@ CREATE TRIGGER image_removed AFTER DELETE ON images
 CREATE TABLE image_groups (document TEXT PRIMARY KEY, name TEXT NOT NULL, variant TEXT NOT NULL, split TEXT NOT NULL);
 """
 
-TABLES = _TEXT + _IMAGES
+_SPLITS = """
+-- The split of every question and picture that there ever was, written once. It outlives what it belongs to: what is removed
+-- and comes back, or comes under another name, is not tested after it was learned from.
+CREATE TABLE splits (
+  kind TEXT NOT NULL,        -- 'question', 'picture'
+  name TEXT NOT NULL,        -- id of the question, external id of the picture's document
+  content TEXT NOT NULL,     -- `question_key` of the text, sha256 of the picture's rendering
+  split TEXT NOT NULL,
+  final INTEGER NOT NULL,    -- 0: a picture that no run has taken yet; who groups it anew may change its split
+  PRIMARY KEY (kind, name, content)
+);
+"""
 
-MIGRATIONS: dict[int, str] = {1: _IMAGES}
-"""What makes a file of a format one of the next. What is there is never touched."""
+_AS_THEY_STAND = """
+INSERT INTO splits SELECT 'question', id, question_key(text), split, 1 FROM queries;
+INSERT INTO meta SELECT 'splits of pictures', 'to be stored' WHERE EXISTS (SELECT 1 FROM images);
+"""
+
+_LEDGER = """
+-- Every look at a test set, counted for ever, and which questions decided: their hashes, one behind the other.
+CREATE TABLE ledger (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, test_set TEXT NOT NULL, run TEXT NOT NULL, at TEXT NOT NULL,
+  role TEXT NOT NULL DEFAULT '', metric TEXT NOT NULL DEFAULT '', questions TEXT
+);
+"""
+
+TABLES = _TEXT + _IMAGES + _SPLITS + _LEDGER
+
+_LOOKS = f"""
+ALTER TABLE ledger RENAME TO older_ledger;
+{_LEDGER}
+INSERT INTO ledger (seq, test_set, run, at, role) SELECT seq, test_set, run, at, CASE
+  WHEN run LIKE '%-tune-images%' OR run LIKE 'compare images %' THEN 'image-retriever'
+  WHEN run LIKE '%-tune-words%' THEN 'text-to-image'
+  WHEN run LIKE '%-tune-generator%' THEN 'image-generator'
+  ELSE 'retriever' END FROM older_ledger;
+DROP TABLE older_ledger;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _IMAGES, 2: _SPLITS + _AS_THEY_STAND, 3: _LOOKS}
+"""What makes a file of a format one of the next. What is there is kept. `question_key` may be called."""
+
+
+def question_key(text: str) -> str:
+    """Hash by which a question is known again under another id: neither case nor spaces make it another one."""
+    same = " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    return hashlib.sha256(same.encode()).hexdigest()[:32]

@@ -65,10 +65,15 @@ def session(*, write: bool = False, create: bool = False) -> Iterator[Session]:
     """Open the workspace, with its writer lock if the command changes anything."""
     from contextlib import nullcontext
 
+    from honed.catalog import splits
     from honed.session import open_session
 
     place = workspace()
     with place.writing() if write else nullcontext(), open_session(place, create=create) as opened:
+        if write and splits.pictures_owed(opened.catalog):  # before anything comes: new names would change old draws
+            from honed.dataset.images import fix_picture_splits
+
+            fix_picture_splits(opened.catalog, seed=opened.settings.seed)
         yield opened
 
 

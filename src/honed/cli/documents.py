@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,9 @@ from honed.cli.app import Json, app, session, workspace
 from honed.cli.output import Progress, columns, emit, note, tell
 
 if TYPE_CHECKING:
+    from honed.ingest.confine import Protection
     from honed.ingest.importing import ImportReport
+    from honed.ingest.sync import SyncReport
     from honed.session import Session
     from honed.types import Split
 
@@ -50,15 +54,16 @@ def add(
     from honed.settle import settle
 
     started = time.monotonic()
-    with session(write=True, create=True) as opened, Sandbox() as sandbox:
+    with (
+        session(write=True, create=True) as opened,
+        Sandbox(required=opened.settings.sandbox_required) as sandbox,
+    ):
         intake = Intake(opened.workspace, opened.catalog, sandbox, opened.settings.passage_words)
         report = sync(intake, paths, on_progress=Progress("reading"))
         notes = settle(opened, tell, progress=Progress("embedding"))
         count = opened.catalog.passage_count()
         pictures = images.counts(opened.catalog)
-    for path, (code, reason) in report.rejected.items():
-        note(f"skipped {path}: {reason} [{code}]")
-    for line in notes:
+    for line in (*_skipped(report), *_unprotected(sandbox.used), *notes):
         note(line)
     value = {
         "new": report.new,
@@ -67,6 +72,8 @@ def add(
         "renamed": report.renamed,
         "removed": report.removed,
         "rejected": {path: code for path, (code, _) in report.rejected.items()},
+        "still_rejected": report.still,
+        "protection": sandbox.used.as_dict() if sandbox.used else None,
         "passages": count,
         "images": sum(pictures.values()),
         "seconds": round(time.monotonic() - started, 2),
@@ -77,6 +84,31 @@ def add(
         f"{f', {sum(pictures.values()):,} images' if pictures else ''}."
     )
     emit(value, text, as_json=as_json)
+
+
+_MOST_REPEATED = 5
+
+
+def _skipped(report: SyncReport) -> Iterator[str]:
+    """A line for each file that was skipped, and those that were skipped before and are unchanged since."""
+    for path, (code, reason) in report.rejected.items():
+        yield f"skipped {path}: {reason} [{code}]"
+    from honed.ingest.codes import MACHINE
+
+    waiting = sum(code == MACHINE for code, _ in report.rejected.values())
+    if waiting:
+        yield f"{waiting} of them are in order as far as is known: honed add reads them when the machine has room again"
+    if len(report.still) <= _MOST_REPEATED:
+        yield from (f"still skipped {path}: [{code}]" for path, code in report.still.items())
+    else:
+        codes = Counter(report.still.values()).most_common()
+        yield f"still skipped {len(report.still)} files: {', '.join(f'{count} {code}' for code, count in codes)}"
+
+
+def _unprotected(used: Protection | None) -> list[str]:
+    if used is None or used.whole:
+        return []
+    return [f"The files were parsed with less protection than they should have: {used}; see honed doctor"]
 
 
 @app.command("import")
@@ -139,10 +171,13 @@ def _import_pack(opened: Session, folder: Path) -> tuple[ImportReport, dict[str,
     from honed.ingest.sync import Intake
 
     pack = read_pack(folder)
-    with Sandbox() as sandbox:
+    with Sandbox(required=opened.settings.sandbox_required) as sandbox:
         intake = Intake(opened.workspace, opened.catalog, sandbox, opened.settings.passage_words)
         progress = Progress("reading")
-        return import_pack(intake, pack, on_progress=lambda done: progress(done, len(pack.items))), {}
+        report = import_pack(intake, pack, on_progress=lambda done: progress(done, len(pack.items)))
+        for line in _unprotected(sandbox.used):
+            note(line)
+        return report, {}
 
 
 @app.command()

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from honed.errors import HonedError
+from honed.workspace import finite
 
 
 def emit(value: dict[str, Any], text: str, *, as_json: bool) -> None:
     """Write a result: one JSON object, or text for a person."""
-    line = json.dumps(value, ensure_ascii=False, allow_nan=False) if as_json else text
+    line = json.dumps(finite(value), ensure_ascii=False, allow_nan=False) if as_json else text
     write(line + "\n")
 
 

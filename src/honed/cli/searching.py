@@ -116,7 +116,7 @@ def _search_pictures(
             from honed.ingest.describe import look_at_file
             from honed.ingest.rendering import as_image
 
-            look = look_at_file(file)
+            look = look_at_file(file, required=opened.settings.sandbox_required)
         retriever = open_image_release(
             opened.workspace, opened.catalog, opened.settings, release, by_image=file is not None
         )

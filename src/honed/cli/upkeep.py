@@ -56,7 +56,7 @@ def compact(as_json: Json = False) -> None:
     from honed.upkeep.compact import compact as make_compact
 
     started = time.monotonic()
-    with session(write=True) as opened:
+    with workspace().tuning(), session(write=True) as opened:
         done = make_compact(opened, tell)
     value = asdict(done) | {"held": list(done.held), "seconds": round(time.monotonic() - started, 2)}
     text = (

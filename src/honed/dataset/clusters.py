@@ -1,8 +1,8 @@
 """Clusters: what must not be torn apart by a split, and what a test may not count twice.
 
 Documents are joined when they are near-duplicates or carry the same title (the sections of one manual, the clauses of one
-contract). Queries are joined when their relevant documents are. In one project the standard error over clusters was 3.3
-times the one over queries: a test that ignores clusters finds gains that are not there.
+contract). Queries are joined when their relevant documents are, and when they are the same words. In one project the standard
+error over clusters was 3.3 times the one over queries: a test that ignores clusters finds gains that are not there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from honed.catalog.schema import question_key
+
 COMMON_TITLE = 0.05
 """A title on more than this share of the documents ("FAQ", "Untitled") says nothing about them."""
+
+MOST_TITLED = 500
+"""Nor does one on more documents than a thick book has pages: no work has so many parts of one name. "Introduction" on 4 % of
+100,000 documents would be one cluster of 4,000, held out of training whole as soon as dev asks about one of them."""
 
 
 class Groups:
@@ -58,18 +64,20 @@ def document_clusters(
         if title.strip():
             by_title.setdefault(" ".join(title.casefold().split()), []).append(item)
     for members in by_title.values():
-        if len(members) <= max(2, COMMON_TITLE * len(texts)):
+        if len(members) <= min(MOST_TITLED, max(2, COMMON_TITLE * len(texts))):
             for member in members[1:]:
                 groups.join(members[0], member)
     return groups.labels()
 
 
-def query_clusters(relevant: Sequence[Mapping[int, int]], document_labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Cluster label of each query, [len(relevant)]: queries that share a cluster of relevant documents are joined."""
-    groups = Groups(len(relevant))
-    first: dict[int, int] = {}
-    for query, documents in enumerate(relevant):
+def query_clusters(
+    texts: Sequence[str], relevant: Sequence[Mapping[int, int]], document_labels: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Cluster label of each query, [len(texts)]: joined when they share a cluster of relevant documents, or their words."""
+    groups = Groups(len(texts))
+    first: dict[int | str, int] = {}
+    for query, (text, documents) in enumerate(zip(texts, relevant, strict=True)):
+        groups.join(query, first.setdefault(question_key(text), query))
         for document in documents:
-            label = int(document_labels[document])
-            groups.join(query, first.setdefault(label, query))
+            groups.join(query, first.setdefault(int(document_labels[document]), query))
     return groups.labels()

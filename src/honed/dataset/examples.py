@@ -78,14 +78,12 @@ def no_examples() -> Examples:
 
 
 def _held_out(task: Task) -> NDArray[np.bool_]:
-    """[p] passages of clusters that dev or test asks about, except documents that train asks about too."""
+    """[p] passages of clusters that dev or test asks about; train asks about none of them (`task.load_task`)."""
     clusters: set[int] = set()
     for split in ("dev", "test"):
         for relevant in task.splits[split].relevant:
             clusters.update(task.document_clusters[list(relevant)].tolist())
     held = np.isin(task.document_clusters, sorted(clusters))
-    for relevant in task.splits["train"].relevant:
-        held[list(relevant)] = False
     return held[task.passage_document]
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from honed.catalog import Catalog, images
 from honed.dataset.prepare import matched
-from honed.dataset.splits import join
+from honed.dataset.splits import join, strictest
 from honed.errors import InputError
 from honed.formats import PictureLabel
-from honed.types import SPLITS, Split
+from honed.types import Split
 
 NAMED = 3
 """Pictures that a note about many of them names."""
@@ -119,8 +119,8 @@ def _record(
             if group in members:
                 members[group].append(name)
         fixed = [
-            _strictest(said[name][2] for name in members[group] if name in said)
-            or _strictest(before[name][2] for name in members[group] if name in before)
+            strictest(said[name][2] for name in members[group] if name in said)
+            or strictest(before[name][2] for name in members[group] if name in before)
             for group in touched
         ]
         splits = join([drawn_by(group) for group in touched], fixed, np.arange(len(touched)), seed=seed).splits
@@ -132,12 +132,6 @@ def _record(
                 for name in members[group]
             ],
         )
-
-
-def _strictest(splits: Iterable[Split | None]) -> Split | None:
-    """Of several the last of train, dev, test: nothing that was held out is learned from."""
-    found = set(splits)
-    return next((split for split in reversed(SPLITS) if split in found), None)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog import Catalog, documents, images
+from honed.catalog import Catalog, documents, history, images, splits
 from honed.dataset.clusters import Groups, document_clusters
-from honed.dataset.splits import assign, join
+from honed.dataset.splits import join, torn
 from honed.types import SPLITS, Split
 
 KEYWORDS = 3
@@ -90,64 +90,118 @@ class _Placed(NamedTuple):
     split: Split
 
 
-def load_image_task(catalog: Catalog, *, seed: int) -> ImageTask:
-    """Read the grouped pictures of the catalog as they are at one moment; splits that are missing are drawn by group."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What the catalog says of pictures at one moment; `files` are (row id, external id, media), `told` by row id."""
+
+    members: list[images.Member]
+    files: list[tuple[int, str, str]]
+    hashes: dict[int, int]
+    told: dict[int, tuple[str, tuple[str, ...]]]
+    stored: splits.Stored
+
+
+def _seen(catalog: Catalog) -> _Seen:
     with catalog.snapshot():
-        members = images.groups(catalog)
-        hashes = dict(zip(*(column.tolist() for column in images.phashes(catalog)), strict=True))
-        told = _told(catalog)
-    names = tuple(dict.fromkeys(member.group for member in members))
-    placed, notes = _placed(members, names, seed=seed)
-    return _task(placed, hashes, told, ImageTask({}, names, notes))
+        return _Seen(
+            images.groups(catalog),
+            images.media_files(catalog),
+            dict(zip(*(column.tolist() for column in images.phashes(catalog)), strict=True)),
+            _told(catalog),
+            splits.stored(catalog, "picture"),
+        )
+
+
+def load_image_task(catalog: Catalog, *, seed: int) -> ImageTask:
+    """Read the grouped pictures of the catalog as they are at one moment; splits that are not stored are drawn by group."""
+    seen = _seen(catalog)
+    placed, notes = _grouped(seen, seed=seed)
+    return _task(placed, seen, ImageTask({}, tuple(dict.fromkeys(member.group for member in seen.members)), notes))
 
 
 def load_caption_task(catalog: Catalog, *, seed: int) -> ImageTask:
     """Read the picture files of which something is said, in a group or not, as they are at one moment.
 
     Grouped pictures are split as `load_image_task` splits them. The others need no group: each is a cluster of its own,
-    with its near-copies and with what has the same title, and its split is drawn, 60/20/20.
+    with its near-copies and with what has the same title; a split that is not stored is drawn, 60/20/20.
     """
-    with catalog.snapshot():
-        members = images.groups(catalog)
-        files = images.files(catalog)
-        hashes = dict(zip(*(column.tolist() for column in images.phashes(catalog)), strict=True))
-        told = _told(catalog)
-    names = tuple(dict.fromkeys(member.group for member in members))
-    placed, notes = _placed(members, names, seed=seed)
-    known = {one.rowid: one for one in placed}
-    kept = [(rowid, name) for rowid, name in files if rowid in told]
-    given = [known.get(rowid) for rowid, _ in kept]
-    labels = _clusters(
-        [one.label if one else -1 for one in given],
-        np.array([hashes[rowid] for rowid, _ in kept], np.uint64),
-        [told[rowid][0] for rowid, _ in kept],
-    )
-    if any(one is None for one in given):
-        fixed = [one.split if one else None for one in given]
-        assignment = join([name for _, name in kept], fixed, labels, seed=seed)
-        splits, notes = assignment.splits, (*notes, *assignment.notes)
-    else:
-        splits = tuple(one.split for one in given if one)
-    placed = [
-        _Placed(rowid, name, int(label), one.variant if one else "", split)
-        for (rowid, name), one, label, split in zip(kept, given, labels, splits, strict=True)
-    ]
-    return _task(placed, hashes, told, ImageTask({}, names, notes))
+    seen = _seen(catalog)
+    placed, notes = _every(seen, seed=seed)
+    kept = [picture for picture in placed if picture.rowid in seen.told]
+    return _task(kept, seen, ImageTask({}, tuple(dict.fromkeys(member.group for member in seen.members)), notes))
 
 
-def _placed(
-    members: Sequence[images.Member], names: Sequence[str], *, seed: int
-) -> tuple[list[_Placed], tuple[str, ...]]:
+def fix_picture_splits(catalog: Catalog, *, seed: int) -> tuple[str, ...]:
+    """Store a split for every picture file that has none, in a group or not; returns notes for the user.
+
+    What is stored changes only while no run has taken it (`take`), and then only with the picture's group.
+    """
+    stored = splits.stored(catalog, "picture").rows
+    if all((name, media) in stored for _, name, media in images.media_files(catalog)):
+        _settle_old(catalog)
+        return ()
+    seen = _seen(catalog)
+    placed, notes = _every(seen, seed=seed)
+    rows = [(name, media, one.split) for (_, name, media), one in zip(seen.files, placed, strict=True)]
+    with catalog.transaction():
+        splits.keep(catalog, "picture", rows)
+    _settle_old(catalog)
+    return notes
+
+
+def take(catalog: Catalog, task: ImageTask) -> None:
+    """Make the splits of a task's pictures final: a run is about to learn from them."""
+    splits.finish(catalog, "picture", [name for part in task.splits.values() for name in part.ids])
+
+
+def _settle_old(catalog: Catalog) -> None:
+    """Make final what runs of an older version have taken, which stored no splits: as it stands, drawn by the same rule."""
+    if not splits.pictures_owed(catalog):
+        return
+    kinds = history.run_kinds(catalog)
+    if "tune-words" in kinds:
+        splits.finish(catalog, "picture", [name for _, name in images.files(catalog)])
+    elif kinds - {"tune"}:
+        splits.finish(catalog, "picture", list(images.grouped(catalog)))
+    splits.pictures_paid(catalog)
+
+
+def _grouped(seen: _Seen, *, seed: int) -> tuple[list[_Placed], tuple[str, ...]]:
     """The grouped pictures with their splits, those that are missing drawn, and what had to be said about it."""
-    index = {name: place for place, name in enumerate(names)}
-    groups = np.array([index[member.group] for member in members], np.int64)
-    given = _whole_groups([member.split for member in members], groups)
-    assignment = assign([member.external_id for member in members], given, groups, seed=seed)
-    found = [
+    index: dict[str, int] = {}
+    groups = np.array([index.setdefault(member.group, len(index)) for member in seen.members], np.int64)
+    media = {rowid: media for rowid, _, media in seen.files}
+    stored = [seen.stored.of(member.external_id, media[member.rowid]) for member in seen.members]
+    given = _whole_groups([member.split for member in seen.members], groups)
+    names = [member.external_id for member in seen.members]
+    assignment = join(names, stored, groups, seed=seed, brought=given)
+    placed = [
         _Placed(member.rowid, member.external_id, int(group), member.variant, split)
-        for member, group, split in zip(members, groups, assignment.splits, strict=True)
+        for member, group, split in zip(seen.members, groups, assignment.splits, strict=True)
     ]
-    return found, assignment.notes
+    return placed, assignment.notes
+
+
+def _every(seen: _Seen, *, seed: int) -> tuple[list[_Placed], tuple[str, ...]]:
+    """All picture files with their splits: those of groups first, then the others beside them."""
+    placed, notes = _grouped(seen, seed=seed)
+    grouped = {picture.rowid: picture for picture in placed}
+    given = [grouped.get(rowid) for rowid, _, _ in seen.files]
+    labels = _clusters(
+        [picture.label if picture else -1 for picture in given],
+        np.array([seen.hashes[rowid] for rowid, _, _ in seen.files], np.uint64),
+        [seen.told.get(rowid, ("", ()))[0] for rowid, _, _ in seen.files],
+    )
+    stored = [
+        picture.split if picture else seen.stored.of(name, media)
+        for (_, name, media), picture in zip(seen.files, given, strict=True)
+    ]
+    assignment = join([name for _, name, _ in seen.files], stored, labels, seed=seed)
+    every = [
+        _Placed(rowid, name, int(label), picture.variant if picture else "", split)
+        for (rowid, name, _), picture, label, split in zip(seen.files, given, labels, assignment.splits, strict=True)
+    ]
+    return every, tuple(dict.fromkeys((*notes, *assignment.notes)))
 
 
 def _clusters(groups: Sequence[int], hashes: NDArray[np.uint64], titles: Sequence[str]) -> NDArray[np.int64]:
@@ -164,22 +218,24 @@ def _clusters(groups: Sequence[int], hashes: NDArray[np.uint64], titles: Sequenc
     return document_clusters([""] * len(ours), ours, lambda _: joined.labels().tolist())
 
 
-def _task(
-    placed: Sequence[_Placed], hashes: dict[int, int], told: dict[int, tuple[str, tuple[str, ...]]], empty: ImageTask
-) -> ImageTask:
-    """The pictures by split. What is nearly the same picture as one of dev or test is not learned from."""
-    leaks = _leaks(placed, hashes)
+def _task(placed: Sequence[_Placed], seen: _Seen, empty: ImageTask) -> ImageTask:
+    """The pictures by split. What belongs with one of dev or test, or is nearly the same picture, is not learned from."""
+    leaks = _leaks(placed, seen.hashes)
     notes = list(empty.notes)
     if leaks:
         notes.append(
             f"{len(leaks)} train pictures are nearly the same as one of dev or test (perceptual hashes that differ by "
             f"{NEAR_BITS} bits or less): they are not learned from."
         )
-    splits: dict[Split, Pictures] = {}
+    labels = np.array([picture.label for picture in placed], np.int64)
+    left_out = leaks | {
+        placed[row].rowid for row in np.flatnonzero(torn([one.split for one in placed], labels)).tolist()
+    }
+    parts: dict[Split, Pictures] = {}
     for split in SPLITS:
-        rows = [one for one in placed if one.split == split and one.rowid not in leaks]
-        texts = [told.get(one.rowid, ("", ())) for one in rows]
-        splits[split] = Pictures(
+        rows = [one for one in placed if one.split == split and one.rowid not in left_out]
+        texts = [seen.told.get(one.rowid, ("", ())) for one in rows]
+        parts[split] = Pictures(
             np.array([one.rowid for one in rows], np.int64),
             tuple(one.external_id for one in rows),
             np.array([one.label for one in rows], np.int64),
@@ -187,7 +243,7 @@ def _task(
             tuple(title for title, _ in texts),
             tuple(words for _, words in texts),
         )
-    return ImageTask(splits, empty.names, tuple(notes))
+    return ImageTask(parts, empty.names, tuple(notes))
 
 
 def _leaks(placed: Sequence[_Placed], hashes: dict[int, int]) -> set[int]:
@@ -216,10 +272,10 @@ def keywords_of(title: str, text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(piece for piece in pieces if 0 < len(_WORD.findall(piece)) <= _LONG and piece != title))
 
 
-def _whole_groups(splits: Sequence[Split], groups: NDArray[np.int64]) -> list[Split | None]:
+def _whole_groups(given: Sequence[Split], groups: NDArray[np.int64]) -> list[Split | None]:
     """A group that was given to several splits goes to the last of train, dev, test: nothing held out is learned from."""
     last: dict[int, int] = {}
-    for split, group in zip(splits, groups.tolist(), strict=True):
+    for split, group in zip(given, groups.tolist(), strict=True):
         last[group] = max(last.get(group, 0), SPLITS.index(split))
     return [SPLITS[last[group]] for group in groups.tolist()]
 

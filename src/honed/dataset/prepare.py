@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog import Catalog, documents, images, judgements
+from honed.catalog import Catalog, documents, images, judgements, splits
+from honed.catalog.schema import question_key
 from honed.dataset.clusters import document_clusters, query_clusters
-from honed.dataset.splits import assign, join
+from honed.dataset.splits import join
 from honed.errors import InputError, UsageError
 from honed.types import Passage, Qrel, Query, Split
 
@@ -22,8 +23,8 @@ MAX_PROXY = 3000
 
 def note_clusters(catalog: Catalog, near_duplicates: NearDuplicates) -> int:
     """Find the clusters of all documents and record them; returns how many there are. Nothing happens if none is new."""
-    if not catalog.connection.execute("SELECT 1 FROM documents WHERE cluster IS NULL LIMIT 1").fetchone():
-        return int(catalog.connection.execute("SELECT count(DISTINCT cluster) FROM documents").fetchone()[0])
+    if documents.is_clustered(catalog):
+        return len(set(documents.clusters(catalog).values()))
     texts: dict[str, list[str]] = {}
     titles: dict[str, str] = {}
     for _, name, passage in documents.passages(catalog):
@@ -37,24 +38,49 @@ def note_clusters(catalog: Catalog, near_duplicates: NearDuplicates) -> int:
     return len(set(labels.tolist()))
 
 
-def fix_splits(catalog: Catalog, given: dict[str, Split | None], *, seed: int) -> tuple[str, ...]:
-    """Give every one of these queries a split and record it; returns notes for the user."""
-    qrels = judgements.qrels(catalog)
-    names = [name for name in given if name in qrels]
-    clusters = _clusters(catalog, [qrels[name] for name in names])
-    assignment = assign(names, [given[name] for name in names], clusters, seed=seed)
-    with catalog.transaction():
-        judgements.set_splits(catalog, dict(zip(names, assignment.splits, strict=True)))
+def fix_splits(
+    catalog: Catalog,
+    given: Mapping[str, Split | None] | None = None,
+    *,
+    seed: int,
+    origins: Sequence[judgements.Origin] = ("import", "labels"),
+) -> tuple[str, ...]:
+    """Store a split for every judged question that has none; returns notes for the user.
+
+    What is stored never changes. The split that came with a new question is kept, unless the same words are stored under
+    another id: those may have been learned from.
+
+    Args:
+        given: All splits that came with an import, those of questions that are stored already too; None where nothing came:
+            then questions whose import was killed before this have the splits that they came with.
+    """
+    stored, qrels = splits.stored(catalog, "question"), judgements.qrels(catalog)
+    asked = [(query, origin) for query, origin in judgements.asked(catalog, origins) if query.id in qrels]
+    if given is None:
+        given = {q.id: q.split for q, origin in asked if origin == "import" and q.id not in stored.names}
+    names, texts = [query.id for query, _ in asked], [query.text for query, _ in asked]
+    rows = [(name, question_key(text)) for name, text in zip(names, texts, strict=True)]
+    assignment = join(
+        names,
+        [stored.of(*row) for row in rows],
+        _clusters(catalog, texts, [qrels[name] for name in names]),
+        seed=seed,
+        brought=[given.get(name) for name in names],
+    )
+    new = {row[0]: split for row, split in zip(rows, assignment.splits, strict=True) if row not in stored.rows}
+    if new:
+        with catalog.transaction():
+            judgements.set_splits(catalog, new)
     return assignment.notes
 
 
-def _clusters(catalog: Catalog, qrels: Sequence[dict[str, int]]) -> NDArray[np.int64]:
-    """[len(qrels)] cluster of each query."""
+def _clusters(catalog: Catalog, texts: Sequence[str], qrels: Sequence[dict[str, int]]) -> NDArray[np.int64]:
+    """[len(texts)] cluster of each query."""
     index: dict[str, int] = {}
     relevant = [{index.setdefault(d, len(index)): g for d, g in judged.items()} for judged in qrels]
-    known = dict(catalog.connection.execute("SELECT external_id, cluster FROM documents WHERE cluster IS NOT NULL"))
+    known = documents.clusters(catalog)
     labels = [known.get(document, -1 - position) for position, document in enumerate(index)]
-    return query_clusters(relevant, np.array(labels, np.int64))
+    return query_clusters(texts, relevant, np.array(labels, np.int64))
 
 
 def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: int) -> tuple[int, tuple[str, ...]]:
@@ -81,16 +107,9 @@ def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: 
             "No source in the label table is a document of this workspace.",
             hint="`source` must be a path as `honed status --sources` lists it, or the end of one",
         )
-    recorded = dict(catalog.connection.execute("SELECT id, split FROM queries WHERE origin != 'proxy'"))
     with catalog.transaction():
         judgements.add(catalog, queries.values(), qrels, origin="labels")
-        judged = judgements.qrels(catalog)
-        names = [name for name in dict.fromkeys((*recorded, *queries)) if name in judged]
-        clusters = _clusters(catalog, [judged[name] for name in names])
-        assignment = join(names, [recorded.get(name) for name in names], clusters, seed=seed)
-        splits = dict(zip(names, assignment.splits, strict=True))
-        judgements.set_splits(catalog, {name: splits[name] for name in queries if name in splits})
-    notes = assignment.notes
+    notes = fix_splits(catalog, seed=seed)
     if unknown:
         notes = (f"{unknown} rows name a source that is not known, or not exactly one: left out.", *notes)
     return len(queries), notes
@@ -98,9 +117,7 @@ def add_labels(catalog: Catalog, rows: Sequence[tuple[str, str, int]], *, seed: 
 
 def matched(catalog: Catalog, sources: set[str]) -> dict[str, str]:
     """Source as a table names it -> external id of the one document that it means; what means none or several is left out."""
-    named = {name: name for (name,) in catalog.connection.execute("SELECT external_id FROM documents")}
-    paths = "SELECT s.path, d.external_id FROM sources s JOIN documents d ON d.id = s.document"
-    named = {**dict(catalog.connection.execute(paths)), **named}
+    named = documents.names(catalog)
     match = {source: named[source] for source in sources if source in named}
     tails: dict[str, set[str]] = {_tail(source): set() for source in sources - match.keys()}
     for name, document in named.items() if tails else ():
@@ -145,9 +162,9 @@ def add_proxy(catalog: Catalog, *, seed: int) -> int:
     queries = [Query("proxy-" + hashlib.sha256(text.encode()).hexdigest()[:16], text) for text, _ in rows]
     qrels = [Qrel(query.id, name) for query, (_, name) in zip(queries, rows, strict=True)]
     with catalog.transaction():
-        catalog.connection.execute("DELETE FROM queries WHERE origin = 'proxy'")
+        judgements.forget_proxies(catalog)
         judgements.add(catalog, queries, qrels, origin="proxy")
-    fix_splits(catalog, dict.fromkeys(query.id for query in queries), seed=seed)
+    fix_splits(catalog, seed=seed, origins=("proxy",))
     return len(queries)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from honed.answer.fusion import FusionSettings, Pool, Words, hybrid_pools
 from honed.answer.settings import RetrievalSettings
 from honed.dataset.task import Labelled, Task
-from honed.evaluate.metrics import METRICS, Scores, per_query
+from honed.evaluate.metrics import METRICS, Scores, per_query, reported
 from honed.index.dense import DenseIndex
 from honed.index.lexical import LexicalIndex, LexicalSettings
 from honed.types import Ranking, Vectors
@@ -19,15 +19,13 @@ from honed.types import Ranking, Vectors
 Rankings = dict[str, NDArray[np.int64]]
 """Query id -> document indices, best first."""
 
-PRIMARY = METRICS[0]
-
 LEAST_POOL = 100
 """Candidates of each side below which the plain fusion would not be what its name says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Settings with the primary metric of every query under them."""
+    """Settings with the metric that decides, of every query under them."""
 
     retrieval: RetrievalSettings
     scores: Scores
@@ -39,12 +37,16 @@ class Choice:
 
 
 class Board:
-    """The queries of one split, what the keyword side finds for them (once for each way to count), and what is relevant."""
+    """The queries of one split, what the keyword side finds for them (once for each way to count), and what is relevant.
 
-    def __init__(self, task: Task, labelled: Labelled, index: LexicalIndex, *, pool: int) -> None:
+    `metric` is the one that decides.
+    """
+
+    def __init__(self, task: Task, labelled: Labelled, index: LexicalIndex, *, pool: int, metric: str = METRICS[0]) -> None:
         self.task = task
         self.labelled = labelled
         self.pool = max(pool, LEAST_POOL)
+        self.metric = metric
         self._index = index
         self._lexical: dict[LexicalSettings, list[Ranking]] = {}
         self._ids = [query.id for query in labelled.queries]
@@ -72,9 +74,9 @@ class Board:
         return dict(zip(self._ids, ranked, strict=True))
 
     def measure(self, rankings: Rankings) -> dict[str, Scores]:
-        """Every metric for every query."""
-        return per_query(rankings, self._qrels, queries=self._ids)
+        """Every metric for every query, the one that decides first."""
+        return per_query(rankings, self._qrels, reported(self.metric), queries=self._ids)
 
     def primary(self, pools: Sequence[Pool], fusion: FusionSettings) -> Scores:
-        """The primary metric for every query, both sides fused."""
-        return per_query(self.rankings(pools, fusion), self._qrels, (PRIMARY,), queries=self._ids)[PRIMARY]
+        """The metric that decides, for every query, both sides fused."""
+        return per_query(self.rankings(pools, fusion), self._qrels, (self.metric,), queries=self._ids)[self.metric]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,8 +15,11 @@ from honed.errors import InputError, UsageError
 from honed.evaluate.metrics import METRICS, Scores
 from honed.evaluate.significance import Paired, confidence_after, paired
 from honed.evaluate.slices import Slice
+from honed.workspace import finite
 
 FORMAT = 1
+
+_Test = Callable[[str, float, NDArray[np.bool_]], Paired]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,15 +47,26 @@ class General:
     after: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Trial:
-    """What a reader must know to weigh a result: how much was tried, and how often this test set was read (now too)."""
+    """What a reader must know to weigh a result: how much was tried, and how often this test set was read (now too).
+
+    Attributes:
+        fresh: [queries] whether nobody has looked at a query before; None where nobody counted.
+        fresh_only: Whether the others are left out.
+        proxy: Whether titles stood in for questions.
+        resamples: Of every test.
+    """
 
     candidates_tried: int = 1
     test_reads: int = 1
     general: General | None = None
     confidence: float = 0.95
     seed: int = 0
+    fresh: NDArray[np.bool_] | None = None
+    fresh_only: bool = False
+    proxy: bool = False
+    resamples: int = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +75,16 @@ class SliceResult:
 
     name: str
     paired: Paired
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """The judged queries that nobody had looked at before: how many, and the `Paired.mde` of a first look at them alone."""
+
+    queries: int
+    clusters: int
+    effective_clusters: float
+    mde: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +105,9 @@ class Comparison:
     candidates_tried: int = 1
     test_reads: int = 1
     seed: int = 0
+    fresh: Fresh | None = None
+    fresh_only: bool = False
+    proxy: bool = False
 
     @property
     def deltas(self) -> NDArray[np.float64]:
@@ -101,7 +128,7 @@ class Comparison:
 
     def to_json(self) -> str:
         """One JSON object; `from_json` gives back an equal comparison. Infinite bounds are written as null."""
-        return json.dumps(_plain({"format": FORMAT, **asdict(self)}), ensure_ascii=False, allow_nan=False)
+        return json.dumps(finite({"format": FORMAT, **asdict(self)}), ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str) -> Comparison:
@@ -116,12 +143,13 @@ class Comparison:
                 raise InputError(
                     "This comparison was written by another version of Honed.", hint="update Honed, or compare again"
                 )
-            general = data.pop("general")
+            general, fresh = data.pop("general"), data.pop("fresh", None)
             return cls(
                 primary=_paired(data.pop("primary")),
                 others={name: _paired(value) for name, value in data.pop("others").items()},
                 slices=tuple(SliceResult(row["name"], _paired(row["paired"])) for row in data.pop("slices")),
                 general=General(**general) if general else None,
+                fresh=Fresh(**_measured(fresh)) if fresh else None,
                 **_tuples(data),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -163,6 +191,7 @@ def compare(
             clusters[members],
             seed=trial.seed,
             confidence=confidence,
+            resamples=trial.resamples,
         )
 
     return Comparison(
@@ -184,7 +213,17 @@ def compare(
         candidates_tried=trial.candidates_tried,
         test_reads=trial.test_reads,
         seed=trial.seed,
+        fresh=None if trial.fresh is None else _fresh(trial.fresh & ~np.isnan(before), test, metric, trial),
+        fresh_only=trial.fresh_only,
+        proxy=trial.proxy,
     )
+
+
+def _fresh(members: NDArray[np.bool_], test: _Test, metric: str, trial: Trial) -> Fresh:
+    if not members.any():
+        return Fresh(0, 0, 0.0, math.inf)
+    alone = test(metric, trial.confidence, members)
+    return Fresh(alone.queries, alone.clusters, alone.effective_clusters, alone.mde)
 
 
 def _values(scores: Scores) -> tuple[float | None, ...]:
@@ -195,17 +234,6 @@ def _array(scores: tuple[float | None, ...]) -> Scores:
     return np.array([np.nan if score is None else score for score in scores])
 
 
-def _plain(value: Any) -> Any:
-    """The same without infinities, which JSON has no word for."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
-
-
 def _tuples(data: dict[str, Any]) -> dict[str, Any]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
 
@@ -214,6 +242,9 @@ def _paired(data: dict[str, Any]) -> Paired:
     for key in ("ci95", "ci"):
         low, high = data[key]
         data[key] = (-math.inf if low is None else low, math.inf if high is None else high)
-    if data["mde"] is None:
-        data["mde"] = math.inf
-    return Paired(**data)
+    return Paired(**_measured(data))
+
+
+def _measured(data: dict[str, Any]) -> dict[str, Any]:
+    """With the infinite `mde` that JSON has no word for."""
+    return data | {"mde": math.inf if data["mde"] is None else data["mde"]}

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from honed.errors import UsageError
 from honed.evaluate.comparison import Comparison, Measured, Questions, Trial, compare
-from honed.evaluate.metrics import Scores
+from honed.evaluate.metrics import Scores, reported
 from honed.evaluate.slices import MIN_QUERIES, Slice, build_slices
 from honed.models.vision.leads import led
 from honed.models.vision.levers import expanded
 from honed.types import Query, Ranking, Vectors
 
 IMAGE_METRICS: tuple[str, ...] = ("recall@1", "recall@10", "map")
-"""The metrics of pictures. The first one decides."""
+"""The metrics of pictures. The first one decides unless the user names another (`metric_image_retriever`)."""
 
 TEXT_METRIC = "map"
 """What decides where a text looks for pictures: a caption finds the first one anyhow, the question is the others."""
@@ -78,11 +78,13 @@ class ImageBoard:
         ids: [n] names of the pictures.
         groups: [n] label of each picture's group; -1 for one that belongs to none and is only in the way.
         variants: [n] names, for slices; may be empty strings.
+        metric: The one that decides.
     """
 
     ids: Sequence[str]
     groups: NDArray[np.int64]
     variants: Sequence[str] = ()
+    metric: str = IMAGE_METRICS[0]
 
     @property
     def judged(self) -> NDArray[np.bool_]:
@@ -101,8 +103,11 @@ class ImageBoard:
         """
         if len(vectors) != len(self.groups):
             raise UsageError(f"There are {len(vectors)} vectors for {len(self.groups)} pictures.")
-        parts = [ranked_scores(similarity, relevant) for similarity, relevant in self._blocks(vectors, neighbours)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in IMAGE_METRICS}
+        names = reported(self.metric, IMAGE_METRICS)
+        parts = [
+            ranked_scores(similarity, relevant, names) for similarity, relevant in self._blocks(vectors, neighbours)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def ranking(self, vectors: Vectors, query: int, k: int = 8, *, neighbours: int = 0) -> NDArray[np.int64]:
         """The first k pictures for one picture, for a report's grid."""
@@ -114,10 +119,14 @@ class ImageBoard:
         places = np.argsort(-similarity, kind="stable")[: min(k, len(similarity) - 1)]
         return places, similarity[places]
 
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """[n] label of each picture's cluster: its group; a picture without a group is a cluster of its own."""
+        return np.where(self.groups >= 0, self.groups, -1 - np.arange(len(self.groups)))
+
     def questions(self) -> Questions:
-        """The queries for a comparison: clusters are groups; a picture without a group is a cluster of its own."""
-        labels = np.where(self.groups >= 0, self.groups, -1 - np.arange(len(self.groups)))
-        return Questions(list(self.ids), labels, self.slices())
+        """The queries for a comparison."""
+        return Questions(list(self.ids), self.clusters, self.slices())
 
     def slices(self) -> tuple[Slice, ...]:
         """Queries by size of their group and by variant, where a slice has enough queries and is not all of them."""
@@ -129,8 +138,8 @@ class ImageBoard:
     def compared(
         self, base: tuple[str, Mapping[str, Scores]], candidate: tuple[str, Mapping[str, Scores]], trial: Trial
     ) -> Comparison:
-        """Two systems (name, what `measure` gave) query by query; recall@1 decides."""
-        return compare(Measured(*base), Measured(*candidate), self.questions(), metric=IMAGE_METRICS[0], trial=trial)
+        """Two systems (name, what `measure` gave) query by query."""
+        return compare(Measured(*base), Measured(*candidate), self.questions(), metric=self.metric, trial=trial)
 
     def _blocks(self, vectors: Vectors, neighbours: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
         everyone = np.arange(len(vectors))
@@ -190,6 +199,7 @@ class TextBoard:
         clusters: [q] label of each question's cluster.
         captions: [q, n] scores of the pictures by what is written about them; not above 0 where nothing is, or does not match.
         titled: [n] whether search knows a title of each picture, for slices; None for no such slices.
+        metric: The one that decides.
     """
 
     ids: Sequence[str]
@@ -197,6 +207,12 @@ class TextBoard:
     clusters: NDArray[np.int64]
     captions: NDArray[np.float32]
     titled: NDArray[np.bool_] | None = None
+    metric: str = TEXT_METRIC
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Those that are measured, the one that decides first."""
+        return reported(self.metric, IMAGE_METRICS)
 
     def written(self) -> NDArray[np.float32]:
         """Scores [q, n] by captions alone; -inf for pictures that no caption finds."""
@@ -204,7 +220,7 @@ class TextBoard:
 
     def described(self) -> dict[str, Scores]:
         """Every metric of captions alone."""
-        return ranked_scores(self.written(), self.relevant)
+        return ranked_scores(self.written(), self.relevant, self.metrics)
 
     def seen(self, queries: Vectors, vectors: Vectors, *, leads: int = 0) -> NDArray[np.float32]:
         """Cosines [q, n] of questions and pictures in their joint space.
@@ -221,7 +237,7 @@ class TextBoard:
 
     def measure(self, seen: NDArray[np.float32], weight: float) -> dict[str, Scores]:
         """Every metric when what is seen has this weight against what is written, fused as live search fuses."""
-        return ranked_scores(self.fused(seen, weight), self.relevant)
+        return ranked_scores(self.fused(seen, weight), self.relevant, self.metrics)
 
     def fused(self, seen: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
         """Scores [q, n] of both together, as `answer.fusion.Pool` gives them."""
@@ -230,9 +246,9 @@ class TextBoard:
     def compared(
         self, base: tuple[str, Mapping[str, Scores]], candidate: tuple[str, Mapping[str, Scores]], trial: Trial
     ) -> Comparison:
-        """Two systems (name, what `measure` or `described` gave) question by question; mAP decides."""
+        """Two systems (name, what `measure` or `described` gave) question by question."""
         questions = Questions(list(self.ids), self.clusters, self.slices())
-        return compare(Measured(*base), Measured(*candidate), questions, metric=TEXT_METRIC, trial=trial)
+        return compare(Measured(*base), Measured(*candidate), questions, metric=self.metric, trial=trial)
 
     def slices(self) -> tuple[Slice, ...]:
         """Questions by length, by number of pictures to find, and by how many of these have a title."""

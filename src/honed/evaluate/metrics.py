@@ -15,10 +15,15 @@ from honed.errors import UsageError
 Scores = NDArray[np.float64]
 """One score a query, shape [queries]. NaN marks a query without a relevant document: it has no score."""
 
-METRICS: tuple[str, ...] = ("ndcg@10", "recall@10", "recall@100", "mrr@10")
-"""The metrics that every evaluation reports. The first one decides."""
+METRICS: tuple[str, ...] = ("ndcg@10", "recall@5", "recall@10", "recall@100", "mrr@10")
+"""The metrics that every evaluation reports. The first one decides unless the user names another (`metric_retriever`)."""
 
 _NAME = re.compile(r"(ndcg|recall|mrr)@([1-9]\d*)")
+
+
+def reported(deciding: str, usual: Sequence[str] = METRICS) -> tuple[str, ...]:
+    """The metrics of a report: the one that decides first, then the usual others."""
+    return (deciding, *(name for name in usual if name != deciding))
 
 
 @dataclass(frozen=True, slots=True)

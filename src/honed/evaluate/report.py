@@ -12,7 +12,7 @@ from markupsafe import Markup
 from honed.errors import MissingError
 from honed.evaluate import figures, wording
 from honed.evaluate.comparison import Comparison
-from honed.evaluate.gate import GateSettings, Verdict, cautions
+from honed.evaluate.gate import GateSettings, Verdict, cautions, smallest
 from honed.evaluate.significance import Paired
 from honed.workspace import write_atomic
 
@@ -94,7 +94,6 @@ class ReportData:
         environment: Versions, machine, seeds: label -> text.
         commands: What to type to repeat this.
         warnings: What the caller knows to be wrong with the data. The report adds its own (see `warnings_of`).
-        proxy_labels: Whether titles and headings stood in for judgements.
         release: The release that went live, or "".
         path: Where the report lies, for the terminal.
     """
@@ -114,7 +113,6 @@ class ReportData:
     environment: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    proxy_labels: bool = False
     release: str = ""
     path: str = ""
 
@@ -147,6 +145,7 @@ def render(data: ReportData) -> str:
         comparison=data.comparison,
         primary=data.comparison.primary,
         headline=headline(data),
+        seen=smallest(data.comparison, data.gate),
         warnings=warnings_of(data),
         rows=[(data.comparison.metric, data.comparison.primary), *data.comparison.others.items()],
         forest=forest,
@@ -162,15 +161,13 @@ def report_text(data: ReportData) -> str:
     metric = wording.metric_name(comparison.metric)
     systems = (f"baseline ({comparison.base_name})", f"candidate ({comparison.candidate_name})")
     width = max(22, *(len(name) + 2 for name in systems))
-    size = (
-        f"test, {wording.plural(primary.queries, 'query', 'queries')} in {wording.plural(primary.clusters, 'cluster')}"
-    )
+    size = f"test, {_size(comparison)} in {wording.plural(primary.clusters, 'cluster')}"
     low, high = primary.ci
     change = f"{primary.delta:+.3f}, {wording.percent(primary.confidence)} CI {low:+.3f}..{high:+.3f}"
-    outcome = f"VERDICT: {data.verdict.verdict.upper()}"
+    outcome = f"VERDICT: {data.verdict.text.upper()}"
     outcome += f" -> release {data.release} is live." if data.release else " -> nothing changes."
     if data.verdict.proven and not data.release:
-        outcome = "VERDICT: PROVEN."
+        outcome = f"VERDICT: {data.verdict.text.upper()}."
     return "\n".join(
         [
             f"{systems[0]:<{width}}{metric} {primary.base:.3f}     {size}",
@@ -187,7 +184,8 @@ def headline(data: ReportData) -> str:
     base, candidate = comparison.base_name, comparison.candidate_name
     change = wording.points(abs(primary.delta))
     if data.verdict.proven:
-        return f"Better: {candidate} gains {change} over {base}."
+        on_titles = "PROXY, on titles alone. " if data.verdict.proxy else ""
+        return f"{on_titles}Better: {candidate} gains {change} over {base}."
     if primary.ci[1] < 0:
         return f"Worse: {candidate} loses {change} against {base}."
     if primary.ci[0] > 0:
@@ -199,22 +197,26 @@ def warnings_of(data: ReportData) -> tuple[str, ...]:
     """What a reader must know before trusting the numbers: the caller's warnings and those that the numbers give."""
     comparison, primary = data.comparison, data.comparison.primary
     found = list(data.warnings)
-    if data.proxy_labels:
+    if data.comparison.proxy:
         found.append(
             "No judgements were given: titles and headings stood in for them. This shows that the system finds a "
             "passage by its title, not that it answers your users' questions."
         )
     if primary.queries < SMALL_TEST:
-        found.append(
-            f"The test set is small ({wording.plural(primary.queries, 'query', 'queries')}): "
-            f"only differences of about {wording.points(primary.mde)} or more can be seen."
-        )
+        seen = smallest(comparison, data.gate)
+        what = f"only differences of about {wording.points(seen)} or more can be seen" if math.isfinite(seen) else ""
+        found.append(f"The test set is small ({_size(comparison)}): {what or 'nothing can be proven on it'}.")
     found += cautions(comparison, primary, data.gate)
-    if primary.unjudged:
+    if primary.unjudged and not comparison.fresh_only:
         found.append(
             f"{wording.plural(primary.unjudged, 'query has', 'queries have')} no relevant document and are left out."
         )
     return tuple(found)
+
+
+def _size(comparison: Comparison) -> str:
+    one, many = ("title", "titles") if comparison.proxy else ("query", "queries")
+    return wording.plural(comparison.primary.queries, one, many)
 
 
 def _drawings(data: ReportData) -> tuple[Markup, Markup]:

@@ -36,9 +36,11 @@ def number_text(value: float, digits: int, *, signed: bool = False) -> str:
     return (MINUS if value < 0 else "+" if signed else "") + text
 
 
-def p_value(p: float) -> str:
-    """With its relation: "= 0.034", "< 0.001"."""
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
+def p_value(p: float, *, beside: float = 1.0) -> str:
+    """With its relation: "= 0.034", "< 0.001"; digits enough to tell it from a limit of less than that."""
+    if p < 0.001:
+        return f"= {p:.1g}" if p >= beside else f"< {min(0.001, beside):.1g}"
+    return f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
 
 
 def percent(share: float) -> str:

@@ -93,7 +93,7 @@ class IndexView:
 
 
 class IndexReader:
-    """Follows the index of one space. Safe to share between threads if the catalog is.
+    """Follows the index of one space. Safe to share between threads.
 
     Raises:
         MissingError: There is no usable index (at construction only; later the last good one stays in use).

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from honed.models.painter.provenance import KEYWORD
 from honed.types import Parsed, Rejection
 
@@ -13,6 +15,7 @@ CODES: dict[str, str] = {
     "empty": "The file holds neither text nor pictures. Leave it out.",
     "encrypted": "The file is encrypted. Save a copy without a password and add that.",
     "generated": "The picture was drawn by an image generator of Honed and proves nothing. Leave it out of what is added.",
+    "machine": "The machine was short of memory, processes or open files. Repeat the command, which reads the file then.",
     "memory": "Parsing needed more memory than is allowed. Split the file, or raise the memory limit.",
     "no-text": "No text was recognised in the images of the file. Add a sharper scan or a version with text.",
     "nesting": "The structure of the file is nested too deeply. Export it in a simpler format.",
@@ -25,6 +28,12 @@ CODES: dict[str, str] = {
     "xml-entities": "The file declares XML entities, which documents do not need and attacks do. Save it anew.",
 }
 """Each sentence says what is wrong; what follows it says what to do."""
+
+
+MACHINE = "machine"
+"""The one code that says nothing of the file: it is never recorded."""
+
+_SHORTAGES = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Refused(Exception):
@@ -45,6 +54,11 @@ def rejection(code: str, detail: str = "") -> Rejection:
     reason, _, remedy = CODES[code].partition(". ")
     detail = " ".join(detail.split())[:300]
     return Rejection(code, f"{reason} ({detail})." if detail else f"{reason}.", remedy)
+
+
+def not_opened(error: OSError) -> Rejection:
+    """The rejection for a file that could not be opened, which is the machine's fault if that is short of something."""
+    return rejection(MACHINE if error.errno in _SHORTAGES else "unreadable", error.strerror or str(error))
 
 
 def as_evidence(outcome: Parsed | Rejection) -> Parsed | Rejection:

@@ -59,8 +59,12 @@ def describe_missing(
     return len(missing)
 
 
-def look_at_file(path: Path) -> Rendered:
+def look_at_file(path: Path, *, required: bool = True) -> Rendered:
     """Read a picture file in the sandbox, as `honed add` would, to search with it; nothing is kept.
+
+    Args:
+        path: The picture.
+        required: See `Sandbox`.
 
     Raises:
         InputError: It is no picture, or a broken one.
@@ -71,7 +75,7 @@ def look_at_file(path: Path) -> Rendered:
         raise InputError(
             f"There is no file {path}.", hint="give a picture: PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF or SVG"
         )
-    with Sandbox(ocr=False) as sandbox:
+    with Sandbox(ocr=False, required=required) as sandbox:
         outcome = sandbox.parse(path)
     if isinstance(outcome, Rejection):
         raise InputError(f"{path} cannot be searched with: {outcome.reason} [{outcome.code}].", hint=outcome.hint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,9 +18,15 @@ Progress = Callable[[int, int], None]
 
 def embed_missing(catalog: Catalog, embedder: Embedder, *, on_progress: Progress | None = None) -> int:
     """Embed the passages that have no vector in the embedder's space yet; returns how many texts were encoded."""
-    missing = catalog.missing_vectors(embedder.space)
+    return embed_texts(catalog, embedder, catalog.missing_vectors(embedder.space), on_progress=on_progress)
+
+
+def embed_texts(
+    catalog: Catalog, embedder: Embedder, texts: Sequence[tuple[bytes, str]], *, on_progress: Progress | None = None
+) -> int:
+    """Embed texts, given as (hash, text), and keep their vectors; returns how many there were."""
     # Like lengths beside each other: within a batch there is little padding (2 times the throughput of random order).
-    missing.sort(key=lambda item: len(item[1]))
+    missing = sorted(texts, key=lambda item: len(item[1]))
     for start in range(0, len(missing), BATCH):
         batch = missing[start : start + BATCH]
         vectors = embedder.encode_document([text for _, text in batch])

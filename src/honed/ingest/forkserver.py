@@ -18,8 +18,12 @@ from honed.errors import ServiceError
 from honed.ingest.confine import Protection
 from honed.ingest.limits import Limits
 from honed.ingest.parse import Job
+from honed.ingest.wire import BEGUN
 
 _START_SECONDS = 60
+SHORT_HINT = (
+    "nothing is lost: repeat the command when memory, processes and open files are free (ulimit -a shows the limits)"
+)
 _ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -30,13 +34,17 @@ class Ended:
 
     Attributes:
         data: What it wrote, not longer than the limit and one byte.
+        begun: It was confined and took up the first document; if not, the document cannot be what ended it.
+        failed: Why the server could not even start it, in the words of the system.
         exit: Exit status, or the negative number of the signal; None if the server itself died.
         killed: "timeout" if the server killed it.
         cpu_seconds: Processor time used.
         peak_bytes: Largest resident memory, shared libraries included.
     """
 
-    data: bytes = field(repr=False)
+    data: bytes = field(default=b"", repr=False)
+    begun: bool = False
+    failed: str = ""
     exit: int | None = None
     killed: str = ""
     cpu_seconds: float = 0.0
@@ -61,8 +69,13 @@ class ForkServer:
         """Process id of the server; None before the first use and after `close`."""
         return self._process.pid if self._process else None
 
+    @property
+    def measured(self) -> Protection | None:
+        """What a child really gave up; None before the first use."""
+        return self._protection
+
     def protection(self) -> Protection:
-        """What this machine allows; starts the server."""
+        """What a child of the server really gave up on this machine; starts the server."""
         with self._lock:
             self._alive()
             assert self._protection
@@ -92,11 +105,12 @@ class ForkServer:
             finally:
                 os.close(result_end)
                 os.close(status_end)
-            data = _read(result, limits.output_bytes + 1, abandon)
+            written = _read(result, limits.output_bytes + 1 + len(BEGUN), abandon)
+            data, begun = written.removeprefix(BEGUN), written.startswith(BEGUN)
             if len(data) > limits.output_bytes:
-                return Ended(data)
+                return Ended(data, begun)
             report = _read(status, 1 << 16, abandon)
-            return Ended(data, **json.loads(report)) if report else Ended(data)
+            return Ended(data, begun, **json.loads(report)) if report else Ended(data, begun)
         finally:
             os.close(result)
             os.close(status)
@@ -144,6 +158,12 @@ class ForkServer:
         self._control = self._process = None
 
     def _start(self) -> None:
+        try:
+            self._launch()
+        except OSError as error:
+            raise ServiceError(f"The parser process cannot be started: {error.strerror}.", hint=SHORT_HINT) from error
+
+    def _launch(self) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
@@ -165,9 +185,9 @@ class ForkServer:
             hello = ours.recv(1 << 16)
         if not hello:
             self._bury()
-            raise ServiceError("The parser process did not start.", hint="Run `honed doctor`.")
+            raise ServiceError("The parser process did not start.", hint=SHORT_HINT)
         ours.settimeout(None)
-        self._protection = Protection(**json.loads(hello)["protection"])
+        self._protection = Protection.from_dict(json.loads(hello)["protection"])
 
 
 def _read(fd: int, limit: int, abandon: int) -> bytes:

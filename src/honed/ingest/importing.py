@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -69,28 +68,13 @@ def import_beir(
     with catalog.transaction():
         documents.remove_sources(catalog, [*gone, *imported.left()])
         documents.drop_orphans(catalog)
-        _forget_queries(catalog, {folder, *imported.moved}, keep={query.id for query in beir.queries})
+        judgements.forget_imported(catalog, {folder, *imported.moved}, keep={query.id for query in beir.queries})
         judgements.add(catalog, beir.queries, beir.qrels, origin="import")
         judgements.add_answers(catalog, beir.answers)
-        names = json.dumps([query.id for query in beir.queries])
-        catalog.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_ASKED + folder, names))
+        judgements.note_imported(catalog, folder, (query.id for query in beir.queries))
     report.removed = len(gone)
     report.queries, report.qrels = len(beir.queries), len(beir.qrels)
     return report
-
-
-_ASKED = "queries of "
-"""Before the folder in the key under which the catalog remembers which queries came with it."""
-
-
-def _forget_queries(catalog: Catalog, folders: set[str], *, keep: set[str]) -> None:
-    """Delete the queries that came with a folder once and do not any more, inside the caller's transaction."""
-    run = catalog.connection.execute
-    for folder in folders:
-        row = run("SELECT value FROM meta WHERE key = ?", (_ASKED + folder,)).fetchone()
-        gone = set(json.loads(row[0])) - keep if row else set()
-        catalog.connection.executemany("DELETE FROM queries WHERE id = ?", ((name,) for name in gone))
-        run("DELETE FROM meta WHERE key = ?", (_ASKED + folder,))
 
 
 def _take(catalog: Catalog, imported: Imported, row: Row, words: int, report: ImportReport) -> None:

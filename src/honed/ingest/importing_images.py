@@ -11,7 +11,7 @@ from pathlib import Path
 
 from honed.catalog import documents, images
 from honed.formats import Item, Pack
-from honed.ingest.codes import as_evidence, rejection
+from honed.ingest.codes import MACHINE, as_evidence, not_opened, rejection
 from honed.ingest.imported import Imported
 from honed.ingest.importing import ImportReport, Progress
 from honed.ingest.language import language
@@ -67,13 +67,7 @@ def import_pack(intake: Intake, pack: Pack, *, on_progress: Progress | None = No
 def _compared(intake: Intake, pack: Pack, imported: Imported, report: ImportReport) -> list[_Task]:
     """The pictures that have to be read: new ones, changed ones, and those whose rendering was lost."""
     catalog, root = intake.catalog, pack.folder.resolve()
-    lost = {
-        document
-        for document, media in catalog.connection.execute(
-            "SELECT d.id, i.media FROM images i JOIN documents d ON d.rowid = i.document WHERE i.kind = 'file'"
-        )
-        if not is_kept(intake.workspace, media)
-    }
+    lost = {name for name, media in images.media_of_files(catalog) if not is_kept(intake.workspace, media)}
     tasks: list[_Task] = []
     refused: list[tuple[Source, Rejection]] = []
     for item in pack.items:
@@ -82,7 +76,7 @@ def _compared(intake: Intake, pack: Pack, imported: Imported, report: ImportRepo
         try:
             content = "" if why else sha256_of(path)
         except OSError as error:
-            why = rejection("unreadable", error.strerror or str(error))
+            why = not_opened(error)
         source = Source(imported.prefix + item.id, _digest(item, content), 0)
         news = imported.meet(item.id, source.sha256)
         before = imported.known.get(source.path)
@@ -95,7 +89,8 @@ def _compared(intake: Intake, pack: Pack, imported: Imported, report: ImportRepo
             report.rejected[item.id] = why.code if why else before.code if before else ""
     with catalog.transaction():
         for source, why in refused:
-            documents.set_source(catalog, source, why)
+            if why.code != MACHINE:
+                documents.set_source(catalog, source, why)
     return tasks
 
 
@@ -116,7 +111,8 @@ def _take(intake: Intake, batch: Sequence[tuple[_Task, Parsed | Rejection]], rep
             if isinstance(outcome, Parsed) and outcome.media:
                 continue
             refused = outcome if isinstance(outcome, Rejection) else rejection("unsupported", "it is no picture")
-            documents.set_source(catalog, task.source, refused)
+            if refused.code != MACHINE:  # then it is read by the next import
+                documents.set_source(catalog, task.source, refused)
             report.rejected[task.item.id] = refused.code
 
 

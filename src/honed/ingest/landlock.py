@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ _GET_ABI_VERSION = 1
 _PR_SET_NO_NEW_PRIVS = 38
 
 # Rights known to each ABI version: https://docs.kernel.org/userspace-api/landlock.html
-_READ_FILE_AND_FOLDER = 0b1100
+_READ_FILE = 0b100
 _RULE_PATH_BENEATH = 1
 _FS_BITS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _TCP_BIND_AND_CONNECT = 0b11
@@ -29,29 +30,36 @@ class _PathBeneath(ctypes.Structure):
 
 
 def abi_version() -> int:
-    """The kernel's Landlock ABI version; 0 where there is none."""
+    """The kernel's Landlock ABI version; 0 where there is none, or where it was not switched on.
+
+    Raises:
+        OSError: Something else than the kernel's age refuses Landlock, such as the filter of a container.
+    """
     if sys.platform != "linux":
         return 0
-    return max(0, int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _GET_ABI_VERSION)))
+    version = int(_libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _GET_ABI_VERSION))
+    if version < 0 and ctypes.get_errno() not in (errno.ENOSYS, errno.EOPNOTSUPP):
+        raise _error()
+    return max(0, version)
 
 
 def forbid_new_privileges() -> None:
     """Set PR_SET_NO_NEW_PRIVS, which Landlock and seccomp require of an ordinary user."""
     if sys.platform == "linux" and _libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_NO_NEW_PRIVS) failed")
+        raise _error()
 
 
 def deny_everything(*, readable: Iterable[Path] = ()) -> int:
     """Deny this process every path, TCP port and foreign signal that the kernel can deny; open files stay usable.
 
     Args:
-        readable: Folders whose files may still be read: the libraries of the interpreter, which imports on first use.
+        readable: Files that may still be read.
 
     Returns:
         The ABI version in force, 0 where the kernel has no Landlock.
 
     Raises:
-        OSError: The kernel has Landlock but refused the rules.
+        OSError: Landlock was refused, or these rules were.
     """
     abi = abi_version()
     if not abi:
@@ -66,26 +74,30 @@ def deny_everything(*, readable: Iterable[Path] = ()) -> int:
     libc = _libc()
     ruleset = libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(8 * words), 0)
     if ruleset < 0:
-        raise OSError(ctypes.get_errno(), "landlock_create_ruleset failed")
+        raise _error()
     try:
-        for folder in readable:
+        for file in readable:
             with suppress(FileNotFoundError):
-                _allow_reading(libc, ruleset, folder)
+                _allow_reading(libc, ruleset, file)
         if libc.syscall(_RESTRICT_SELF, ruleset, 0):
-            raise OSError(ctypes.get_errno(), "landlock_restrict_self failed")
+            raise _error()
     finally:
         os.close(ruleset)
     return abi
 
 
-def _allow_reading(libc: ctypes.CDLL, ruleset: int, folder: Path) -> None:
-    handle = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+def _allow_reading(libc: ctypes.CDLL, ruleset: int, file: Path) -> None:
+    handle = os.open(file, os.O_PATH | os.O_CLOEXEC)
     try:
-        rule = _PathBeneath(_READ_FILE_AND_FOLDER, handle)
+        rule = _PathBeneath(_READ_FILE, handle)
         if libc.syscall(_ADD_RULE, ruleset, _RULE_PATH_BENEATH, ctypes.byref(rule), 0):
-            raise OSError(ctypes.get_errno(), "landlock_add_rule failed")
+            raise _error()
     finally:
         os.close(handle)
+
+
+def _error() -> OSError:
+    return OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def _libc() -> ctypes.CDLL:

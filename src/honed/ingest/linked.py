@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from honed.ingest.codes import as_evidence
+from honed.ingest.codes import MACHINE, as_evidence
 from honed.ingest.sandbox import Sandbox
-from honed.types import Parsed, Picture
+from honed.types import Parsed, Picture, Rejection
 
 
-def with_linked_pictures(parsed: Parsed, path: Path, roots: Sequence[str], sandbox: Sandbox) -> Parsed:
+def with_linked_pictures(parsed: Parsed, path: Path, roots: Sequence[str], sandbox: Sandbox) -> Parsed | Rejection:
     """A document with the pictures that it links to, as figures; "links" is gone from its metadata.
+
+    A rejection only if the machine was too short of something to read them: then the document waits for them.
 
     Args:
         parsed: As the sandbox gave it: the links are a hostile document's word.
@@ -27,6 +29,8 @@ def with_linked_pictures(parsed: Parsed, path: Path, roots: Sequence[str], sandb
     outcomes = sandbox.parse_pictures([file for file, _ in wanted])
     media: list[Picture] = []
     for (_, (caption, near)), (_, outcome) in zip(wanted, outcomes, strict=True):
+        if isinstance(outcome, Rejection) and outcome.code == MACHINE:
+            return outcome
         if isinstance(outcome, Parsed) and isinstance(as_evidence(outcome), Parsed):
             media += [
                 replace(one, kind="figure", caption=caption or one.caption, near=near) for one in outcome.media[:1]

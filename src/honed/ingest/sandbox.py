@@ -14,9 +14,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from honed.ingest.codes import rejection
+from honed.errors import ServiceError
+from honed.ingest.codes import MACHINE, not_opened, rejection
 from honed.ingest.confine import Protection
-from honed.ingest.forkserver import Ended, ForkServer
+from honed.ingest.forkserver import SHORT_HINT, Ended, ForkServer
 from honed.ingest.limits import MOST_DOCUMENTS, OCR_LIMITS, PARSE_LIMITS, Limits
 from honed.ingest.parse import PARSERS, Job
 from honed.ingest.sources import media_type
@@ -26,7 +27,7 @@ from honed.types import Parsed, Picture, Rejection
 Outcomes = Iterator[tuple[Path, Outcome]]
 
 _EXIT_MEMORY = 12
-_SIGXCPU = -24
+_SIGXCPU, _SIGKILL = -24, -9
 _LEAST_PAGES = 20
 """A parse that ran out of time goes on in the next one if it got this far; one that did not is hostile."""
 
@@ -61,12 +62,19 @@ class Sandbox:
         limits: Bounds on one parse.
         ocr_limits: Bounds on one parse that recognises text in images.
         ocr: Recognise text; by default, if rapidocr is installed.
+        required: Parse nothing where the system-call filter is not in force.
     """
 
     def __init__(
-        self, limits: Limits = PARSE_LIMITS, *, ocr_limits: Limits = OCR_LIMITS, ocr: bool | None = None
+        self,
+        limits: Limits = PARSE_LIMITS,
+        *,
+        ocr_limits: Limits = OCR_LIMITS,
+        ocr: bool | None = None,
+        required: bool = True,
     ) -> None:
         self.limits = limits
+        self.required = required
         self.ocr_limits = ocr_limits
         self.ocr = importlib.util.find_spec("rapidocr") is not None if ocr is None else ocr
         self.last: Ended | None = None
@@ -91,11 +99,16 @@ class Sandbox:
         """What is in force on this machine: Landlock, seccomp, network. Starts the server."""
         return self._text.protection()
 
+    @property
+    def used(self) -> Protection | None:
+        """What was in force while files were parsed; None if none was."""
+        return self._text.measured or self._images.measured
+
     def parse(self, path: Path) -> Outcome:
         """Read one file. Nothing that the file holds raises: whatever goes wrong with it is a rejection.
 
         Raises:
-            ServiceError: The server process cannot be started on this machine.
+            ServiceError: The server process cannot be started, or a protection that is required is not in force.
         """
         return self._parse(path, -1)
 
@@ -146,7 +159,7 @@ class Sandbox:
         try:
             document = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
-            return rejection("unreadable", error.strerror or str(error))
+            return not_opened(error)
         stack.callback(os.close, document)
         refused, kind = self._look_at(path, document)
         return refused or (document, Job(path.name, kind, seconds=self.limits.cpu_seconds * 0.6))
@@ -162,7 +175,7 @@ class Sandbox:
         try:
             kind = media_type(path)
         except OSError as error:
-            return rejection("unreadable", error.strerror or str(error)), ""
+            return not_opened(error), ""
         if kind == "application/octet-stream":
             return rejection("binary"), kind
         if kind == "application/x-ole-storage" and _is_encrypted_office(document):
@@ -175,7 +188,7 @@ class Sandbox:
             parsed = self._recognised(visit, job, parsed)
         if isinstance(parsed, Parsed) and parsed.meta.get("pictures"):
             parsed = self._with_figures(visit, job, parsed)
-            if not (parsed.blocks or parsed.media or parsed.meta.get("links")):
+            if isinstance(parsed, Parsed) and not (parsed.blocks or parsed.media or parsed.meta.get("links")):
                 return rejection("empty")
         return parsed
 
@@ -187,13 +200,15 @@ class Sandbox:
         recognised = self._all_pages(self._images, visit, job, self.ocr_limits)
         parsed = replace(parsed, meta={key: value for key, value in parsed.meta.items() if key != "scanned_pages"})
         if isinstance(recognised, Rejection):
+            if recognised.code == MACHINE:
+                return recognised
             if parsed.media and recognised.code == "no-text":
                 return parsed
             known = parsed.blocks or parsed.media
             return replace(parsed, warnings=(*parsed.warnings, recognised.reason)) if known else recognised
         return replace(parsed, blocks=(*parsed.blocks, *recognised.blocks)) if parsed.media else recognised
 
-    def _with_figures(self, visit: _Visit, job: Job, parsed: Parsed) -> Parsed:
+    def _with_figures(self, visit: _Visit, job: Job, parsed: Parsed) -> Outcome:
         """The document with its pictures, read in forks of their own: no picture can cost a document its text.
 
         The first has the time that the text left over; whoever got far in one part gets the time for another.
@@ -205,6 +220,8 @@ class Sandbox:
         while not why:
             outcome = self._figures(visit, job, first, seconds)
             if isinstance(outcome, Rejection):
+                if outcome.code == MACHINE:
+                    return outcome
                 why = outcome.reason
                 break
             found += outcome.media
@@ -256,17 +273,32 @@ class Sandbox:
         return _outcome(ended, limits)
 
     def _run(self, server: ForkServer, opened: Sequence[tuple[int, Job]], limits: Limits, abandon: int) -> Ended:
-        """Run a fork, once more if the server died; `exit` is None if it did so again."""
+        """Run a fork, once more if the server died; `exit` is None if it did so again.
+
+        Raises:
+            ServiceError: See `parse`.
+        """
+        self._demand(server.protection())
         for _ in range(2):
             with ExitStack() as stack:
-                # Each child gets its own descriptions, so that no two share a file position.
-                own = [os.open(f"/proc/self/fd/{document}", os.O_RDONLY | os.O_CLOEXEC) for document, _ in opened]
-                for fd in own:
-                    stack.callback(os.close, fd)
-                self.last = ended = server.run(own, [job for _, job in opened], limits, abandon=abandon)
-            if ended.exit is not None or ended.data:
+                try:
+                    # Each child gets its own descriptions, so that no two share a file position.
+                    own = [os.open(f"/proc/self/fd/{document}", os.O_RDONLY | os.O_CLOEXEC) for document, _ in opened]
+                    for fd in own:
+                        stack.callback(os.close, fd)
+                    self.last = ended = server.run(own, [job for _, job in opened], limits, abandon=abandon)
+                except OSError as error:
+                    self.last = ended = Ended(failed=error.strerror or str(error))
+            if ended.exit is not None or ended.data or ended.failed:
                 break
         return ended
+
+    def _demand(self, protection: Protection) -> None:
+        if self.required and not protection.complete:
+            raise ServiceError(
+                f"Nothing was parsed, because a hostile file could do harm here: {protection}.",
+                hint='allow seccomp filters in this container, or set sandbox = "optional" if you trust every file',
+            )
 
 
 def _in_order(
@@ -278,7 +310,10 @@ def _in_order(
     pool = ThreadPoolExecutor(workers, thread_name_prefix="honed-parse")
     try:
         for group in groups:
-            pending.append((group, pool.submit(parse, group, abandon)))
+            try:
+                pending.append((group, pool.submit(parse, group, abandon)))
+            except RuntimeError as error:  # there can be no thread
+                raise ServiceError(f"No more files can be read now: {error}.", hint=SHORT_HINT) from error
             if len(pending) > 2 * workers:
                 first, future = pending.popleft()
                 yield from zip(first, future.result(), strict=True)
@@ -310,11 +345,12 @@ def _batches(paths: Iterable[Path]) -> Iterator[list[Path]]:
 
 
 def _outcome(ended: Ended, limits: Limits) -> Outcome:
-    if ended.exit is None and not ended.data:
-        return rejection("crash", "the parser process died twice")
+    slow = ended.killed or ended.exit == _SIGXCPU or ended.cpu_seconds > limits.cpu_seconds
+    if not ended.begun or (ended.exit is None and not ended.data) or (ended.exit == _SIGKILL and not slow):
+        return rejection(MACHINE, ended.failed or f"the parser's process was ended from outside, exit {ended.exit}")
     if len(ended.data) > limits.output_bytes:
         return rejection("output")
-    if ended.killed or ended.exit == _SIGXCPU:
+    if slow and ended.exit != 0:
         return rejection("timeout", f"{ended.cpu_seconds:.0f} s of processor time")
     if ended.exit == _EXIT_MEMORY:
         return rejection("memory")

@@ -16,16 +16,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from honed.ingest.codes import Refused, rejection
-from honed.ingest.confine import confine, leave_the_network, what_is_possible
-from honed.ingest.limits import MOST_DOCUMENTS, Limits
-from honed.ingest.parse import Job, read, reader
-from honed.ingest.wire import Outcome, encode
+from honed.ingest.confine import Protection, confine, leave_the_network
+from honed.ingest.limits import MOST_DOCUMENTS, PARSE_LIMITS, Limits
+from honed.ingest.parse import Job, read
+from honed.ingest.wire import BEGUN, Outcome, encode
 from honed.types import Parsed
 
 _STARVED = 0.5
@@ -46,6 +47,7 @@ class _Child:
 class _Server:
     control: socket.socket
     wake: int
+    protection: Protection
     children: dict[int, _Child] = field(default_factory=dict)
 
     def serve(self) -> None:
@@ -79,11 +81,16 @@ class _Server:
         *documents, result, status = fds
         if len(documents) != len(jobs):
             return False
-        for job in jobs:
-            _warm(job)
-        pid = os.fork()
+        try:
+            readable = sorted({file for job in jobs for file in _warm(job)})
+            pid = os.fork()
+        except (OSError, MemoryError) as error:
+            _report(status, {"failed": str(error) or "out of memory"})
+            for fd in (*documents, result):
+                os.close(fd)
+            return True
         if not pid:
-            _child(jobs, limits, documents=documents, result=result)
+            _child(jobs, limits, documents=documents, result=result, readable=readable, expected=self.protection)
         for fd in (*documents, result):
             os.close(fd)
         self.children[pid] = _Child(pid, status, limits, time.monotonic())
@@ -101,9 +108,7 @@ class _Server:
                 "cpu_seconds": usage.ru_utime + usage.ru_stime,
                 "peak_bytes": usage.ru_maxrss * 1024,
             }
-            with suppress(BrokenPipeError):
-                os.write(child.status, json.dumps(report).encode())
-            os.close(child.status)
+            _report(child.status, report)
 
     def _kill_the_late(self) -> None:
         for child in self.children.values():
@@ -136,23 +141,64 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _warm(job: Job) -> None:
-    """Import the reader before the fork, once for all documents, and what it needs from files besides libraries."""
+def _report(status: int, report: dict[str, Any]) -> None:
+    with suppress(BrokenPipeError):
+        os.write(status, json.dumps(report).encode())
+    os.close(status)
+
+
+def _warm(job: Job) -> tuple[Path, ...]:
+    """Import the reader before the fork, once for all documents; the files that it opens by their path."""
+    from honed.ingest.parse.preloading import prepare
+
+    readable: tuple[Path, ...] = ()
     with suppress(Refused, ImportError):
-        module = reader(job.media_type)
-        preload: Callable[[Job], None] | None = getattr(module, "preload", None)
-        if preload:
-            preload(job)
+        readable = prepare(job)
         gc.freeze()
+    return readable
 
 
-def _child(jobs: Sequence[Job], limits: Limits, *, documents: Sequence[int], result: int) -> None:
-    """Confine this process, parse, write one result after the other, exit; never returns."""
+def _measured(*, private_network: bool) -> Protection:
+    """What a child can really give up here: one does, tells it, and ends.
+
+    Raises:
+        OSError: There can be no child.
+        ValueError: The child ended before it told: the limits of this machine are too low to parse anything.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            protection = confine(PARSE_LIMITS, server=os.getppid(), private_network=private_network)
+            os.write(writing, json.dumps(protection.as_dict()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as answer:  # noqa: PTH123
+        told = answer.read()
+    os.waitpid(pid, 0)
+    return Protection.from_dict(json.loads(told))
+
+
+def _child(
+    jobs: Sequence[Job],
+    limits: Limits,
+    *,
+    documents: Sequence[int],
+    result: int,
+    readable: Sequence[Path],
+    expected: Protection,
+) -> None:
+    """Confine this process, say so, parse, write one result after the other, exit; never returns."""
     try:
         signal.set_wakeup_fd(-1)
         *documents, result = _keep_only([*documents, result])
-        confine(limits, server=os.getppid())
+        protection = confine(limits, server=os.getppid(), readable=readable)
+        if (protection.seccomp, protection.landlock_abi) != (expected.seccomp, expected.landlock_abi):
+            os._exit(1)
         with open(result, "wb") as sink:  # noqa: PTH123
+            sink.write(BEGUN)
+            sink.flush()
             for document, job in zip(documents, jobs, strict=True):
                 with open(document, "rb") as source:  # noqa: PTH123
                     sink.write(_outcome(job, source, limits))
@@ -189,10 +235,11 @@ def _keep_only(fds: Sequence[int]) -> list[int]:
     """Close every descriptor but these: the others lead to the server and to other documents."""
     import fcntl
 
-    for place, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, 200) for fd in fds], _FIRST):
+    above = _FIRST + len(fds)
+    for place, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD, above) for fd in fds], _FIRST):
         os.dup2(fd, place, inheritable=False)
-    os.closerange(_FIRST + len(fds), os.sysconf("SC_OPEN_MAX"))
-    return list(range(_FIRST, _FIRST + len(fds)))
+    os.closerange(above, os.sysconf("SC_OPEN_MAX"))
+    return list(range(_FIRST, above))
 
 
 def _wake_on_child_exit() -> int:
@@ -208,10 +255,10 @@ def main(arguments: list[str]) -> None:
     """Run the server on the socket whose descriptor is the only argument."""
     control = socket.socket(fileno=int(arguments[0]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started this one
-    protection = what_is_possible(network_namespace=leave_the_network())
+    protection = _measured(private_network=leave_the_network())
     hello: dict[str, Any] = {"pid": os.getpid(), "protection": protection.as_dict()}
     control.send(json.dumps(hello).encode())
-    server = _Server(control, _wake_on_child_exit())
+    server = _Server(control, _wake_on_child_exit(), protection)
     try:
         server.serve()
     finally:

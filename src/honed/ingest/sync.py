@@ -11,7 +11,7 @@ from pathlib import Path
 from honed.catalog import Catalog, documents, images
 from honed.errors import InputError
 from honed.ingest.clean import clean
-from honed.ingest.codes import as_evidence, rejection
+from honed.ingest.codes import MACHINE, as_evidence, not_opened, rejection
 from honed.ingest.language import language
 from honed.ingest.linked import with_linked_pictures
 from honed.ingest.passages import split_passages
@@ -42,11 +42,19 @@ class SyncReport:
     removed: int = 0
     rejected: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Path -> (code, reason)."""
+    still: dict[str, str] = field(default_factory=dict)
+    """Path -> code of files that were rejected before and are unchanged since."""
     warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def reject(self, path: str, why: Rejection) -> None:
         """Note a file that was not taken."""
         self.rejected[path] = (why.code, why.reason)
+
+    def leave(self, path: str, before: documents.SourceState) -> None:
+        """Note a file that is as it was, be it taken or not."""
+        self.unchanged += 1
+        if before.code:
+            self.still[path] = before.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +133,19 @@ def _compared(intake: Intake, files: Sequence[Path], known: Known, report: SyncR
         try:
             info = path.stat()
             if before and (before.size, before.mtime_ns) == (info.st_size, info.st_mtime_ns):
-                report.unchanged += 1
+                report.leave(str(path), before)
                 continue
             source = Source(str(path), sha256_of(path), info.st_size, info.st_mtime_ns)
         except FileNotFoundError:
             continue  # it was there when the folder was listed
         except OSError as error:
-            why = rejection("unreadable", error.strerror or str(error))
+            why = not_opened(error)
             report.reject(str(path), why)
-            if str(path) not in known:
+            if str(path) not in known and why.code != MACHINE:
                 touched.append((Source(str(path), "", 0), why))
             continue
         if before and before.sha256 == source.sha256:
-            report.unchanged += 1
+            report.leave(str(path), before)
             touched.append((source, before.document or Rejection(before.code, before.reason)))
         else:
             todo.append(source)
@@ -151,8 +159,8 @@ def _unread(intake: Intake) -> set[str]:
 
 
 def _worth_a_retry(state: documents.SourceState, sandbox: Sandbox) -> bool:
-    """Whether a rejection may have been the machine's fault and not the file's."""
-    return state.code == "unreadable" or (state.code == "ocr-missing" and sandbox.ocr)
+    """Whether a rejection may have been the machine's fault and not the file's; a crash may be of a parser since mended."""
+    return state.code in ("unreadable", "crash") or (state.code == "ocr-missing" and sandbox.ocr)
 
 
 def _moved(todo: Sequence[Source], missing: Known) -> dict[str, str]:
@@ -204,12 +212,16 @@ def _read(
             done += 1
             if on_progress:
                 on_progress(done, len(fresh), item.source.path)
-    _record(catalog, [(twin, outcomes[twin.sha256]) for twin in twins if outcomes[twin.sha256] is not _CHANGED])
+    _record(catalog, [(twin, outcomes[twin.sha256]) for twin in twins if not _for_later(outcomes[twin.sha256])])
     return outcomes
 
 
 _CHANGED = rejection("unreadable", "it changed while it was read: add it again")
-"""Not recorded: what the catalog knows of the file stays, and the next sync looks at it again."""
+
+
+def _for_later(outcome: object) -> bool:
+    """Whether this says nothing of the content: what the catalog knows stays, and the next sync reads the file again."""
+    return outcome is _CHANGED or (isinstance(outcome, Rejection) and outcome.code == MACHINE)
 
 
 @dataclass(slots=True)
@@ -229,6 +241,8 @@ def _prepared(intake: Intake, source: Source, roots: Sequence[str], outcome: Par
     if isinstance(outcome, Rejection):
         return _Prepared(source, outcome)
     outcome = with_linked_pictures(outcome, Path(source.path), roots, intake.sandbox)
+    if isinstance(outcome, Rejection):
+        return _Prepared(source, outcome)
     cleaned, removals = clean(outcome)
     name = source.sha256[:32]
     pictures = distinct(cleaned.media)
@@ -267,7 +281,7 @@ def _keep_pictures(workspace: Workspace, prepared: Sequence[_Prepared]) -> None:
 
 def _keep(catalog: Catalog, item: _Prepared, unread: set[str]) -> None:
     """Write one file's outcome, inside the caller's transaction."""
-    if item.outcome is _CHANGED:
+    if _for_later(item.outcome):
         return
     if isinstance(item.outcome, Rejection):
         documents.set_source(catalog, item.source, item.outcome)

@@ -15,6 +15,9 @@ Outcome = Parsed | Rejection
 MOST_PICTURES = 512
 """Of one document."""
 
+BEGUN = b"+"
+"""What a child writes before its first result, once it is confined: what ends it from here on may be the document."""
+
 _MOST_SIDE = 1 << 20
 _HEAD = struct.Struct("<LL")
 

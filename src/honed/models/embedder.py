@@ -19,7 +19,7 @@ from honed.models.folder import Tower, open_folder
 from honed.models.probe import PROBE_FROM, probe
 from honed.models.registry import Spec
 from honed.models.runtime import REFERENCE, Runtime, open_runtime
-from honed.models.tokens import Batch, batches, open_tokenizer
+from honed.models.tokens import Batch, batches, open_tokenizer, prepared
 from honed.types import Vectors
 
 if TYPE_CHECKING:
@@ -176,7 +176,4 @@ class _Encoder:
 
     def batches(self, texts: Sequence[str]) -> list[Batch]:
         """Padded batches of like lengths, longest first."""
-        prepared = [self.prompt + text for text in texts] if self.prompt else list(texts)
-        if self.tower.lowercase:
-            prepared = [text.lower() for text in prepared]
-        return batches(self.tokenizer, prepared)
+        return batches(self.tokenizer, prepared(self.tower, self.prompt, texts))

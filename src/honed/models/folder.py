@@ -51,6 +51,9 @@ MODULE_TYPES: dict[str, str] = {
 }
 """Module type as it is written (up to version 5, and in 6) -> what it is. All else is refused."""
 
+WORD_TABLE = "embeddings.word_embeddings.weight"
+"""The tensor by which the encoder is found in a weights file."""
+
 ENCODER_KEYS = (
     "model_type",
     "hidden_size",
@@ -97,6 +100,17 @@ class Tower:
             IntegrityError: The file's header lies about its sizes.
         """
         return Weights(self.weights_path)
+
+    def prefix(self) -> str:
+        """What stands before the encoder's own names in the weights file: nothing, or "roberta." of a model with a head.
+
+        Raises:
+            InputError: There is no word table in the file.
+        """
+        for name in self.weights():
+            if name.endswith(WORD_TABLE):
+                return name.removesuffix(WORD_TABLE)
+        raise InputError(f"{self.path} holds no weight '{WORD_TABLE}'.", hint="is this the encoder of its config.json?")
 
     def write_graph(self, path: Path) -> None:
         """Write the encoder as an ONNX file, and its weights beside it.

@@ -112,11 +112,7 @@ class _Checked:
 
     def __init__(self, tower: Tower) -> None:
         self._weights = tower.weights()
-        probe = "embeddings.word_embeddings.weight"
-        names = [name for name in self._weights if name.endswith(probe)]
-        if not names:
-            raise InputError(f"{tower.path} holds no weight '{probe}'.", hint="is this the encoder of its config.json?")
-        self._prefix = names[0].removesuffix(probe)
+        self._prefix = tower.prefix()
 
     def __call__(self, name: str, *shape: int) -> Array:
         """One tensor in float32; -1 in `shape` matches anything."""

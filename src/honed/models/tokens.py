@@ -53,9 +53,18 @@ def open_tokenizer(tower: Tower) -> Tokenizer:
     return tokenizer
 
 
+def prepared(tower: Tower, prompt: str, texts: Sequence[str]) -> list[str]:
+    """Texts as the tower's tokenizer takes them, for search and for training: prompted, lowered where it asks for that.
+
+    A question mark stands for each half of a surrogate pair: those are no characters and stop the tokenizer.
+    """
+    whole = [_valid(prompt + text) for text in texts]
+    return [text.lower() for text in whole] if tower.lowercase else whole
+
+
 def batches(tokenizer: Tokenizer, texts: Sequence[str], *, budget: int = TOKEN_BUDGET) -> list[Batch]:
     """Batches of like lengths, longest first, each of at most `budget` tokens with padding, or of one text."""
-    rows = [encoding.ids for encoding in tokenizer.encode_batch_fast([_valid(text) for text in texts])]
+    rows = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
     order = sorted(range(len(rows)), key=lambda position: -len(rows[position]))
     groups: list[list[int]] = []
     for position in order:
@@ -66,7 +75,6 @@ def batches(tokenizer: Tokenizer, texts: Sequence[str], *, budget: int = TOKEN_B
 
 
 def _valid(text: str) -> str:
-    """The text, with a question mark for each half of a surrogate pair: those are no characters and stop the tokenizer."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 

@@ -36,7 +36,6 @@ def build(
     shipment: Shipment,
     *,
     expected: int | None,
-    run: str | None,
     reason: str,
     also: Callable[[], None] | None = None,
 ) -> str:
@@ -45,17 +44,35 @@ def build(
     A kill leaves either nothing that counts (a folder without a row, swept by the next build) or a live release.
 
     Args:
-        shipment: The parts that are new; all others are those of the release that is built on.
+        shipment: The parts that are new; all others are those of the release that is built on. `lineage` names the run that
+            it comes from, if it comes from one.
         expected: Number of the release that this one is built on, and that must be live still; None for a first one.
         also: What has to become true in the same commit, such as that the run has ended.
 
     Raises:
-        UsageError: Another release went live in the meantime.
+        UsageError: Another release is live by now. Nothing is kept of this one.
+        BusyError: Another process is changing the workspace.
     """
-    _sweep(workspace, catalog)
-    contents = _contents(workspace, catalog, shipment, expected)
-    number = history.next_release_number(catalog)
-    name = f"r{number}"
+    with workspace.writing():
+        history.check_live(catalog, expected)
+        _sweep(workspace, catalog)
+        number = history.next_release_number(catalog)
+        folder = _written(workspace, shipment, _contents(workspace, catalog, shipment, expected), f"r{number}")
+        try:
+            with catalog.transaction():
+                digest, run = sha256_file(folder / NAME), shipment.lineage.get("run")
+                history.add_release(catalog, number, digest, run=run, note=shipment.what)
+                history.switch_live(catalog, "release", expected, number, reason)
+                if also:
+                    also()
+        except UsageError:  # before the commit, so no row names the folder
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+    return folder.name
+
+
+def _written(workspace: Workspace, shipment: Shipment, contents: Mapping[str, Part], name: str) -> Path:
+    """The complete and durable folder of a release."""
     make_folder(workspace.releases)
     half = Path(tempfile.mkdtemp(dir=workspace.releases, prefix=".building-"))
     half.chmod(0o755)
@@ -70,12 +87,7 @@ def build(
     except BaseException:
         shutil.rmtree(half, ignore_errors=True)
         raise
-    with catalog.transaction():
-        history.add_release(catalog, number, sha256_file(folder / NAME), run=run, note=shipment.what)
-        history.switch_live(catalog, "release", expected, number, reason)
-        if also:
-            also()
-    return name
+    return folder
 
 
 def part_of(workspace: Workspace, manifest: Manifest, role: str) -> Part:
@@ -152,21 +164,26 @@ def manifests(workspace: Workspace, catalog: Catalog) -> list[Manifest]:
     return [manifest_of(workspace, row) for row in history.releases(catalog)]
 
 
-def promote(workspace: Workspace, catalog: Catalog, name: str, *, reason: str, action: str = "promote") -> str:
+def promote(
+    workspace: Workspace, catalog: Catalog, name: str, *, expected: int | None, reason: str, action: str = "promote"
+) -> str:
     """Make a release live after checking every byte of it; returns its name.
+
+    Args:
+        expected: Number of the release that was live when this was decided on.
 
     Raises:
         IntegrityError: A file of the release is missing or changed.
-        UsageError: There is no such release.
+        UsageError: There is no such release, or another one went live in the meantime.
     """
     row = row_of(catalog, name)
     folder = workspace.releases / row.name
     wrong = faults(folder, manifest_of(workspace, row))
     if wrong:
         raise IntegrityError(f"Release {row.name} cannot go live: {wrong[0]}.", hint="honed doctor")
-    expected = history.live_release(catalog)
-    if expected != row.number:
-        with catalog.transaction():
+    with catalog.transaction():
+        history.check_live(catalog, expected)
+        if expected != row.number:
             history.switch_live(catalog, action, expected, row.number, reason)
     return row.name
 

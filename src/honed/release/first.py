@@ -39,4 +39,4 @@ def ensure_release(
         "language": settings.language,
     }
     shipment = Shipment(f"untuned {name}", {RETRIEVER: Part(values, key=embedder.space)}, lineage)
-    return build(workspace, catalog, shipment, expected=None, run=None, reason="first documents")
+    return build(workspace, catalog, shipment, expected=None, reason="first documents")

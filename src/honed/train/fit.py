@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from honed.workspace import fsync_folder
 
 CHECKPOINT_SECONDS = 30.0
 """Between checkpoints: one of MiniLM with its optimiser is 130 MB and takes a third of a second to make durable."""
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +44,15 @@ class Schedule:
 
     def rate_at(self, step: int, elapsed: float) -> float:
         """Learning rate of a step, 0 when there is no step left."""
-        progress = max(step / self.steps, elapsed / self.seconds if math.isfinite(self.seconds) else 0.0)
-        if progress >= 1.0:
+        if step >= self.steps or elapsed >= self.seconds:
             return 0.0
+        progress = max(step / self.steps, elapsed / self.seconds)
         return self.rate * min(1.0, (step + 1) / max(1.0, self.warmup * self.steps)) * (1.0 - progress)
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a training loop did."""
+    """What a training loop did: losses are means over the first and the last tenth of its steps."""
 
     steps: int
     seconds: float
@@ -83,6 +86,8 @@ def fit(
 ) -> Fit:
     """Run the schedule; `loss_of(step)` must be a pure function of the step and the weights.
 
+    A training that goes on from a checkpoint whose time was spent already gives what the checkpoint holds.
+
     Args:
         parameters: What is trained, by name.
         loss_of: The loss of a step, numbered from 0.
@@ -93,15 +98,16 @@ def fit(
             as they were.
 
     Raises:
-        HonedError: The loss is not a number, or no weight moved: the candidate must not be used.
+        HonedError: The loss is not a number, no weight moved, or there was no time for a single step: the candidate must
+            not be used.
     """
     optimiser = torch.optim.AdamW(parameters.values(), lr=schedule.rate, weight_decay=schedule.weight_decay)
     before = {name: value.detach().clone() for name, value in parameters.items()}
     companions = {f"before/{name}": value for name, value in before.items()}
     companions |= {f"kept/{name}": value for name, value in (kept or {}).items()}
-    step, spent = _resume(checkpoint, parameters, companions, optimiser)
+    losses, spent = _resume(checkpoint, parameters, companions, optimiser)
+    step = len(losses)
     started = saved = time.monotonic()
-    losses: list[float] = []
     while (rate := schedule.rate_at(step, spent + time.monotonic() - started)) > 0.0:
         for group in optimiser.param_groups:
             group["lr"] = rate
@@ -118,15 +124,17 @@ def fit(
         if on_step:
             on_step(step, value)
         if checkpoint and time.monotonic() - saved > CHECKPOINT_SECONDS:
-            _save(checkpoint, step, spent + time.monotonic() - started, companions, optimiser, parameters)
+            _save(checkpoint, losses, spent + time.monotonic() - started, companions, optimiser, parameters)
             saved = time.monotonic()
+    if not losses:
+        raise HonedError("There was no time for a single step of training.", hint="give a larger --budget")
     moved = _moved(before, parameters)
-    if step and moved == 0.0:
+    if moved == 0.0:
         raise HonedError(
             "Training ended but no weight moved.", hint="this is a defect: please report it with the run's folder"
         )
     tenth = max(1, len(losses) // 10)
-    first, last = (float(np.mean(part)) if part else math.nan for part in (losses[:tenth], losses[-tenth:]))
+    first, last = (float(np.mean(part)) for part in (losses[:tenth], losses[-tenth:]))
     return Fit(step, spent + time.monotonic() - started, first, last, moved)
 
 
@@ -140,7 +148,7 @@ def _moved(before: Mapping[str, torch.Tensor], parameters: Mapping[str, torch.nn
 
 def _save(
     checkpoint: Checkpoint,
-    step: int,
+    losses: Sequence[float],
     seconds: float,
     companions: Mapping[str, torch.Tensor],
     optimiser: torch.optim.Optimizer,
@@ -150,9 +158,10 @@ def _save(
     for name, parameter in parameters.items():
         state = optimiser.state[parameter]
         tensors[f"weight/{name}"] = parameter.detach().cpu().numpy()
-        for part in ("exp_avg", "exp_avg_sq"):
+        for part in _MOMENTS:
             tensors[f"{part}/{name}"] = state[part].cpu().numpy()
-    tensors["progress"] = np.array([step, seconds], np.float64)
+    tensors["progress"] = np.array([len(losses), seconds], np.float64)
+    tensors["losses"] = np.array(losses, np.float64)
     half = checkpoint.path.with_suffix(".tmp")
     write_weights(half, tensors)
     with half.open("rb") as file:
@@ -166,24 +175,22 @@ def _resume(
     parameters: Mapping[str, torch.nn.Parameter],
     companions: Mapping[str, torch.Tensor],
     optimiser: torch.optim.Optimizer,
-) -> tuple[int, float]:
-    """Take up a checkpoint that fits; returns the steps and seconds that are behind it, or zeros."""
+) -> tuple[list[float], float]:
+    """Take up a checkpoint that fits; returns the losses of the steps that are behind it and their seconds, or nothing."""
     if checkpoint is None or not checkpoint.path.is_file():
-        return 0, 0.0
+        return [], 0.0
+    moments = [f"{part}/{name}" for part in _MOMENTS for name in parameters]
+    names = ["progress", "losses", *companions, *(f"weight/{name}" for name in parameters), *moments]
     try:
         saved = Weights(checkpoint.path)
-        step, seconds = int(saved["progress"][0]), float(saved["progress"][1])
-        for name, value in companions.items():
-            value.copy_(torch.from_numpy(np.array(saved[name])))
-        for name, parameter in parameters.items():
-            parameter.data.copy_(torch.from_numpy(np.array(saved[f"weight/{name}"])))
-            optimiser.state[parameter] = {
-                "step": torch.tensor(float(step)),
-                **{
-                    part: torch.from_numpy(np.array(saved[f"{part}/{name}"])).to(parameter.device)
-                    for part in ("exp_avg", "exp_avg_sq")
-                },
-            }
-        return step, seconds
+        tensors = {name: torch.from_numpy(np.array(saved[name])) for name in names}
     except (IntegrityError, KeyError, ValueError):
-        return 0, 0.0
+        return [], 0.0
+    for name, value in companions.items():
+        value.copy_(tensors[name])
+    losses: list[float] = tensors["losses"].tolist()
+    for name, parameter in parameters.items():
+        parameter.data.copy_(tensors[f"weight/{name}"])
+        state = {part: tensors[f"{part}/{name}"].to(parameter.device) for part in _MOMENTS}
+        optimiser.state[parameter] = {"step": torch.tensor(float(len(losses))), **state}
+    return losses, float(tensors["progress"][1])

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from honed.errors import UsageError
 from honed.evaluate.metrics import Scores
+from honed.evaluate.significance import standard_error
 from honed.workspace import read_json, write_json
 
 
@@ -44,7 +47,7 @@ class Candidate:
 
     def save(self, folder: Path) -> None:
         """Write `NAME.json` into the run's folder, last: its existence means that the stage is complete."""
-        value = asdict(self) | {"dev": [None if np.isnan(score) else float(score) for score in self.dev]}
+        value = asdict(self) | {"dev": self.dev.tolist()}
         value["files"] = {name: path.relative_to(folder).as_posix() for name, path in self.files.items()}
         write_json(folder / f"{self.name}.json", value)
 
@@ -55,22 +58,33 @@ class Candidate:
         if not path.is_file():
             return None
         value = read_json(path)
-        value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]], np.float64)
+        value["dev"] = np.array(value["dev"], np.float64)
         value["files"] = {key: folder / relative for key, relative in value["files"].items()}
         return cls(**value)
 
 
-def cheapest(dev: Sequence[Scores]) -> int:
+def cheapest(dev: Sequence[Scores], clusters: NDArray[Any]) -> int:
     """Place of the first one within one standard error of the best on dev.
 
     The order of the sequence is the order of cost. The standard error is that of the paired difference to the best, so
-    close relatives are told apart by less than strangers (the one-standard-error rule, Breiman et al. 1984).
+    close relatives are told apart by less than strangers (the one-standard-error rule, Breiman et al. 1984), and it is
+    that of a mean over clusters, as in the verdict.
+
+    Args:
+        dev: For each candidate its score of every dev query, shape [queries]; NaN where nothing is relevant.
+        clusters: [queries] label of each query's cluster.
+
+    Raises:
+        UsageError: There is no candidate, or nothing in dev is judged.
     """
-    best = max(range(len(dev)), key=lambda place: float(np.nanmean(dev[place])))
-    for place, scores in enumerate(dev):
-        difference = dev[best] - scores
-        judged = difference[~np.isnan(difference)]
-        error = float(judged.std(ddof=1)) / np.sqrt(len(judged)) if len(judged) > 1 else 0.0
-        if float(np.nanmean(dev[best])) - float(np.nanmean(scores)) <= error:
-            return place
-    return best
+    if not dev:
+        raise UsageError(
+            "Every way to tune gave up, so there is nothing to test.", hint="give it more time: honed tune --budget 30m"
+        )
+    judged = ~np.isnan(np.stack(dev)).any(axis=0)
+    if not judged.any():
+        raise UsageError("No query of dev has a score, so nothing can be chosen.", hint="check the labels of dev")
+    means = [float(scores[judged].mean()) for scores in dev]
+    best = int(np.argmax(means))
+    errors = (standard_error((dev[best] - scores)[judged], clusters[judged]) for scores in dev)
+    return next(place for place, error in enumerate(errors) if means[best] - means[place] <= error)

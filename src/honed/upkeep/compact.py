@@ -10,13 +10,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from honed.catalog import Catalog, documents, images
+from honed.catalog import Catalog, documents, images, integrity, judgements, vectors
 from honed.errors import BusyError
 from honed.index.generation import CURRENT, generation_folders, open_current, space_folder
 from honed.index.refresh import refresh
 from honed.session import Session
-from honed.upkeep.leftovers import remains, remove, unneeded_blobs, unneeded_vectors_where, weight
-from honed.upkeep.needs import TRIMMED, needed_spaces, needed_towers, trimmed_to
+from honed.upkeep.leftovers import remains, remove, spaces_to_keep, unneeded_blobs, weight
+from honed.upkeep.needs import needed_spaces, needed_towers
 from honed.upkeep.pictures import index_again, needed_eyes
 from honed.upkeep.reports import redact
 
@@ -50,7 +50,7 @@ class Compacted:
 
 
 def compact(session: Session, tell: Tell) -> Compacted:
-    """Make deleted text vanish from catalog, indexes, originals, caches and reports; needs the writer lock.
+    """Make deleted text vanish from catalog, indexes, originals, caches and reports; needs both locks.
 
     Raises:
         BusyError: Another process has been reading the catalog for half a minute, so its log cannot be emptied.
@@ -60,7 +60,7 @@ def compact(session: Session, tell: Tell) -> Compacted:
     spaces = needed_spaces(session)
     towers = needed_towers(session) | needed_eyes(session)
     tell("dropping what nothing needs")
-    orphans, questions, vectors = _rows(session)
+    orphans, questions, dropped = _rows(session)
     remove(remains(session.workspace, session.catalog))
     trim = _followed(session, spaces)
     for space in sorted(spaces):
@@ -69,7 +69,7 @@ def compact(session: Session, tell: Tell) -> Compacted:
             refresh(session.catalog, session.workspace.index, space, settings=session.index_settings, rebuild=True)
     held = _indexes(session, spaces)
     index_again(session, tell)
-    changes = _trim(session.catalog, 0 if held else trim)
+    changes = integrity.trim_log(session.catalog, 0 if held else trim)
     originals = unneeded_blobs(session)
     remove(originals)
     remove(path for path in session.workspace.cache.glob("encoders/*") if path.name not in towers)
@@ -77,23 +77,18 @@ def compact(session: Session, tell: Tell) -> Compacted:
     tell("rewriting the catalog")
     _rewrite(session.catalog)
     return Compacted(
-        orphans, questions, vectors, len(originals), changes, quotes, before, _weight(session), tuple(held)
+        orphans, questions, dropped, len(originals), changes, quotes, before, _weight(session), tuple(held)
     )
 
 
 def _rows(session: Session) -> tuple[int, int, int]:
     """Documents without a source, questions made of titles that are gone, vectors of nothing: dropped in one transaction."""
-    run = session.catalog.connection.execute
+    spaces = spaces_to_keep(session)
     with session.catalog.transaction():
         orphans = documents.drop_orphans(session.catalog)
         images.forget_groups(session.catalog)
-        questions = run(
-            "DELETE FROM queries WHERE origin = 'proxy' AND NOT EXISTS (SELECT 1 FROM qrels r"
-            " JOIN documents d ON d.external_id = r.document WHERE r.query = queries.id)"
-        ).rowcount
-        clause, spaces = unneeded_vectors_where(session)
-        vectors = run(f"DELETE FROM vectors WHERE {clause}", spaces).rowcount
-    return orphans, questions, vectors
+        questions = judgements.forget_lost_proxies(session.catalog)
+        return orphans, questions, vectors.drop_unneeded(session.catalog, spaces)
 
 
 def _followed(session: Session, spaces: set[str]) -> int:
@@ -120,22 +115,8 @@ def _indexes(session: Session, spaces: set[str]) -> list[str]:
     return held
 
 
-def _trim(catalog: Catalog, upto: int) -> int:
-    """Drop changes up to a number, but never the last one, which carries the catalog's own number."""
-    upto = min(upto, catalog.seq - 1)
-    if upto <= trimmed_to(catalog):
-        return 0
-    with catalog.transaction():
-        count = catalog.connection.execute("DELETE FROM changes WHERE seq <= ?", (upto,)).rowcount
-        catalog.connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (TRIMMED, str(upto)))
-    return count
-
-
 def _rewrite(catalog: Catalog) -> None:
-    """Rewrite the catalog without free pages and empty its log: both may hold old text."""
-    catalog.connection.execute("VACUUM")
-    busy = catalog.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    if busy:
+    if not integrity.rewrite(catalog):
         raise BusyError(
             "Another process is reading the catalog, so its log could not be emptied of deleted text.",
             hint="honed compact again when it has ended",

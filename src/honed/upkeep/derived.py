@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from honed.catalog import Catalog, documents
+from honed.catalog import vectors as vectors_
+from honed.catalog.integrity import trimmed_to
 from honed.errors import HonedError
 from honed.index.generation import CURRENT, MANIFEST, Generation, Manifest, faults, open_current, space_folder
 from honed.models.artefacts import HASHES
@@ -15,7 +18,6 @@ from honed.models.probe import MIN_COSINE
 from honed.protocols import Embedder
 from honed.session import Session
 from honed.upkeep.finding import Finding, plural
-from honed.upkeep.needs import trimmed_to
 from honed.workspace import read_json, tree_hashes
 
 LENGTH_TOLERANCE = 1e-3
@@ -32,24 +34,18 @@ def damaged_vectors(catalog: Catalog) -> list[tuple[str, bytes]]:
 
     Descriptors of images are kept raw: those only have to be numbers.
     """
-    sizes = catalog.connection.execute(
-        "SELECT space, length(CAST(vector AS BLOB)) AS size, count(*) FROM vectors GROUP BY space, size ORDER BY 3"
-    )
-    usual = {space: length for space, length, _ in sizes}  # the commonest comes last
-    bad = []
-    cursor = catalog.connection.execute(
-        "SELECT space, text_hash, CAST(vector AS BLOB), EXISTS"
-        " (SELECT 1 FROM images i WHERE substr(i.media, 1, 32) = lower(hex(text_hash))) FROM vectors"
-    )
-    while rows := cursor.fetchmany(_AT_ONCE):
-        for space in {row[0] for row in rows}:
-            own = [row for row in rows if row[0] == space]
-            whole = [row for row in own if len(row[2]) == usual[space] and len(row[2]) % 4 == 0]
+    usual = vectors_.usual_bytes(catalog)
+    bad: list[tuple[str, bytes]] = []
+    rows = vectors_.stored(catalog)
+    while batch := list(islice(rows, _AT_ONCE)):
+        for space in {row.space for row in batch}:
+            own = [row for row in batch if row.space == space]
+            whole = [row for row in own if len(row.data) == usual[space] and len(row.data) % 4 == 0]
             bad += [row[:2] for row in own if row not in whole]
             if whole:
-                matrix = np.frombuffer(b"".join(row[2] for row in whole), np.float32).reshape(len(whole), -1)
+                matrix = np.frombuffer(b"".join(row.data for row in whole), np.float32).reshape(len(whole), -1)
                 lengths = np.linalg.norm(matrix.astype(np.float64), axis=1)
-                raw = np.array([bool(row[3]) for row in whole])
+                raw = np.array([row.of_image for row in whole])
                 # A comparison with what is not a number is False.
                 close = (np.abs(lengths - 1.0) <= LENGTH_TOLERANCE) | (raw & (lengths < np.inf))
                 bad += [row[:2] for row, good in zip(whole, close, strict=True) if not good]
@@ -159,7 +155,7 @@ def _contradiction(catalog: Catalog, generation: Generation) -> str:
         return "The live index is newer than the catalog: an older catalog was put in place."
     if generation.seq < trimmed_to(catalog):
         return "The live index is older than the log of changes reaches back."
-    live = np.array([row[0] for row in catalog.connection.execute("SELECT rowid FROM passages")], np.int64)
+    live = documents.rowids(catalog)
     changed = {change.rowid for change in catalog.changes_since(generation.seq)}
     differing = np.setxor1d(live, generation.rowids)
     if not set(differing.tolist()) <= changed:

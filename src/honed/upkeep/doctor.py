@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 from honed import config
-from honed.catalog import Catalog
+from honed.catalog import Catalog, StorageError
 from honed.catalog import history as records
 from honed.errors import HonedError
 from honed.release.build import live_manifest
@@ -78,7 +77,7 @@ def _live_space(session: Session) -> str:
     try:
         live = records.live_release(session.catalog)
         return live_manifest(session.workspace, session.catalog).space if live is not None else ""
-    except (HonedError, OSError, ValueError, TypeError, sqlite3.DatabaseError):
+    except (HonedError, OSError, ValueError, TypeError, StorageError):
         return ""
 
 
@@ -101,7 +100,7 @@ def _guarded(name: str, check: Check) -> list[Finding]:
     try:
         for finding in check():
             found.append(finding)
-    except (HonedError, OSError, ValueError, TypeError, sqlite3.DatabaseError) as error:
+    except (HonedError, OSError, ValueError, TypeError, StorageError) as error:
         found.append(_wrong(name, error))
     return found
 
@@ -109,5 +108,5 @@ def _guarded(name: str, check: Check) -> list[Finding]:
 def _wrong(name: str, error: Exception) -> Finding:
     if isinstance(error, HonedError):
         return Finding(name, "wrong", error.message, error.hint)
-    hint = truth.BACKUP if isinstance(error, sqlite3.DatabaseError) else ""
+    hint = truth.BACKUP if isinstance(error, StorageError) else ""
     return Finding(name, "wrong", f"It cannot be checked: {error}.", hint)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from honed.release.build import manifest_of
 from honed.release.manifest import faults
 from honed.session import Session
 from honed.upkeep.finding import Finding, plural
-from honed.upkeep.needs import unfinished_runs
+from honed.upkeep.leftovers import tuner
 
 
 def releases(session: Session) -> Iterator[Finding]:
@@ -42,7 +41,11 @@ def releases(session: Session) -> Iterator[Finding]:
 
 def runs(session: Session) -> Iterator[Finding]:
     """Runs that began and did not end. They are not leftovers: the next `tune` goes on with them."""
-    for run, kind in unfinished_runs(session.catalog):
+    busy = tuner(session.workspace)
+    for run, kind in history.unfinished_runs(session.catalog):
+        if busy:
+            yield Finding("runs", "note", f"Run {run} is under way in process {busy}, or waits for that one to end.")
+            continue
         message = f"Run {run} was interrupted; its finished rungs and its look at the test are kept."
         yield Finding("runs", "unfinished", message, f"honed {kind} with the same budget goes on with it")
     for path in lost_results(session):
@@ -52,9 +55,8 @@ def runs(session: Session) -> Iterator[Finding]:
 
 def lost_results(session: Session) -> dict[Path, dict[str, Any]]:
     """File -> content of each `result.json` that the catalog knows and the run's folder lacks."""
-    rows = session.catalog.connection.execute("SELECT id, result FROM runs WHERE state = 'done' AND result IS NOT NULL")
-    paths = {session.workspace.runs / run / "result.json": result for run, result in rows}
-    return {path: json.loads(result) for path, result in paths.items() if path.parent.is_dir() and not path.exists()}
+    paths = {session.workspace.runs / run / "result.json": value for run, value in history.results(session.catalog)}
+    return {path: value for path, value in paths.items() if path.parent.is_dir() and not path.exists()}
 
 
 def _fault(session: Session, row: history.ReleaseRow) -> str:

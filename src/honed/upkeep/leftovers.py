@@ -8,11 +8,11 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from honed.catalog import Catalog, history, images
+from honed.catalog import Catalog, documents, history, images, vectors
 from honed.session import Session
 from honed.upkeep.finding import Finding, plural, size
-from honed.upkeep.needs import needed_spaces, original_files, unfinished_runs
-from honed.workspace import Workspace
+from honed.upkeep.needs import needed_spaces
+from honed.workspace import TUNE_LOCK, Workspace
 
 _TEMPORARY = re.compile(r"\..+\.[A-Za-z0-9_]{8}\.tmp|[0-9a-f]{64}\.\d+\.tmp")
 """Names that `write_atomic` and `put_blob` give to files that are not complete."""
@@ -21,9 +21,18 @@ _BUILDING = ".building-"
 
 
 def writer(workspace: Workspace) -> int | None:
-    """Process id of who is changing the workspace now, by the lock file; None if nobody who lives does."""
+    """Process id of who is changing the workspace now or learns in it, by the lock files; None if nobody who lives does."""
+    return next((number for name in ("lock", TUNE_LOCK) if (number := _holder(workspace.state / name))), None)
+
+
+def tuner(workspace: Workspace) -> int | None:
+    """Process id of the run that learns now; None if none does."""
+    return _holder(workspace.state / TUNE_LOCK)
+
+
+def _holder(lock: Path) -> int | None:
     try:
-        number = int((workspace.state / "lock").read_text().removeprefix("process "))
+        number = int(lock.read_text().removeprefix("process "))
     except (OSError, ValueError):
         return None
     try:
@@ -92,26 +101,18 @@ def leftovers(session: Session) -> Iterator[Finding]:
 
 def unneeded_blobs(session: Session) -> list[Path]:
     """Originals of files that were removed or changed since, and renderings of their pictures."""
-    wanted = original_files(session.catalog).keys() | set(images.medias(session.catalog)[1])
+    wanted = documents.originals(session.catalog).keys() | set(images.medias(session.catalog)[1])
     return [path for path in session.workspace.blobs.glob("??/*") if path.name not in wanted and len(path.name) == 64]
 
 
 def unneeded_vectors(session: Session) -> int:
     """How many vectors belong to no passage and no image, or to a space that neither a release nor an unfinished run uses."""
-    clause, spaces = unneeded_vectors_where(session)
-    row = session.catalog.connection.execute(f"SELECT count(*) FROM vectors WHERE {clause}", spaces).fetchone()
-    return int(row[0])
+    return vectors.count_unneeded(session.catalog, spaces_to_keep(session))
 
 
-def unneeded_vectors_where(session: Session) -> tuple[str, tuple[str, ...]]:
-    """The same as an SQL condition with its parameters."""
-    passage = "EXISTS (SELECT 1 FROM passages p WHERE p.text_hash = vectors.text_hash)"
-    # Descriptors live as long as their picture: they are the dearest of all vectors, and an encoder may be chosen again.
-    image = "EXISTS (SELECT 1 FROM images i WHERE substr(i.media, 1, 32) = lower(hex(vectors.text_hash)))"
-    if unfinished_runs(session.catalog):  # it may have embedded all passages in the space of its candidate
-        return f"NOT {passage} AND NOT {image}", ()
-    spaces = tuple(sorted(needed_spaces(session)))
-    return f"NOT {image} AND (NOT {passage} OR space NOT IN ({','.join('?' * len(spaces))}))", spaces
+def spaces_to_keep(session: Session) -> set[str] | None:
+    """Spaces whose vectors are needed; None for all of them: an unfinished run may have embedded all passages in its own."""
+    return None if history.unfinished_runs(session.catalog) else needed_spaces(session)
 
 
 def _below(top: Path) -> list[Path]:
@@ -130,7 +131,7 @@ def _of_ended_runs(workspace: Workspace, catalog: Catalog) -> list[Path]:
     """Models and checkpoints in folders of runs that have ended, and folders of runs that never got recorded."""
     if not workspace.runs.is_dir():
         return []
-    states = dict(catalog.connection.execute("SELECT id, state FROM runs"))
+    states = history.run_states(catalog)
     found = []
     for folder in workspace.runs.iterdir():
         if not folder.is_dir():

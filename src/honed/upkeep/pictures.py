@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog import Catalog, documents, history
+from honed.catalog import Catalog, documents, history, integrity, vectors
 from honed.catalog import images as records
 from honed.errors import HonedError, MissingError
 from honed.index.images import ImageSpace, open_images
@@ -32,25 +32,14 @@ from honed.workspace import Workspace, sha256_file
 SEEN_ANEW = 32
 """Pictures that `--deep` encodes again and compares with what is kept."""
 
-_RULES = (
-    (
-        "images whose passage belongs to another document",
-        "SELECT count(*) FROM images i JOIN passages p ON p.rowid = i.passage WHERE p.document != i.document",
-    ),
-    ("images without a size", "SELECT count(*) FROM images WHERE width < 1 OR height < 1 OR length(phash) != 8"),
-)
-
 
 def images(session: Session, *, deep: bool) -> Iterator[Finding]:
     """The catalog's rules about images, and whether every rendering is there; nothing where there are no images."""
     names = sorted(set(records.medias(session.catalog)[1]))
-    broken = [
-        f"{count:,} {what}"
-        for what, question in _RULES
-        if (count := int(session.catalog.connection.execute(question).fetchone()[0]))
-    ]
-    log = session.catalog.connection.execute("SELECT seq, image, op FROM image_changes ORDER BY seq").fetchall()
-    broken += log_faults(log, set(records.medias(session.catalog)[0].tolist()), 0, what="image")
+    broken = integrity.broken_image_rules(session.catalog)
+    broken += log_faults(
+        integrity.image_log(session.catalog), set(records.medias(session.catalog)[0].tolist()), 0, what="image"
+    )
     for sentence in broken:
         yield Finding("images", "wrong", f"There are {sentence}.", BACKUP)
     sample = names if deep else random.sample(names, min(SAMPLE, len(names)))
@@ -70,7 +59,8 @@ def render_again(session: Session) -> list[str]:
     lost = _lost(session.workspace, names, names)
     for media in lost:
         session.workspace.blob(media).unlink(missing_ok=True)
-    with Sandbox(ocr=False) as sandbox, tempfile.TemporaryDirectory(prefix="honed-") as folder:
+    required = session.settings.sandbox_required
+    with Sandbox(ocr=False, required=required) as sandbox, tempfile.TemporaryDirectory(prefix="honed-") as folder:
         for path, sha256 in _origins(session.catalog, lost):
             original = _original(session.workspace, path, sha256, Path(folder))
             parsed = sandbox.parse(original) if original else None
@@ -134,7 +124,7 @@ def describe_again(session: Session) -> list[str]:
     done: list[str] = []
     if any(finding.level == "wrong" for finding in described_anew(session)):
         with session.catalog.transaction():
-            records.forget_descriptors(session.catalog, encoder.space)
+            vectors.forget_space(session.catalog, encoder.space)
         done.append("dropped all descriptors of the live image encoder")
     shutil.rmtree(session.workspace.index / "images", ignore_errors=True)
     session.catch_up_images(encoder, image_head_of(session.workspace, manifest, encoder), tell=done.append)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from honed.catalog import documents, history
+from honed.catalog import documents, history, integrity, vectors
 from honed.errors import HonedError
 from honed.index.generation import CURRENT, open_current, space_folder
 from honed.index.refresh import refresh
@@ -18,19 +18,18 @@ from honed.upkeep.doctor import examine
 from honed.upkeep.finding import Action, Checkup, plural, size
 from honed.upkeep.history import lost_results
 from honed.upkeep.leftovers import remains, remove
-from honed.upkeep.needs import original_files
 from honed.upkeep.pictures import describe_again, render_again
 from honed.workspace import Workspace, sha256_file, write_json
 
 
 def repair(workspace: Workspace, *, deep: bool = False) -> tuple[list[str], Checkup]:
-    """Do what the findings of an examination allow, under the writer lock; returns what was done, and what is found now.
+    """Do what the findings of an examination allow, under both locks; returns what was done, and what is found now.
 
     Raises:
-        BusyError: Another process is changing the workspace.
+        BusyError: Another process is changing the workspace, or learns in it.
     """
     done: list[str] = []
-    with workspace.writing():
+    with workspace.tuning(), workspace.writing():
         before = examine(workspace, deep=deep)
         wanted = before.actions
         if wanted:
@@ -42,7 +41,7 @@ def repair(workspace: Workspace, *, deep: bool = False) -> tuple[list[str], Chec
 
 
 def _reindex(session: Session) -> list[str]:
-    session.catalog.connection.execute("REINDEX")
+    integrity.rebuild_lookups(session.catalog)
     return ["built the catalog's own indexes again"]
 
 
@@ -66,7 +65,7 @@ def _cache(session: Session) -> list[str]:
 
 def _blobs(session: Session) -> list[str]:
     done = []
-    for name, original in original_files(session.catalog).items():
+    for name, original in documents.originals(session.catalog).items():
         kept, source = session.workspace.blob(name), Path(original.path)
         if kept.is_file() and kept.stat().st_size == original.size and sha256_file(kept) == name:
             continue
@@ -80,13 +79,11 @@ def _blobs(session: Session) -> list[str]:
 def _vectors(session: Session) -> list[str]:
     """Drop damaged vectors. If all have the right form but others come out of the model, drop all of the live space."""
     bad = damaged_vectors(session.catalog)
-    run = session.catalog.connection
     with session.catalog.transaction():
         if bad:
-            run.executemany("DELETE FROM vectors WHERE space = ? AND text_hash = ?", bad)
+            vectors.forget(session.catalog, bad)
         else:
-            space = live_manifest(session.workspace, session.catalog).space
-            run.execute("DELETE FROM vectors WHERE space = ?", (space,))
+            vectors.forget_space(session.catalog, live_manifest(session.workspace, session.catalog).space)
     return [
         f"dropped {plural(len(bad), 'damaged vector') if bad else 'all vectors of the live space'}",
         *_rebuild(session),

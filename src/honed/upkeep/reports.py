@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Callable
 
-from honed.catalog import Catalog
+from honed.catalog import Catalog, documents, judgements
 from honed.session import Session
 from honed.workspace import write_atomic
 
@@ -41,10 +41,10 @@ class _Known:
 
     def __init__(self, catalog: Catalog) -> None:
         self._passages: dict[str, list[str]] = {}
-        for (text,) in catalog.connection.execute("SELECT text FROM passages"):
+        for text in documents.texts(catalog):
             flat = " ".join(text.split())
             self._passages.setdefault(flat[:_KEY], []).append(flat)
-        self._questions = {" ".join(text.split()) for (text,) in catalog.connection.execute("SELECT text FROM queries")}
+        self._questions = {" ".join(text.split()) for text in judgements.texts(catalog)}
 
     def passage(self, quoted: str) -> bool:
         """Whether an item of a list of hits ends with the beginning of a live passage."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from honed.catalog import Catalog
-from honed.catalog.database import embedded_text
+from honed.catalog import Catalog, documents
+from honed.catalog import integrity as checks
 from honed.session import Session
 from honed.upkeep.finding import Finding, plural
-from honed.upkeep.needs import original_files, trimmed_to
 from honed.workspace import sha256_file
 
 BACKUP = "restore .honed/catalog.db from a backup, or add the documents again in a new workspace"
@@ -22,54 +19,25 @@ SAMPLE = 64
 
 _OF_AN_INDEX = re.compile(r"row \d+ missing from index|wrong # of entries in index|non-unique entry in index")
 
-_RULES = (
-    (
-        "documents without a passage",
-        "SELECT count(*) FROM documents d WHERE NOT EXISTS (SELECT 1 FROM passages p WHERE p.document = d.rowid)",
-    ),
-    (
-        "documents that are not whole: their passages are not numbered from 0 without a gap",
-        "SELECT count(*) FROM (SELECT 1 FROM passages GROUP BY document HAVING min(ordinal) != 0"
-        " OR max(ordinal) != count(*) - 1 OR count(DISTINCT ordinal) != count(*))",
-    ),
-    (
-        "sources that have neither a document nor a reason",
-        "SELECT count(*) FROM sources WHERE document IS NULL AND code = ''",
-    ),
-    ("questions of an unknown split", "SELECT count(*) FROM queries WHERE split NOT IN ('train', 'dev', 'test')"),
-    (
-        "changes of the live release that the audit log does not know",
-        "SELECT count(*) FROM live WHERE release IS NOT (SELECT after FROM audit ORDER BY seq DESC LIMIT 1)",
-    ),
-    ("looks at a test set that are numbered wrongly", "SELECT count(*) != coalesce(max(seq), 0) FROM ledger"),
-)
-"""What has to be 0, and the question that counts it."""
-
 
 def integrity(catalog: Catalog) -> Iterator[Finding]:
     """SQLite's check of every page and index, and of every reference between tables."""
-    messages = [row[0] for row in catalog.connection.execute("PRAGMA integrity_check(20)")]
-    if messages == ["ok"]:
+    messages = checks.storage_faults(catalog)
+    if not messages:
         yield Finding("catalog", "ok", "Every page, index and value is sound (integrity_check).")
     elif all(_OF_AN_INDEX.search(message) for message in messages):
         hint = "honed doctor --repair builds the catalog's own indexes again"
         yield Finding("catalog", "wrong", f"An index inside of the catalog is damaged: {messages[0]}.", hint, "reindex")
     else:
         yield Finding("catalog", "wrong", f"The catalog is damaged: {messages[0]}.", BACKUP)
-    dangling = catalog.connection.execute("PRAGMA foreign_key_check").fetchall()
-    for table in sorted({row[0] for row in dangling}):
-        count = sum(row[0] == table for row in dangling)
+    for table, count in sorted(checks.dangling_rows(catalog).items()):
         yield Finding("catalog", "wrong", f"{plural(count, 'row')} of '{table}' refer to what is not there.", BACKUP)
 
 
 def rules(catalog: Catalog) -> Iterator[Finding]:
     """What the catalog promises beyond SQLite: whole documents, right hashes, a complete log of changes."""
-    broken = [
-        f"{count:,} {what}"
-        for what, question in _RULES
-        if (count := int(catalog.connection.execute(question).fetchone()[0]))
-    ]
-    hashes = _wrong_hashes(catalog)
+    broken = checks.broken_rules(catalog)
+    hashes = checks.wrong_hashes(catalog)
     if hashes:
         broken.append(f"{plural(hashes, 'passage')} whose text does not match its hash")
     broken += _gaps(catalog)
@@ -82,7 +50,7 @@ def rules(catalog: Catalog) -> Iterator[Finding]:
 
 def blobs(session: Session, *, deep: bool) -> Iterator[Finding]:
     """The original files, against the sha256 that is their name: all of them with `deep`, else a sample."""
-    wanted = original_files(session.catalog)
+    wanted = documents.originals(session.catalog)
     names = sorted(wanted)
     sample = set(names if deep else random.sample(names, min(SAMPLE, len(names))))
     bad = []
@@ -106,20 +74,10 @@ def blobs(session: Session, *, deep: bool) -> Iterator[Finding]:
         yield Finding("blobs", "ok", f"{plural(len(names), 'original')} kept{how}.")
 
 
-def _wrong_hashes(catalog: Catalog) -> int:
-    rows = catalog.connection.execute("SELECT title, headings, text, text_hash FROM passages")
-    wrong = 0
-    for title, headings, text, kept in rows:
-        found = hashlib.sha256(embedded_text(title, json.loads(headings), text).encode()).digest()[:16]
-        wrong += found != kept
-    return wrong
-
-
 def _gaps(catalog: Catalog) -> list[str]:
     """What is amiss in the log of changes of the passages, in words."""
-    rows = catalog.connection.execute("SELECT seq, passage, op FROM changes ORDER BY seq").fetchall()
-    live = {row[0] for row in catalog.connection.execute("SELECT rowid FROM passages")}
-    return log_faults(rows, live, trimmed_to(catalog), what="passage")
+    live = set(documents.rowids(catalog).tolist())
+    return log_faults(checks.change_log(catalog), live, checks.trimmed_to(catalog), what="passage")
 
 
 def log_faults(rows: list[tuple[int, int, str]], live: set[int], start: int, *, what: str) -> list[str]:
@@ -145,16 +103,11 @@ def log_faults(rows: list[tuple[int, int, str]], live: set[int], start: int, *, 
 
 def _loose_ends(catalog: Catalog) -> Iterator[Finding]:
     """What is allowed, and worth a word."""
-    one = catalog.connection.execute
-    orphans = one(
-        "SELECT count(*) FROM documents d WHERE NOT EXISTS (SELECT 1 FROM sources s WHERE s.document = d.id)"
-    ).fetchone()[0]
+    orphans = checks.orphans(catalog)
     if orphans:
         message = f"{plural(orphans, 'document')} without a source: an older state of files that were being changed."
         yield Finding("documents", "unfinished", message, "honed add again, or honed doctor --repair", "orphans")
-    dangling = one(
-        "SELECT count(*) FROM qrels r WHERE NOT EXISTS (SELECT 1 FROM documents d WHERE d.external_id = r.document)"
-    ).fetchone()[0]
+    dangling = checks.unused_judgements(catalog)
     if dangling:
         message = (
             f"{plural(dangling, 'judgement')} name documents that are not there (now); they are kept and not used."

@@ -80,9 +80,9 @@ def test_a_killed_training_ends_with_the_same_matrix(tmp_path: Path, monkeypatch
     monkeypatch.setattr(fitting, "CHECKPOINT_SECONDS", 0.0)
     save = fitting._save
 
-    def save_and_die(checkpoint: fitting.Checkpoint, step: int, *rest: object) -> None:
-        save(checkpoint, step, *rest)  # type: ignore[arg-type]
-        if step == 2:
+    def save_and_die(checkpoint: fitting.Checkpoint, losses: list[float], *rest: object) -> None:
+        save(checkpoint, losses, *rest)  # type: ignore[arg-type]
+        if len(losses) == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(fitting, "_save", save_and_die)

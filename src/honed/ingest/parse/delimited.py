@@ -12,17 +12,12 @@ from honed.ingest.codes import Refused
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
 from honed.ingest.parse.tables import markdown_tables
-from honed.ingest.parse.text import preload_encodings, read_text
+from honed.ingest.parse.text import read_text
 from honed.types import Parsed
 
 MOST_COLUMNS = 1000
 MOST_CELL_CHARACTERS = 1 << 20
 _DELIMITERS = ",;\t|"
-
-
-def preload(_job: Job) -> None:
-    """Import what parsing would import later."""
-    preload_encodings()
 
 
 def parse(source: BinaryIO, job: Job) -> Parsed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email
 from dataclasses import replace
 from email import policy
 from email.message import EmailMessage, Message
@@ -16,7 +17,8 @@ from honed.ingest.parse.captions import readable
 from honed.ingest.parse.figures import Figures
 from honed.ingest.parse.html import parse_markup
 from honed.ingest.parse.plain import parse_text
-from honed.ingest.parse.text import decode, preload_encodings
+from honed.ingest.parse.preloading import import_all
+from honed.ingest.parse.text import decode
 from honed.types import Block, Parsed
 
 _SHOWN = ("From", "To", "Cc", "Date")
@@ -27,7 +29,7 @@ _MOST_HEADER_BYTES = 256 << 10
 
 def preload(_job: Job) -> None:
     """Import what parsing would import later."""
-    preload_encodings()
+    import_all(email)
     sample = b"Subject: =?utf-8?q?a?=\nTo: a@b.c\nDate: Mon, 1 Jan 2024 00:00:00 +0000\nContent-Type: text/plain\n\na"
     message = BytesParser(policy=policy.default).parsebytes(sample)
     [str(value) for value in message.values()]

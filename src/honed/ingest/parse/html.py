@@ -14,7 +14,7 @@ from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
 from honed.ingest.parse.figures import Figures
 from honed.ingest.parse.tables import markdown_tables
-from honed.ingest.parse.text import decode, preload_encodings
+from honed.ingest.parse.text import decode
 from honed.types import Parsed
 
 _MOST_BYTES = 32 << 20
@@ -87,11 +87,6 @@ _BLOCKS = frozenset(
 )
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.I)
-
-
-def preload(_job: Job) -> None:
-    """Import what parsing would import later."""
-    preload_encodings()
 
 
 def parse(source: BinaryIO, job: Job) -> Parsed:

@@ -18,8 +18,7 @@ _LEAST_OCR_SIDE = 100
 
 
 def preload(job: Job) -> None:
-    """Load what decoding and recognising would load later."""
-    pixels.preload()
+    """Load the recogniser while its models can be read."""
     if job.ocr:
         from honed.ingest.parse import ocr
 

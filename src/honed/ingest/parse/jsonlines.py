@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from honed.ingest.codes import Refused
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
-from honed.ingest.parse.text import preload_encodings, read_text
+from honed.ingest.parse.text import read_text
 from honed.types import Parsed
 
 _IDS = ("_id", "id", "doc_id", "docid", "key")
@@ -18,11 +18,6 @@ _TITLES = ("title", "name", "heading", "subject", "question")
 _TEXTS = ("text", "body", "content", "contents", "abstract", "passage", "description", "answer")
 _MOST_WARNINGS = 5
 _DEEPEST = 40
-
-
-def preload(_job: Job) -> None:
-    """Import what parsing would import later."""
-    preload_encodings()
 
 
 def parse(source: BinaryIO, job: Job) -> Parsed:

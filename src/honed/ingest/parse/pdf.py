@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+import pypdf
 import pypdfium2
 from pypdfium2 import raw
 
@@ -17,6 +18,7 @@ from honed.ingest.parse import Job
 from honed.ingest.parse.pdf_figures import PageFigures, has_images
 from honed.ingest.parse.pdf_guard import Guard
 from honed.ingest.parse.pdf_layout import Line, add_lines
+from honed.ingest.parse.preloading import import_all
 from honed.types import Block, Parsed
 
 _FEW_CHARACTERS = 16
@@ -30,7 +32,9 @@ _LINE_END_HYPHENS = (0x02, 0xFFFE)
 
 
 def preload(job: Job) -> None:
-    """Load the recogniser while its models can be read; pdfium is loaded by importing this module."""
+    """Load all of pypdf, and the recogniser; pdfium is loaded by importing this module."""
+    import_all(pypdf)
+    import_all(pypdf.generic)
     if job.ocr:
         from honed.ingest.parse import ocr
 

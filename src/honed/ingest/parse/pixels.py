@@ -6,7 +6,7 @@ import warnings
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import AvifImagePlugin, Image, ImageFile, ImageOps
 
 from honed.ingest.codes import Refused
 from honed.ingest.rendering import SIDE
@@ -29,11 +29,7 @@ _MOST_JPEG_PIXELS = 120_000_000
 _MOST_SIDE = 20_000
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False
-
-
-def preload() -> None:
-    """Load the decoders, once for all documents."""
-    Image.init()
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the sandbox has no threads: more than one would be an error
 
 
 def opened(source: BinaryIO, media_type: str) -> Image.Image:

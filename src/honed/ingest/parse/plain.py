@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
-from honed.ingest.parse.text import preload_encodings, read_text
+from honed.ingest.parse.text import read_text
 from honed.types import Parsed
 
 _NUMBER = re.compile(
@@ -49,11 +49,6 @@ _SMALL_WORDS = frozenset(
 )
 _MOST_WORDS = 12
 _LEAST_PROSE = 7
-
-
-def preload(_job: Job) -> None:
-    """Import what parsing would import later."""
-    preload_encodings()
 
 
 def parse(source: BinaryIO, job: Job) -> Parsed:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from honed.ingest.outline import Outline
 from honed.ingest.parse import Job
-from honed.ingest.parse.text import preload_encodings, read_text
+from honed.ingest.parse.text import read_text
 from honed.types import Parsed
 
 _ADORNMENT = re.compile(r"([!-/:-@\[-`{-~])\1{2,}\s*$")
@@ -46,11 +46,6 @@ _OPTION = re.compile(r"\s*:[\w -]+:(?:\s|$)")
 _ROLE = re.compile(r":[\w:+.-]+:`([^`<]*?)\s*(?:<[^`>]*>)?`")
 _LINK = re.compile(r"`([^`<]+?)\s*<[^`>]*>`__?")
 _MARKED = re.compile(r"``([^`]+)``|\*\*([^*\n]+)\*\*|(?<!\w)\*([^*\n]+)\*(?!\w)|`([^`\n]+)`_{0,2}")
-
-
-def preload(_job: Job) -> None:
-    """Import what parsing would import later."""
-    preload_encodings()
 
 
 def parse(source: BinaryIO, job: Job) -> Parsed:

@@ -15,7 +15,7 @@ from lxml import etree
 from PIL import Image
 
 from honed.ingest.codes import Refused
-from honed.ingest.parse import Job, captions, pixels
+from honed.ingest.parse import Job, captions
 from honed.ingest.parse.image import described
 from honed.ingest.rendering import SIDE
 from honed.types import Block, Parsed
@@ -36,9 +36,13 @@ _SILENT = frozenset(_SVG + name for name in ("style", "script", "metadata", "tit
 
 
 def preload(_job: Job) -> None:
-    """Load the decoders; the renderer is loaded by importing this module."""
-    pixels.preload()
+    """Draw once: the renderer is loaded by importing this module."""
     _draw('<svg xmlns="http://www.w3.org/2000/svg"><text>warm</text></svg>', (8, 8))
+
+
+def opens() -> tuple[Path, ...]:
+    """What the renderer opens by its path while it draws: the font."""
+    return tuple(map(Path, _font().get("font_files", ())))
 
 
 def parse(source: BinaryIO, job: Job) -> Parsed:
@@ -190,7 +194,7 @@ def _draw(markup: str, size: tuple[int, int]) -> Image.Image:
 
 @functools.cache
 def _font() -> dict[str, Any]:
-    """A font to draw all words with: one that lies among the installed packages, because the sandbox sees no others."""
+    """A font to draw all words with: one among the installed packages, because only what `opens` names can be opened."""
     found = importlib.util.find_spec("matplotlib")
     font = Path(found.origin or "").parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf" if found else None
     if not font or not font.is_file():

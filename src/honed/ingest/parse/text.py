@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import importlib
-import pkgutil
 from typing import BinaryIO
 
 from charset_normalizer import from_bytes
@@ -21,15 +19,6 @@ _MARKS = (
 _SAMPLE = 1 << 16
 MOST_BYTES = 48 << 20
 """A text file of more holds more than one document may have."""
-
-
-def preload_encodings() -> None:
-    """Import every codec, once for all documents: Python does so on first use, which is after the fork."""
-    import encodings
-
-    for module in pkgutil.iter_modules(encodings.__path__):
-        if module.name not in ("mbcs", "oem", "cp65001"):  # Windows only
-            importlib.import_module(f"encodings.{module.name}")
 
 
 def read_text(source: BinaryIO) -> str:

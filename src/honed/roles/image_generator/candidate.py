@@ -41,7 +41,7 @@ class PaintCandidate:
     def save(self) -> None:
         """Write `NAME.json` beside the folder; its existence means that the candidate is complete."""
         value = {key: entry for key, entry in asdict(self).items() if key != "folder"}
-        write_json(self.folder.parent / f"{self.name}.json", {**value, "dev": [float(score) for score in self.dev]})
+        write_json(self.folder.parent / f"{self.name}.json", {**value, "dev": self.dev.tolist()})
 
     @classmethod
     def load(cls, folder: Path) -> PaintCandidate | None:

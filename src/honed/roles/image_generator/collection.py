@@ -11,19 +11,20 @@ from numpy.typing import NDArray
 
 from honed.answer.pictures import ImageRetriever
 from honed.catalog import images
+from honed.catalog.moment import Moment, moment
 from honed.dataset.images import Pictures as Listed
-from honed.dataset.images import load_image_task
+from honed.dataset.images import load_image_task, take
 from honed.errors import UsageError
-from honed.roles.image_retriever.snapshot import known_by
-from honed.answer.references import held_out_references, train_references
+from honed.evaluate.sets import known_by
+from honed.imaging.references import held_out_references, train_references
 from honed.ingest.describe import open_rendering
 from honed.models.vision.prepare import Preparation
 from honed.protocols import Embedder
 from honed.release.open import open_image_release
 from honed.session import Session
-from honed.roles.image_generator.pictures import Pictures, Rows, labels
-from honed.roles.image_generator.plan import MOST_DEV, MOST_TEST, chosen_targets
-from honed.tuning.nouns import Tell
+from honed.tune.painter.pictures import Pictures, Rows, labels
+from honed.tune.painter.plan import MOST_DEV, MOST_TEST, chosen_targets
+from honed.turn import Tell
 from honed.types import SPLITS, ImageRecord, Split
 from honed.workspace import Workspace
 
@@ -46,6 +47,7 @@ class Collection:
         listing: What the catalog says of them.
         styles: Names of the styles in the order in which `pictures` counts them from 1; none where variants are no styles.
         text_space: Fingerprint of the tower that made the texts' vectors.
+        start: The catalog as it was read.
         notes: For the user.
     """
 
@@ -56,6 +58,7 @@ class Collection:
     listing: Listing
     styles: tuple[str, ...]
     text_space: str
+    start: Moment
     notes: tuple[str, ...] = ()
 
     def style_of(self, row: int) -> str:
@@ -71,6 +74,7 @@ def collect(session: Session, side: int, k: int, tell: Tell) -> Collection:
         UsageError: There are too few pictures or groups, or none has words to be asked for by.
     """
     task = load_image_task(session.catalog, seed=session.settings.seed)
+    take(session.catalog, task)
     parts = [_enough(task.splits[split], split) for split in SPLITS]
     listing = _listing(session, parts)
     if not any(listing.asked):
@@ -98,7 +102,9 @@ def collect(session: Session, side: int, k: int, tell: Tell) -> Collection:
     test = whole["test"]
     known = known_by([listing.ids[row] for row in test.tolist()], listing.groups[test])
     sizes = {split: len(found) for split, found in whole.items()}
-    return Collection(pictures, rows, sizes, known, listing, styles, embedder.space, task.notes)
+    return Collection(
+        pictures, rows, sizes, known, listing, styles, embedder.space, moment(session.catalog), task.notes
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

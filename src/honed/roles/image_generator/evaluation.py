@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from honed.evaluate.comparison import Comparison, Questions, Trial, compare
 from honed.evaluate.gate import Check, GateSettings
-from honed.roles.image_generator.distance import LIKENESS, Drawn
+from honed.evaluate.ledger import Looks
+from honed.evaluate.pictures import LIKENESS, Drawn
 from honed.evaluate.significance import confidence_after, paired
 from honed.evaluate.slices import MIN_QUERIES, Slice
 from honed.evaluate.wording import interval, p_value, percent, points
-from honed.roles.image_generator.trial import RANDOM, RETRIEVED, Exhibition, Targets
+from honed.tune.painter.trial import RANDOM, RETRIEVED, Exhibition, Targets
 
 MOST_COPIES = 0.1
 """Share of drawings that may be near-copies of a reference: beyond it a search engine would have done."""
@@ -34,7 +35,7 @@ class PaintExam:
         shown: What the candidate drew.
         ids: External ids of the targets.
         styles: Names of the styles, as the painter counts them from 1.
-        reads: How often this test set has been looked at, this time included.
+        looks: How often the targets have been looked at, this time included.
     """
 
     targets: Targets
@@ -42,7 +43,7 @@ class PaintExam:
     shown: Exhibition
     ids: Sequence[str]
     styles: Sequence[str]
-    reads: int
+    looks: Looks
 
     @property
     def base(self) -> Drawn:
@@ -62,10 +63,12 @@ class PaintExam:
     def compared(self, candidates_tried: int, seed: int) -> Comparison:
         """The comparison picture by picture; clusters are groups, slices are styles and whether others of a group were found."""
         questions = Questions(list(self.ids), self._clusters(), self._slices())
-        trial = Trial(candidates_tried, self.reads, seed=seed)
+        trial = Trial(candidates_tried, self.looks.reads, seed=seed, **self.looks.trial())
         measured = self.base.measured, self.candidate.measured
         names = self.base_name, "drawn from retrieved references"
-        base, candidate = (type(one)(name, one.scores) for one, name in zip(measured, names, strict=True))
+        base, candidate = (
+            type(one)(name, self.looks.scores(one.scores)) for one, name in zip(measured, names, strict=True)
+        )
         return compare(base, candidate, questions, metric=LIKENESS, trial=trial)
 
     def checks(self, gate: GateSettings, seed: int) -> tuple[Check, ...]:
@@ -77,9 +80,10 @@ class PaintExam:
 
     def _matters(self, gate: GateSettings, seed: int) -> Check:
         random = self.shown.drawn[RANDOM]
-        sure = confidence_after(self.reads, gate.confidence)
-        scores = 1.0 - random.distance, 1.0 - self.candidate.distance
-        found = paired(*scores, self._clusters(), seed=seed, confidence=sure)
+        sure = confidence_after(self.looks.reads, gate.confidence)
+        decides = self.looks.deciding
+        before, after = (np.where(decides, 1.0 - drawn.distance, np.nan) for drawn in (random, self.candidate))
+        found = paired(before, after, self._clusters(), seed=seed, confidence=sure)
         low, high = found.ci
         sentence = (
             f"From retrieved references drawings are {points(found.delta)} nearer to the truth than from random ones "

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from honed.errors import UsageError
 from honed.models.painter.sampler import Sampling
-from honed.roles.image_generator.perception import Perception
-from honed.roles.image_generator.speed import PaintSpeed, measure_speed
-from honed.roles.image_generator.train import Course
-from honed.roles.image_generator.trial import KINDS
-from honed.roles.retriever.plan import RESERVE
-from honed.workspace import read_json, write_json
+from honed.tune.painter.perception import Perception
+from honed.tune.painter.speed import PaintSpeed, measure_speed
+from honed.tune.painter.train import Course
+from honed.tune.painter.trial import KINDS
+from honed.tune.plan import RESERVE
 
 SAMPLINGS = Sampling(), Sampling(references=1.5), Sampling(words=1.5), Sampling(steps=4)
 """Ways to draw that dev picks from; the first wins a tie."""
@@ -61,18 +59,6 @@ class PaintPlan:
     test: int
     judging: float
     pictures: float
-
-    def save(self, path: Path) -> None:
-        """Keep it: a run that is resumed must take the same steps."""
-        write_json(path, asdict(self))
-
-    @classmethod
-    def load(cls, path: Path) -> PaintPlan | None:
-        """Read what `save` wrote; None where there is none."""
-        if not path.is_file():
-            return None
-        value: dict[str, Any] = read_json(path)
-        return cls(**value)
 
 
 def plan_painting(

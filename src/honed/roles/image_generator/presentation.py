@@ -105,7 +105,7 @@ def sheet(exam: PaintExam) -> bytes:
 def _side(name: str, drawn: Drawn) -> dict[str, Any]:
     scores = drawn.measured.scores
     return {
-        **side(name, scores, tuple(scores)),
+        **side(name, scores),
         "distance": round(float(drawn.distance.mean()), 4),
         "kid": round(drawn.kid, 4),
     }

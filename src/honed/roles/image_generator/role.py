@@ -16,29 +16,33 @@ from typing import Any
 
 import numpy as np
 
-from honed.roles.image_generator.distance import LIKENESS
-from honed.roles.image_generator.learners import Atelier, open_atelier
-from honed.roles.image_generator.evaluation import PaintExam
-from honed.roles.image_generator.presentation import PaintTurn, generator_report, generator_result
-from honed.settle import close, judge, lineage_of, settle
+from honed.catalog import history
+from honed.evaluate.ledger import TestSet
+from honed.evaluate.pictures import LIKENESS
+from honed.imaging.atelier import Atelier, open_atelier
+from honed.imaging.generator_exam import PaintExam
+from honed.imaging.generator_summary import PaintTurn, generator_report, generator_result
+from honed.loop import ahead, close, judge, lineage_of, settle
 from honed.models.painter.config import PainterConfig
 from honed.release.build import PAINTER_FOLDER, live_manifest
 from honed.release.parts import Parts, parts_of
 from honed.runs import Run, look_at, open_run
 from honed.session import Session
-from honed.roles.image_generator.candidate import PaintCandidate
-from honed.roles.image_generator.plan import PaintPlan, chosen_targets, painting_table
-from honed.roles.image_generator.sheet import Sheet
-from honed.roles.image_generator.train import PaintRecipe
-from honed.roles.image_generator.trial import RETRIEVED, Exhibition, exhibit
-from honed.tuning.nouns import Finished, Tell
+from honed.tune.kept import kept_plan
+from honed.tune.painter.candidate import PaintCandidate
+from honed.tune.painter.plan import PaintPlan, chosen_targets, painting_table
+from honed.tune.painter.sheet import Sheet
+from honed.tune.painter.train import PaintRecipe
+from honed.tune.painter.trial import RETRIEVED, Exhibition, exhibit
+from honed.turn import Finished, Tell, meanwhile, one_at_a_time
 from honed.types import SPLITS
 from honed.workspace import read_json, write_json
 
 SHEET_FILE, SHEET_LINES = "samples.png", 12
-PLAN_FILE, TAUGHT_FILE = "plan.json", "painter-taught.json"
+TAUGHT_FILE = "painter-taught.json"
 
 
+@one_at_a_time
 def tune_generator(
     session: Session,
     *,
@@ -57,8 +61,10 @@ def tune_generator(
         UsageError: There is nothing to learn from or to measure with, or the budget is too short.
     """
     started = time.monotonic()
-    settle(session, tell)
-    atelier = open_atelier(session, tell, recipe, config)
+    with session.workspace.writing():
+        settle(session, tell)
+        atelier = open_atelier(session, tell, recipe, config)
+    start = atelier.collection.start
     tell("measuring this machine")
     plan = atelier.learner.plan(budget, time.monotonic() - started)
     if not show_plan(painting_table(plan)):
@@ -67,16 +73,18 @@ def tune_generator(
     run = open_run(session.workspace, session.catalog, "tune-generator", experiment)
     if run.resumed:
         tell(f"going on with {run.id}")
-    plan = PaintPlan.load(run.folder / PLAN_FILE) or plan
-    plan.save(run.folder / PLAN_FILE)
+    plan = kept_plan(run.folder, plan)
+    tell(ahead(session, _test_set(session, atelier, plan), "tune-generator"))
     candidate = _trained(atelier, plan, run, tell)
+    history.check_live(session.catalog, start.live)  # before a look at the test is spent
     exam = _sealed_test(session, atelier, plan, candidate, looking=(run.id, experiment))
     judged = judge(session, exam, candidate.tried, lambda gate: exam.checks(gate, session.settings.seed))
-    seconds = time.monotonic() - started
-    turn = Finished(run, atelier.collection, (candidate,), candidate, exam, *judged, seconds, budget)
+    seconds, notes = time.monotonic() - started, meanwhile(session.catalog, start)
+    turn = Finished(run, atelier.collection, (candidate,), candidate, exam, *judged, seconds, budget, notes)
     close(
         session,
         turn,
+        tell=tell,
         outcome=generator_result(turn),
         report=generator_report(session, turn),
         parts=lambda: _parts(session, turn),
@@ -118,9 +126,8 @@ def _sealed_test(
     *,
     looking: tuple[str, dict[str, Any]],
 ) -> PaintExam:
-    """Let candidate and what is live draw the test, once; the look is counted before it is taken."""
+    """Let candidate and what is live draw the test, once; the look is counted before anybody sees a result."""
     collection, learner = atelier.collection, atelier.learner
-    reads = look_at(session.catalog, hashlib.sha256(f"drawn {collection.known}".encode()).hexdigest(), *looking)
     targets = atelier.targets("test", plan.test)
     shown = exhibit(learner.draw(candidate.folder), targets, atelier.perception)
     before: tuple[str, Exhibition] | None = None
@@ -128,7 +135,20 @@ def _sealed_test(
         name, draw = learner.before
         before = name, exhibit(draw, targets, atelier.perception, kinds=(RETRIEVED,))
     ids = [collection.listing.ids[row] for row in targets.rows.tolist()]
-    return PaintExam(targets, before, shown, ids, collection.styles, reads)
+    looks = look_at(session.catalog, _test_set(session, atelier, plan), *looking)
+    return PaintExam(targets, before, shown, ids, collection.styles, looks)
+
+
+def _test_set(session: Session, atelier: Atelier, plan: PaintPlan) -> TestSet:
+    collection, rows = atelier.collection, atelier.targets("test", plan.test).rows
+    return TestSet(
+        "image-generator",
+        LIKENESS,
+        [collection.listing.medias[row] for row in rows.tolist()],
+        collection.pictures.groups[rows],
+        (hashlib.sha256(f"drawn {collection.known}".encode()).hexdigest(),),
+        fresh_only=session.settings.test == "fresh",
+    )
 
 
 def _experiment(session: Session, atelier: Atelier, budget: float) -> dict[str, Any]:
@@ -144,6 +164,7 @@ def _experiment(session: Session, atelier: Atelier, budget: float) -> dict[str, 
         "data": digest.hexdigest(),
         **atelier.learner.key,
         "gate": [session.settings.min_gain, session.settings.max_slice_drop],
+        "test": session.settings.test,
         "version": version("honed"),
     }
 

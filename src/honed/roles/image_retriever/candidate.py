@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
+from honed.evaluate.image_board import ImageBoard
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
 from honed.tuning.candidate import cheapest
@@ -25,7 +26,7 @@ class ImageCandidate:
         name: Of the rung.
         what: One line for a person.
         head: From descriptors to vectors.
-        dev: recall@1 of every dev picture.
+        dev: The metric that decides, of every dev picture.
         seconds: Wall time that it took.
         tried: Variants that were compared on dev to pick this one.
         neighbours: Nearest pictures that a query is expanded with.
@@ -56,7 +57,7 @@ class ImageCandidate:
         """Write the head, then `NAME.json`; the existence of the latter means that the rung is complete."""
         self.head.write(folder / f"{self.name}-head.safetensors")
         value = {key: entry for key, entry in asdict(self).items() if key != "head"}
-        value["dev"] = [None if np.isnan(score) else float(score) for score in self.dev]
+        value["dev"] = self.dev.tolist()
         value["encoder_folder"] = self.encoder_folder.name if self.encoder_folder else None
         write_json(folder / f"{self.name}.json", value)
 
@@ -71,17 +72,17 @@ class ImageCandidate:
         if not path.is_file():
             return None
         value = read_json(path)
-        value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]])
+        value["dev"] = np.array(value["dev"], np.float64)
         value["notes"] = tuple(value["notes"])
         value["encoder_folder"] = folder / value["encoder_folder"] if value["encoder_folder"] else None
         return cls(head=ImageHead.read(folder / f"{name}-head.safetensors"), **value)
 
 
 def primary(board: ImageBoard, head: ImageHead, descriptors: Descriptors, *, neighbours: int = 0) -> Scores:
-    """recall@1 of every picture of a board."""
-    return board.measure(head.apply(descriptors), neighbours=neighbours)[IMAGE_METRICS[0]]
+    """The metric that decides, of every picture of a board."""
+    return board.measure(head.apply(descriptors), neighbours=neighbours)[board.metric]
 
 
-def choose_images(candidates: Sequence[ImageCandidate]) -> ImageCandidate:
-    """The candidate that goes to the test: the cheapest within one standard error of the best on dev."""
-    return candidates[cheapest([candidate.dev for candidate in candidates])]
+def choose_images(candidates: Sequence[ImageCandidate], clusters: NDArray[Any]) -> ImageCandidate:
+    """The candidate that goes to the test: the cheapest within one standard error of the best on dev; see `cheapest`."""
+    return candidates[cheapest([candidate.dev for candidate in candidates], clusters)]

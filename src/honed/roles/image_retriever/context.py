@@ -97,8 +97,7 @@ class Studio:
     def _pixels(self, encoder: LocalImageEncoder, gallery: Gallery) -> NDArray[np.uint8]:
         """The pictures of a gallery [n, side, side, 3], prepared for an encoder."""
         workspace = self._session.workspace
-        records = images.by_rowid(self._session.catalog, gallery.pictures.rowids)
-        medias = [records[rowid].media for rowid in gallery.pictures.rowids.tolist()]
+        medias = [record.media for record in gallery.records]
         with ThreadPoolExecutor(2, thread_name_prefix="decode") as pool:
             return np.stack(list(pool.map(lambda media: encoder.prepare(open_rendering(workspace, media)), medias)))
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.evaluate import wording
 from honed.evaluate.comparison import Comparison, Measured, Questions, SliceResult, Trial, compare
-from honed.evaluate.image_board import IMAGE_METRICS, TEXT_METRIC, ImageBoard, TextBoard, ranked_scores
+from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard, TextBoard, ranked_scores
+from honed.evaluate.ledger import Looks
 from honed.evaluate.metrics import Scores
 from honed.evaluate.report import Case, Hit
 from honed.types import Vectors
+
+_UNCOUNTED: Mapping[str, Any] = {
+    "fresh": None,
+    "fresh_only": False,
+}  # titles are another set, whose looks nobody counts
 
 SHOWN = 6
 """Pictures that a case shows of each system."""
@@ -39,16 +46,16 @@ def sit_images(board: ImageBoard, name: str, vectors: Vectors, neighbours: int) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageExam:
-    """Both papers on one board; `reads` counts how often this test set has been looked at, this time included."""
+    """Both papers on one board; `looks` tells how often its pictures have been looked at, this time included."""
 
     board: ImageBoard
     base: ImagePaper
     candidate: ImagePaper
-    reads: int
+    looks: Looks
 
     def compared(self, candidates_tried: int, seed: int) -> Comparison:
         """The comparison picture by picture, with slices by variant and size of group."""
-        trial = Trial(candidates_tried, self.reads, seed=seed)
+        trial = Trial(candidates_tried, self.looks.reads, seed=seed, **self.looks.trial())
         papers = [(paper.name, paper.scores) for paper in (self.base, self.candidate)]
         return self.board.compared(papers[0], papers[1], trial)
 
@@ -57,7 +64,7 @@ class ImageExam:
 
         Recall at one is nought or one; of the pictures whose nearest changed, those whose average precision moved most.
         """
-        metric = IMAGE_METRICS[0]
+        metric = self.board.metric
         before, after = self.base.scores[metric], self.candidate.scores[metric]
         moved = np.nan_to_num(self.candidate.scores["map"] - self.base.scores["map"])
         change = np.nan_to_num(after - before)
@@ -101,7 +108,7 @@ class TextPaper:
 
 def sit_text(board: TextBoard, name: str, found: NDArray[np.float32]) -> TextPaper:
     """Measure a system on every question of a board."""
-    return TextPaper(name, found, ranked_scores(found, board.relevant))
+    return TextPaper(name, found, ranked_scores(found, board.relevant, board.metrics))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +116,7 @@ class TextExam:
     """Both papers on one board of questions.
 
     Attributes:
-        reads: How often this test set has been looked at, this time included.
+        looks: How often the questions have been looked at, this time included.
         others: Papers of systems that dev did not choose, for the reader; nothing is decided by them.
         titles: The exam whose questions are titles: its recall@1 is a slice, so the gate sees to it that it does not fall.
     """
@@ -117,13 +124,13 @@ class TextExam:
     board: TextBoard
     base: TextPaper
     candidate: TextPaper
-    reads: int
+    looks: Looks
     others: tuple[TextPaper, ...] = ()
     titles: TextExam | None = None
 
     def compared(self, candidates_tried: int, seed: int) -> Comparison:
         """The comparison question by question, with slices, one of them the titles."""
-        trial = Trial(candidates_tried, self.reads, seed=seed)
+        trial = Trial(candidates_tried, self.looks.reads, seed=seed, **self.looks.trial())
         papers = [(paper.name, paper.scores) for paper in (self.base, self.candidate)]
         result = self.board.compared(papers[0], papers[1], trial)
         asked = self.titles
@@ -131,13 +138,13 @@ class TextExam:
             return result
         before, after = (Measured(paper.name, paper.scores) for paper in (asked.base, asked.candidate))
         questions = Questions(asked.board.ids, asked.board.clusters)
-        first = compare(before, after, questions, metric=IMAGE_METRICS[0], trial=trial)
+        first = compare(before, after, questions, metric=IMAGE_METRICS[0], trial=replace(trial, **_UNCOUNTED))
         name = f"questions that are a title ({wording.metric_name(IMAGE_METRICS[0])})"
         return replace(result, slices=(*result.slices, SliceResult(name, first.primary)))
 
     def cases(self, picture: Picture, *, each: int = 10) -> tuple[Case, ...]:
         """The largest gains and losses as grids: the question, the pictures found before and now."""
-        before, after = self.base.scores[TEXT_METRIC], self.candidate.scores[TEXT_METRIC]
+        before, after = self.base.scores[self.board.metric], self.candidate.scores[self.board.metric]
         change = np.nan_to_num(after - before)
         order = np.argsort(-change, kind="stable")
         chosen = dict.fromkeys([*order[:each].tolist(), *order[::-1][:each].tolist()])

@@ -61,8 +61,8 @@ def _rung(bench: ImageBench, plan: ImagePlan, step: ImageStep, found: list[Image
         return tune_head(bench, step.seconds)
     if step.rung == "blocks":
         limits = BlockLimits(step.epochs, step.train_seconds, plan.speed.bf16, step.shares)
-        return tune_blocks(bench, choose_images(found), limits)
-    best = choose_images(found)
+        return tune_blocks(bench, choose_images(found, bench.board.clusters), limits)
+    best = choose_images(found, bench.board.clusters)
     dev = None
     if best.encoder_folder and bench.trainee:
         dev = bench.trainee.encode(best.encoder_folder, bench.trainee.dev)

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from honed.catalog import images
-from honed.evaluate.image_board import IMAGE_METRICS
-from honed.roles.image_retriever.evaluation import Picture
+from honed.evaluate.image_exam import Picture
 from honed.evaluate.report import ReportData
 from honed.ingest.describe import open_rendering
 from honed.session import Session
-from honed.tuning.results import each_split, side, turn_json, turn_report
-from honed.tuning.nouns import ImageTurn, WordsTurn
+from honed.summary import each_split, side, turn_json, turn_report
+from honed.turn import Gallery, ImageTurn, WordsTurn
 from honed.types import Split
 
 _SHOWN_SIDE = 96
@@ -30,8 +28,8 @@ def image_result(turn: ImageTurn) -> dict[str, Any]:
     return turn_json(
         turn,
         role="image-retriever",
-        baseline={**side(base.name, base.scores, IMAGE_METRICS), "dev": {turn.ground.baseline: turn.ground.dev}},
-        candidate={**side(turn.chosen.name, candidate.scores, IMAGE_METRICS), "what": turn.chosen.what},
+        baseline={**side(base.name, base.scores), "dev": {turn.ground.baseline: turn.ground.dev}},
+        candidate={**side(turn.chosen.name, candidate.scores), "what": turn.chosen.what},
         labels="groups",
     )
 
@@ -39,7 +37,6 @@ def image_result(turn: ImageTurn) -> dict[str, Any]:
 def image_report(session: Session, turn: ImageTurn) -> ReportData:
     """The turn as the report shows it, with grids of pictures."""
     ground = turn.ground
-    rowids = ground.galleries["test"].pictures.rowids.tolist()
     counts = {split: len(gallery.pictures) for split, gallery in ground.galleries.items()}
     groups = {split: len(np.unique(gallery.pictures.groups)) for split, gallery in ground.galleries.items()}
 
@@ -50,7 +47,7 @@ def image_report(session: Session, turn: ImageTurn) -> ReportData:
             turn.exam.base.name: ground.encoder.space[:12],
             turn.exam.candidate.name: turn.release or turn.chosen.what,
         },
-        cases=turn.exam.cases(_pictures(session, rowids)),
+        cases=turn.exam.cases(_pictures(session, ground.galleries["test"])),
         data_card={
             "pictures": each_split(counts),
             "groups": each_split(groups),
@@ -63,12 +60,12 @@ def image_report(session: Session, turn: ImageTurn) -> ReportData:
 def words_result(turn: WordsTurn) -> dict[str, Any]:
     """The turn as the JSON that scripts rely on; the same keys as for text, and what dev did not choose as baseline."""
     base, candidate = turn.exam.base, turn.exam.candidate
-    others = [side(paper.name, paper.scores, IMAGE_METRICS) for paper in turn.exam.others]
+    others = [side(paper.name, paper.scores) for paper in turn.exam.others]
     return turn_json(
         turn,
         role="text-to-image",
-        baseline={**side(base.name, base.scores, IMAGE_METRICS), "dev": turn.ground.dev, "others": others},
-        candidate={**side(turn.chosen.name, candidate.scores, IMAGE_METRICS), "what": turn.chosen.what},
+        baseline={**side(base.name, base.scores), "dev": turn.ground.dev, "others": others},
+        candidate={**side(turn.chosen.name, candidate.scores), "what": turn.chosen.what},
         labels="keywords",
     )
 
@@ -85,7 +82,7 @@ def words_report(session: Session, turn: WordsTurn) -> ReportData:
             turn.exam.base.name: ground.embedder.space[:12],
             turn.exam.candidate.name: turn.release or turn.chosen.what,
         },
-        cases=turn.exam.cases(_pictures(session, ground.galleries["test"].pictures.rowids.tolist())),
+        cases=turn.exam.cases(_pictures(session, ground.galleries["test"])),
         data_card={
             "pictures": each_split(counts),
             "questions": each_split(asked),
@@ -95,13 +92,12 @@ def words_report(session: Session, turn: WordsTurn) -> ReportData:
     )
 
 
-def _pictures(session: Session, rowids: list[int]) -> Picture:
+def _pictures(session: Session, gallery: Gallery) -> Picture:
     """What a report shows of the picture at a place: caption and data URI."""
-    records = images.by_rowid(session.catalog, rowids)
 
     @cache  # a picture is found for many queries
     def picture(place: int) -> tuple[str, str]:
-        record = records[rowids[place]]
+        record = gallery.records[place]
         return record.caption or record.external_id, _thumbnail(session, record.media)
 
     return picture

@@ -1,15 +1,13 @@
-"""What turns on pictures share: galleries, what a run depends on, what a ledger knows a test set by."""
+"""What turns on pictures share: galleries, and what a run depends on."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from honed.catalog import images
 from honed.dataset.images import Pictures
@@ -28,18 +26,14 @@ LEAST_TEST = 10
 def gallery(session: Session, encoder: ImageEncoder, pictures: Pictures) -> Gallery:
     """Pictures with the descriptors that the catalog keeps of them."""
     if not len(pictures):
-        return Gallery(pictures, np.empty((0, encoder.dimension), np.float32))
+        return Gallery(
+            pictures, np.empty((0, encoder.dimension), np.float32), (), session.settings.metric_image_retriever
+        )
     rowids, descriptors = images.descriptors(session.catalog, encoder.space, pictures.rowids)
     assert np.array_equal(rowids, pictures.rowids), "every picture was described a moment ago"
-    return Gallery(pictures, descriptors)
-
-
-def known_by(ids: Sequence[str], groups: NDArray[Any]) -> str:
-    """What a ledger knows a set of pictures by: which there are, and which belong together; numbers of groups may move."""
-    members: dict[object, list[str]] = {}
-    for name, group in zip(ids, groups.tolist(), strict=True):
-        members.setdefault(group, []).append(name)
-    return repr(sorted(sorted(each) for each in members.values()))
+    records = images.by_rowid(session.catalog, rowids)
+    ordered = tuple(records[rowid] for rowid in rowids.tolist())
+    return Gallery(pictures, descriptors, ordered, session.settings.metric_image_retriever)
 
 
 def experiment_of(
@@ -60,5 +54,7 @@ def experiment_of(
         "head": ground.head.key,
         "settings": repr(sorted(settings.items())),
         "gate": [session.settings.min_gain, session.settings.max_slice_drop],
+        "metrics": [session.settings.metric_image_retriever, session.settings.metric_text_to_image],
+        "test": session.settings.test,
         "version": version("honed"),
     }

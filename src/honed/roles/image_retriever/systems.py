@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from honed.catalog import history
+from honed.catalog import history, images
 from honed.dataset.images import Pictures, load_image_task
 from honed.errors import UsageError
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.gate import GateSettings, Verdict, decide
-from honed.evaluate.image_board import IMAGE_METRICS
-from honed.roles.image_retriever.evaluation import ImageExam, ImagePaper, sit_images
-from honed.roles.image_retriever.snapshot import gallery, known_by
+from honed.evaluate.image_exam import ImageExam, ImagePaper, sit_images
+from honed.evaluate.ledger import TestSet, count
+from honed.evaluate.sets import picture_set
+from honed.evaluate.significance import judged
+from honed.imaging.ground import gallery
 from honed.ingest.describe import describe_missing
 from honed.models.vision.head import ImageHead
 from honed.protocols import ImageEncoder
@@ -24,7 +25,7 @@ from honed.release.manifest import Manifest
 from honed.release.open import image_encoder_of, image_head_of
 from honed.runs import look_at
 from honed.session import Session
-from honed.tuning.nouns import Gallery
+from honed.turn import Gallery
 from honed.types import SPLITS, Split
 
 UNTUNED = "untuned"
@@ -110,7 +111,7 @@ def measure_images(session: Session, system: str, split: str) -> dict[str, Any]:
         "queries": pictures.pairs,
         "clusters": len(np.unique(pictures.groups[shown.board.judged])),
         "labels": "groups",
-        "metrics": {metric: round(float(np.nanmean(paper.scores[metric])), 4) for metric in IMAGE_METRICS},
+        "metrics": {metric: round(float(np.nanmean(array)), 4) for metric, array in paper.scores.items()},
     }
 
 
@@ -122,13 +123,20 @@ def compare_images(session: Session, base: str, candidate: str, split: str) -> t
     """
     pictures, name = split_pictures(session, split)
     sights = [sight_of(session, system) for system in (base, candidate)]
-    what = f"compare images {base} {candidate}"
-    experiment = {"workspace": history.identity(session.catalog), "what": what}
-    reads = look_at_pictures(session, pictures, what, experiment) if name == "test" else 1
     (first, shown), (second, _) = (
         _sat(session, system, sight, pictures) for system, sight in zip((base, candidate), sights, strict=True)
     )
-    comparison = ImageExam(shown.board, first, second, reads).compared(1, session.settings.seed)
+    judged(first.scores[shown.board.metric], second.scores[shown.board.metric], shown.board.clusters)
+    content = [f"{sight.encoder.space} {sight.head.key} {sight.neighbours}" for sight in sights]
+    what = " ".join(("compare images", *content))
+    experiment = {"workspace": history.identity(session.catalog), "what": what}
+    test = pictures_set(session, pictures)
+    if name == "test":
+        looks = look_at(session.catalog, test, what, experiment)
+        first, second = (replace(paper, scores=looks.scores(paper.scores)) for paper in (first, second))
+    else:
+        looks = count(test, ())
+    comparison = ImageExam(shown.board, first, second, looks).compared(1, session.settings.seed)
     return comparison, decide(comparison, GateSettings.of(session.settings))
 
 
@@ -152,13 +160,11 @@ def image_rankings(session: Session, system: str, split: str, depth: int = DEPTH
     return found
 
 
-def look_at_pictures(session: Session, pictures: Pictures, run: str, experiment: dict[str, Any]) -> int:
-    """Count a look at the pictures of a test set before it is taken; returns how many there have been.
-
-    Older ledgers know a set by the numbers of its groups: both count, and the larger number is the truth.
-    """
-    names = (known_by(pictures.ids, pictures.groups), repr((pictures.ids, pictures.groups.tolist())))
-    return max(look_at(session.catalog, hashlib.sha256(each.encode()).hexdigest(), run, experiment) for each in names)
+def pictures_set(session: Session, pictures: Pictures) -> TestSet:
+    """Pictures of a split as the ledger knows them."""
+    records = images.by_rowid(session.catalog, pictures.rowids)
+    medias = [records[rowid].media for rowid in pictures.rowids.tolist()]
+    return picture_set(medias, pictures.ids, pictures.groups, session.settings)
 
 
 def _sat(session: Session, system: str, sight: Seeing, pictures: Pictures) -> tuple[ImagePaper, Gallery]:

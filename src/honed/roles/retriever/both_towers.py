@@ -69,7 +69,7 @@ def tune_both_towers(context: TrainingContext, limits: Both, embed: Embed, texts
         share = _share(tower, before, context, texts)
         context.tell(f"keeping {share:.0%} of the change of both towers")
         half = documents.with_name("both-documents.tmp")
-        save_tower(tower.tower, tower.weights(), half)
+        save_tower(tower, half, share=share)
         half.rename(documents)
         fsync_folder(documents.parent)
     dense = embed(documents)
@@ -79,7 +79,7 @@ def tune_both_towers(context: TrainingContext, limits: Both, embed: Embed, texts
     wider = replace(context, recipe=replace(recipe, shares=(0.0, *recipe.shares)))
     trained, best = learn_queries(tower, wider, dense, general, limits.query)
     queries = context.folder / "both-queries"
-    save_tower(tower.tower, tower.weights(), queries)
+    moved = save_tower(tower, queries, share=best.share)
     return Candidate(
         name="both-towers",
         what=f"both towers, passages embedded anew, {best.choice.retrieval}",
@@ -88,7 +88,7 @@ def tune_both_towers(context: TrainingContext, limits: Both, embed: Embed, texts
         tried=len(recipe.shares) + 1,
         files={"query-tower": queries, "document-tower": documents},
         values={"retrieval": best.choice.retrieval.as_dict()},
-        details=details(trained, best, limits.query),
+        details=details(trained, best, limits.query, moved),
     )
 
 

@@ -46,7 +46,7 @@ def tune_query_tower(context: TrainingContext, limits: Limits) -> Candidate:
     )
     trained, best = learn_queries(tower, context, context.dense, context.general.passages, limits)
     folder = context.folder / "query-tower"
-    save_tower(tower.tower, tower.weights(), folder)
+    moved = save_tower(tower, folder, share=best.share)
     return Candidate(
         name="query-tower",
         what=f"query tower, {best.share:.0%} of the change, {best.choice.retrieval}",
@@ -55,13 +55,13 @@ def tune_query_tower(context: TrainingContext, limits: Limits) -> Candidate:
         tried=len(recipe.shares),
         files={"query-tower": folder},
         values={"retrieval": best.choice.retrieval.as_dict()},
-        details=details(trained, best, limits),
+        details=details(trained, best, limits, moved),
     )
 
 
-def details(trained: Fit, best: Variant, limits: Limits) -> dict[str, Any]:
-    """What the report and the run's JSON say of a tower."""
-    return {**asdict(trained), "share": best.share, "general_drop": best.drop, "epochs": limits.epochs}
+def details(trained: Fit, best: Variant, limits: Limits, moved: float) -> dict[str, Any]:
+    """What the report and the run's JSON say of a tower; `moved` is of the weights that were saved."""
+    return {**asdict(trained), "moved": moved, "share": best.share, "general_drop": best.drop, "epochs": limits.epochs}
 
 
 def learn_queries(

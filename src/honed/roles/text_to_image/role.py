@@ -19,17 +19,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import FusionSettings
-from honed.answer.settings import RetrievalSettings
-from honed.dataset.images import ImageTask, TextQueries, caption_pairs, load_caption_task, text_queries, title_queries
+from honed.catalog import history
+from honed.catalog.moment import moment
+from honed.dataset.images import (
+    ImageTask,
+    TextQueries,
+    caption_pairs,
+    load_caption_task,
+    take,
+    text_queries,
+    title_queries,
+)
 from honed.errors import UsageError
 from honed.evaluate.captions import search_captions
-from honed.evaluate.image_board import TEXT_METRIC, TextBoard
-from honed.roles.image_retriever.evaluation import TextExam, sit_text
-from honed.evaluate.untuned import PLAIN
-from honed.roles.image_retriever.snapshot import LEAST_TEST, experiment_of, gallery
-from honed.roles.image_retriever.presentation import words_report, words_result
-from honed.settle import close, judge, lineage_of, settle
+from honed.evaluate.image_board import TextBoard
+from honed.evaluate.image_exam import TextExam, TextPaper, sit_text
+from honed.evaluate.ledger import TestSet
+from honed.evaluate.untuned import UNTUNED
+from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
+from honed.imaging.summary import words_report, words_result
+from honed.loop import ahead, close, judge, lineage_of, settle
 from honed.models.runtime import cores
 from honed.models.vision.head import ImageHead
 from honed.models.vision.words import own_matrix, text_vectors
@@ -39,13 +48,13 @@ from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of
 from honed.runs import look_at, open_run
 from honed.session import Session
-from honed.tuning.nouns import Asked, Finished, Gallery, Sight, Tell, WordsGround, WordsTurn
+from honed.turn import Asked, Finished, Gallery, Sight, Tell, WordsGround, WordsTurn, meanwhile, one_at_a_time
 from honed.types import SPLITS, Split
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
-    from honed.roles.image_retriever.bench import ImageRecipe
-    from honed.roles.text_to_image.training import TextCandidate
-    from honed.roles.text_to_image.plan import TextPlan
+    from honed.tune.images.bench import ImageRecipe
+    from honed.tune.images.text import TextCandidate
+    from honed.tune.images.text_plan import TextPlan
 
 _PROBED = 64
 
@@ -53,10 +62,18 @@ _PROBED = 64
 def survey_words(session: Session, tell: Tell) -> WordsGround:
     """Read captions and descriptors, and choose the baseline on dev: captions alone, or what is live.
 
+    The writer lock is held meanwhile.
+
     Raises:
         UsageError: Nothing is said of the pictures, or there are too few questions to measure with.
         MissingError: The image encoder is not installed.
+        BusyError: Another process is changing the workspace.
     """
+    with session.workspace.writing():
+        return _surveyed(session, tell)
+
+
+def _surveyed(session: Session, tell: Tell) -> WordsGround:
     settle(session, tell)
     task, queries = _questions(session)
     manifest = live_manifest(session.workspace, session.catalog)
@@ -64,28 +81,41 @@ def survey_words(session: Session, tell: Tell) -> WordsGround:
     head = image_head_of(session.workspace, manifest, encoder)
     galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
     embedder = session.live_embedder()
-    reader = _Reader(embedder, encoder, manifest.retrieval)
+    reader = _Reader(embedder, encoder, manifest.weight)
     dev = _ask(session, reader, galleries["dev"], queries["dev"])
     titles = _ask_titles(session, reader, galleries["dev"], queries["dev"])
-    sights = [Sight(f"captions ({name})", fusion) for name, fusion in _plain(manifest.retrieval).items()]
+    sights = [Sight(f"captions ({name})", weight) for name, weight in _untuned(manifest.weight).items()]
     own = own_matrix(embedder, encoder, head)
     if own is not None:  # what a CLIP finds before anybody tunes it is to be beaten, too
         blind = ImageHead(head.centre, head.matrix, own)
-        sights.append(Sight(f"untuned {session.settings.image_encoder}", manifest.retrieval.fusion, blind, 1.0))
+        sights.append(Sight(f"untuned {session.settings.image_encoder}", manifest.weight, blind, 1.0))
     side = manifest.images
     if side and side.finds_by_words and side.text_space == manifest.space:  # first, so that it wins a tie
-        sights.insert(0, Sight(manifest.release, manifest.retrieval.fusion, head, side.weight, side.leads))
+        sights.insert(0, Sight(manifest.release, manifest.weight, head, side.weight, side.leads))
     means = {one.name: _mean(dev, one) for one in sights}
     best = max(sights, key=lambda one: means[one.name])
     rest = tuple(one for one in sights if one is not best)
     return WordsGround(
-        galleries, queries, encoder, head, embedder, manifest.retrieval, dev, titles, best, rest, means, task.notes
+        galleries,
+        queries,
+        encoder,
+        head,
+        embedder,
+        manifest.weight,
+        dev,
+        titles,
+        best,
+        rest,
+        means,
+        moment(session.catalog),
+        task.notes,
     )
 
 
 def _questions(session: Session) -> tuple[ImageTask, dict[Split, TextQueries]]:
     """The pictures with what is said of them, and the questions of each split."""
     task = load_caption_task(session.catalog, seed=session.settings.seed)
+    take(session.catalog, task)
     if not any(title.strip() for pictures in task.splits.values() for title in pictures.titles):
         raise UsageError(
             "No picture has a caption, so words have nothing to learn from.",
@@ -102,29 +132,32 @@ def _questions(session: Session) -> tuple[ImageTask, dict[Split, TextQueries]]:
     return task, queries
 
 
-def _plain(live: RetrievalSettings) -> dict[str, FusionSettings]:
-    """Name -> fusion of a search of captions: each plain one, and that of live search where it is another."""
-    plain = {name: system.fusion for name, system in PLAIN.items()}
-    return plain if live.fusion in plain.values() else {"as live text": live.fusion, **plain}
+def _untuned(live: float) -> dict[str, float]:
+    """Name -> weight of the vector side in a search of captions; hybrid is at the weight of the live release."""
+    return {**UNTUNED, "hybrid": live}
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """What reads texts in the live release: its embedder, its image encoder if that reads too, its settings."""
+    """What reads texts in the live release: its embedder, its image encoder if that reads too, the weight of its vector side."""
 
     embedder: Embedder
     encoder: ImageEncoder
-    retrieval: RetrievalSettings
+    weight: float
 
 
 def _ask(session: Session, reader: _Reader, shown: Gallery, queries: TextQueries) -> Asked:
     """The questions of a split with what captions say to them, and as vectors that the text matrix takes."""
-    embedder, retrieval = reader.embedder, reader.retrieval
+    embedder, weight = reader.embedder, reader.weight
     titles = ["" if bare else title for title, bare in zip(shown.pictures.titles, queries.bare, strict=True)]
-    language = session.index_settings.language
-    captions = search_captions(embedder, titles, queries.texts, retrieval.lexical, language=language)
+    captions = search_captions(embedder, titles, queries.texts, language=session.index_settings.language)
     board = TextBoard(
-        queries.texts, queries.relevant, queries.clusters, captions.under(retrieval.fusion), captions.titled
+        queries.texts,
+        queries.relevant,
+        queries.clusters,
+        captions.under(weight),
+        captions.titled,
+        session.settings.metric_text_to_image,
     )
     return Asked(board, captions, text_vectors(embedder, reader.encoder, queries.texts), shown.descriptors)
 
@@ -145,9 +178,10 @@ def found_by(asked: Asked, sight: Sight) -> NDArray[np.float32]:
 
 
 def _mean(asked: Asked, sight: Sight) -> float:
-    return float(np.nanmean(sit_text(asked.board, sight.name, found_by(asked, sight)).scores[TEXT_METRIC]))
+    return float(np.nanmean(sit_text(asked.board, sight.name, found_by(asked, sight)).scores[asked.board.metric]))
 
 
+@one_at_a_time
 def tune_words(
     session: Session,
     *,
@@ -161,10 +195,12 @@ def tune_words(
     Raises:
         UsageError: There is nothing to learn from or to measure with.
     """
-    from honed.roles.text_to_image.plan import text_table
+    from honed.tune.images.text_plan import text_table
+    from honed.tune.kept import kept_plan
 
     started = time.monotonic()
     ground = survey_words(session, tell)
+    tell(ahead(session, _test_set(session, ground), "tune-words"))
     tell(f"baseline     dev {ground.dev[ground.sight.name]:.3f}  {ground.sight.name}")
     lesson = _Lesson.of(session, ground, recipe)
     plan = lesson.plan(budget, started)
@@ -174,13 +210,17 @@ def tune_words(
     run = open_run(session.workspace, session.catalog, "tune-words", experiment)
     if run.resumed:
         tell(f"going on with {run.id}")
+    plan = kept_plan(run.folder, plan)
     chosen = lesson.candidate(run.folder, plan, tell)
+    history.check_live(session.catalog, ground.start.live)  # before a look at the test is spent
     exam = _sealed_test(session, ground, chosen, looking=(run.id, experiment))
     judged = judge(session, exam, chosen.tried)
-    turn = Finished(run, ground, (chosen,), chosen, exam, *judged, time.monotonic() - started, budget)
+    seconds, notes = time.monotonic() - started, meanwhile(session.catalog, ground.start)
+    turn = Finished(run, ground, (chosen,), chosen, exam, *judged, seconds, budget, notes)
     close(
         session,
         turn,
+        tell=tell,
         outcome=words_result(turn),
         report=words_report(session, turn),
         parts=lambda: _parts(session, turn),
@@ -199,7 +239,7 @@ class _Lesson:
 
     @classmethod
     def of(cls, session: Session, ground: WordsGround, recipe: ImageRecipe | None) -> _Lesson:
-        from honed.roles.image_retriever.bench import ImageRecipe
+        from honed.tune.images.bench import ImageRecipe
 
         threads = cores(session.settings.threads)
         recipe = replace(recipe or ImageRecipe(), seed=session.settings.seed, threads=threads)
@@ -212,7 +252,7 @@ class _Lesson:
 
     def plan(self, budget: float, started: float) -> TextPlan:
         """Measure the text tower on a few of the texts and fit the others into the budget."""
-        from honed.roles.text_to_image.plan import plan_text
+        from honed.tune.images.text_plan import plan_text
 
         different = list(dict.fromkeys(self.texts))
         sample = different[:: max(1, len(different) // _PROBED)][:_PROBED]
@@ -223,7 +263,7 @@ class _Lesson:
 
     def candidate(self, folder: Path, plan: TextPlan, tell: Tell) -> TextCandidate:
         """The rung's candidate: that of a run which was killed after it, or a new one."""
-        from honed.roles.text_to_image.training import TextBench, TextCandidate, tune_text
+        from honed.tune.images.text import TextBench, TextCandidate, tune_text
 
         done = TextCandidate.load(folder)
         if done is None:
@@ -271,26 +311,45 @@ def _experiment(session: Session, ground: WordsGround, recipe: ImageRecipe, budg
     return experiment_of(session, ground, recipe, budget) | {
         "text": ground.embedder.space,
         "words": hashlib.sha256(repr((said, sorted(manifest.files.items()))).encode()).hexdigest(),
-        "fusion": ground.retrieval.as_dict(),
+        "fusion": ground.weight,
     }
 
 
 def _sealed_test(
     session: Session, ground: WordsGround, chosen: TextCandidate, *, looking: tuple[str, dict[str, Any]]
 ) -> TextExam:
-    """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
-    reads = look_at(session.catalog, _fingerprint(ground.queries["test"], ground), *looking)
-    tuned = Sight(f"tuned ({chosen.name})", ground.retrieval.fusion, chosen.head, chosen.weight, chosen.leads)
-    reader = _Reader(ground.embedder, ground.encoder, ground.retrieval)
+    """Let baseline and candidate sit the test, once; the look is counted before anybody sees a result."""
+    tuned = Sight(f"tuned ({chosen.name})", ground.weight, chosen.head, chosen.weight, chosen.leads)
+    reader = _Reader(ground.embedder, ground.encoder, ground.weight)
     shown, queries = ground.galleries["test"], ground.queries["test"]
 
-    def exam(asked: Asked, others: Sequence[Sight] = ()) -> TextExam:
-        entrants = (ground.sight, tuned, *others)
-        base, candidate, *rest = (sit_text(asked.board, one.name, found_by(asked, one)) for one in entrants)
-        return TextExam(asked.board, base, candidate, reads, tuple(rest))
+    def papers(asked: Asked, others: Sequence[Sight] = ()) -> list[TextPaper]:
+        return [sit_text(asked.board, one.name, found_by(asked, one)) for one in (ground.sight, tuned, *others)]
 
-    titles = exam(_ask_titles(session, reader, shown, queries))
-    return replace(exam(_ask(session, reader, shown, queries), ground.others), titles=titles)
+    titles, asked = _ask_titles(session, reader, shown, queries), _ask(session, reader, shown, queries)
+    title_papers, asked_papers = papers(titles), papers(asked, ground.others)
+    looks = look_at(session.catalog, _test_set(session, ground), *looking)
+    base, candidate, *rest = (replace(paper, scores=looks.scores(paper.scores)) for paper in asked_papers)
+    return TextExam(
+        asked.board,
+        base,
+        candidate,
+        looks,
+        tuple(rest),
+        TextExam(titles.board, title_papers[0], title_papers[1], replace(looks, fresh_only=False)),
+    )
+
+
+def _test_set(session: Session, ground: WordsGround) -> TestSet:
+    queries, settings = ground.queries["test"], session.settings
+    return TestSet(
+        "text-to-image",
+        settings.metric_text_to_image,
+        queries.texts,
+        queries.clusters,
+        (_fingerprint(queries, ground),),
+        fresh_only=settings.test == "fresh",
+    )
 
 
 def _fingerprint(queries: TextQueries, ground: WordsGround) -> str:

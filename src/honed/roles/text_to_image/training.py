@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import dropout, normalize
 
 from honed.errors import UsageError
-from honed.evaluate.image_board import IMAGE_METRICS, TEXT_METRIC, TextBoard
+from honed.evaluate.image_board import IMAGE_METRICS, TextBoard
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
 from honed.train.batches import epoch_batches
@@ -114,7 +114,7 @@ class TextCandidate:
         """Write the head, then `NAME.json`; the existence of the latter means that the rung is complete."""
         self.head.write(folder / f"{self.name}-head.safetensors")
         value = {key: entry for key, entry in asdict(self).items() if key != "head"}
-        value["dev"] = [None if np.isnan(score) else float(score) for score in self.dev]
+        value["dev"] = self.dev.tolist()
         write_json(folder / f"{self.name}.json", value)
 
     @classmethod
@@ -128,7 +128,7 @@ class TextCandidate:
         if not path.is_file():
             return None
         value = read_json(path)
-        value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]])
+        value["dev"] = np.array(value["dev"], np.float64)
         return cls(head=ImageHead.read(folder / f"{name}-head.safetensors"), **value)
 
 
@@ -158,7 +158,7 @@ def tune_text(bench: TextBench, seconds: float = math.inf) -> TextCandidate:
         for leads in recipe.leads:
             seen = bench.board.seen(head.apply_text(bench.questions), dev, leads=leads)
             for weight in recipe.text_weights:
-                tries.append((bench.board.measure(seen, weight)[TEXT_METRIC], head, share, leads, weight))
+                tries.append((bench.board.measure(seen, weight)[bench.board.metric], head, share, leads, weight))
     scores, head, share, leads, weight = _picked(bench, dev, tries)
     return TextCandidate(
         "text-heads",
@@ -169,7 +169,11 @@ def tune_text(bench: TextBench, seconds: float = math.inf) -> TextCandidate:
         scores,
         time.monotonic() - started,
         len(tries),
-        {**asdict(trained), "share": share, "captions_alone": float(np.nanmean(bench.board.described()[TEXT_METRIC]))},
+        {
+            **asdict(trained),
+            "share": share,
+            "captions_alone": float(np.nanmean(bench.board.described()[bench.board.metric])),
+        },
     )
 
 
