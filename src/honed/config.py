@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from honed.errors import UsageError
@@ -41,12 +40,9 @@ class Settings:
     """Threads for models; 0 takes the cores that this process may use."""
     sandbox: str = "required"
     """`required`: parse nothing where the kernel refuses the parsers' system-call filter; `optional`: warn and parse."""
-    metric_retriever: str = "ndcg@10"
-    """The metric that decides for text search: `ndcg@K`, `recall@K` or `mrr@K`. `ask` reads 5 passages: `recall@5`."""
-    metric_image_retriever: str = "recall@1"
-    """The metric that decides for picture search: `recall@K` or `map`."""
-    metric_text_to_image: str = "map"
-    """The metric that decides for words that look for pictures: `recall@K` or `map`."""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """Role -> the metric that decides for it, fixed before the test; in `honed.toml` a table, in the environment
+    `ROLE=METRIC`, separated by commas. `ask` reads 5 passages: `recall@5` counts what it can answer from."""
     test: str = "all"
     """The test questions that decide: `all`, or `fresh`: those alone that nobody has looked at."""
     min_gain: float = 0.01
@@ -68,7 +64,7 @@ DEFAULT_FILE = """\
 # generator = "auto"                           # or gguf:FILE, openai:NAME@URL, extractive:
 # image_generator = "diffusers:models/sd"      # what `honed imagine` draws with, and --role image-generator tunes (LoRA)
 # language = "english"                         # or "simple": no stemming
-# metric_retriever = "ndcg@10"                 # what decides, fixed before the test: recall@5 counts what `ask` reads
+# metrics = { retriever = "recall@5" }         # what decides, fixed before the test: recall@5 counts what `ask` reads
 """
 
 
@@ -118,27 +114,15 @@ _LEAST: Mapping[str, float] = {
 }
 _MOST: Mapping[str, float] = {"near_duplicate": 1, "min_gain": 1, "max_slice_drop": 1, "max_general_drop": 1}
 _CHOICES = {"language": ("english", "simple"), "sandbox": ("required", "optional"), "test": ("all", "fresh")}
-_TEXT, _PICTURES = r"(ndcg|recall|mrr)@[1-9]\d{0,2}", r"map|recall@[1-9]\d{0,2}"
-_SHAPES: Mapping[str, tuple[str, str]] = {
-    "metric_retriever": (_TEXT, "ndcg@K, recall@K or mrr@K, for example recall@5"),
-    "metric_image_retriever": (_PICTURES, "recall@K or map, for example recall@1"),
-    "metric_text_to_image": (_PICTURES, "recall@K or map, for example recall@10"),
-}
-
-
-def changed(settings: Settings, **values: Any) -> Settings:
-    """The settings with some values of the command line.
-
-    Raises:
-        UsageError: A value does not do.
-    """
-    return replace(settings, **{name: _check(name, value, "command line") for name, value in values.items()})
 
 
 def _read(name: str, text: str) -> Any:
     """A variable's text as a value of its setting's type, or as it is where it is none."""
+    kind = type(getattr(Settings(), name))
+    if kind is dict:
+        return dict(pair.strip().partition("=")[::2] for pair in text.split(","))
     try:
-        return type(getattr(Settings(), name))(text)
+        return kind(text)
     except ValueError:
         return text
 
@@ -155,20 +139,26 @@ def _check(name: str, value: Any, origin: str) -> Any:
         raise UsageError(f"The setting '{name}' must be of type {kind.__name__}, not {value!r} (in {origin}).")
     if kind is str:
         _check_text(name, value, origin)
-    if kind is not str and not _LEAST[name] <= value <= _MOST.get(name, 2**31):
+    elif kind is dict:
+        _check_table(name, value, origin)
+    elif not _LEAST[name] <= value <= _MOST.get(name, 2**31):
         most = f" and at most {_MOST[name]:g}" if name in _MOST else ""
         raise UsageError(f"The setting '{name}' must be at least {_LEAST[name]:g}{most}, not {value!r} (in {origin}).")
     return value
 
 
 def _check_text(name: str, value: str, origin: str) -> None:
-    hint = "leave the line out for the default"
-    if name in _CHOICES:
-        hint, right = f"one of: {', '.join(_CHOICES[name])}", value in _CHOICES[name]
-    elif name in _SHAPES:
-        shape, hint = _SHAPES[name]
-        right = re.fullmatch(shape, value) is not None
-    else:
-        right = bool(value.strip())
-    if not right:
-        raise UsageError(f"The setting '{name}' cannot be {value!r} (in {origin}).", hint=hint)
+    if value.strip() and value in _CHOICES.get(name, (value,)):
+        return
+    raise UsageError(
+        f"The setting '{name}' cannot be {value!r} (in {origin}).",
+        hint=f"one of: {', '.join(_CHOICES[name])}" if name in _CHOICES else "leave the line out for the default",
+    )
+
+
+def _check_table(name: str, value: dict[str, Any], origin: str) -> None:
+    wrong = {key: item for key, item in value.items() if not (key and isinstance(item, str) and item.strip())}
+    if wrong:
+        raise UsageError(
+            f"The setting '{name}' cannot hold {wrong!r} (in {origin}).", hint='for example { retriever = "recall@5" }'
+        )

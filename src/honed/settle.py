@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from honed.catalog import images
+from honed.catalog import history, images, vectors
 from honed.dataset import prepare
+from honed.dataset.images import fix_picture_splits
 from honed.errors import HonedError, MissingError
 from honed.ingest.neardup import near_duplicates
 from honed.release.build import live_manifest, manifest_of, manifests, previous, promote, row_of
@@ -34,7 +35,8 @@ def settle(
     prepare.note_clusters(
         session.catalog, lambda texts: near_duplicates(texts, threshold=session.settings.near_duplicate)
     )
-    notes = prepare.fix_splits(session.catalog, given, seed=session.settings.seed) if given else ()
+    seed = session.settings.seed
+    notes = prepare.fix_splits(session.catalog, given, seed=seed) + fix_picture_splits(session.catalog, seed=seed)
     embedder = session.live_embedder()
     if session.catalog.passage_count():
         generation = session.catch_up(embedder, tell=tell, progress=progress)
@@ -71,12 +73,8 @@ def drop_unused_vectors(session: Session) -> int:
         return 0
     if not spaces:
         return 0
-    marks = ",".join("?" * len(spaces))
     with session.catalog.transaction():
-        cursor = session.catalog.connection.execute(
-            f"DELETE FROM vectors WHERE space NOT IN ({marks})", tuple(sorted(spaces))
-        )
-    return int(cursor.rowcount)
+        return vectors.keep_spaces(session.catalog, spaces)
 
 
 def make_live(session: Session, name: str | None, *, reason: str) -> str:
@@ -86,9 +84,10 @@ def make_live(session: Session, name: str | None, *, reason: str) -> str:
         IntegrityError: A file of the release is missing or changed.
         UsageError: There is no such release, or none to go back to.
     """
+    expected = history.live_release(session.catalog)
     row = row_of(session.catalog, name) if name else previous(session.catalog)
     manifest = manifest_of(session.workspace, row)
     session.catch_up(embedder_of(session.workspace, manifest, session.settings), tell=lambda _: None)
     settle_images(session, manifest, lambda _: None)
     action = "promote" if name else "rollback"
-    return promote(session.workspace, session.catalog, row.name, reason=reason, action=action)
+    return promote(session.workspace, session.catalog, row.name, expected=expected, reason=reason, action=action)

@@ -22,7 +22,7 @@ from honed.models.vision.levers import expanded
 from honed.types import Query, Ranking, Vectors
 
 IMAGE_METRICS: tuple[str, ...] = ("recall@1", "recall@10", "map")
-"""The metrics of pictures. The first one decides unless the user names another (`metric_image_retriever`)."""
+"""The metrics of pictures. The first one decides unless the user names another."""
 
 TEXT_METRIC = "map"
 """What decides where a text looks for pictures: a caption finds the first one anyhow, the question is the others."""

@@ -16,9 +16,25 @@ Scores = NDArray[np.float64]
 """One score a query, shape [queries]. NaN marks a query without a relevant document: it has no score."""
 
 METRICS: tuple[str, ...] = ("ndcg@10", "recall@5", "recall@10", "recall@100", "mrr@10")
-"""The metrics that every evaluation reports. The first one decides unless the user names another (`metric_retriever`)."""
+"""The metrics that every evaluation reports. The first one decides unless the user names another."""
 
 _NAME = re.compile(r"(ndcg|recall|mrr)@([1-9]\d*)")
+
+
+@dataclass(frozen=True, slots=True)
+class MetricShape:
+    """Which metrics may decide for a role: a pattern, and the same in words."""
+
+    pattern: str
+    words: str
+
+    def fits(self, metric: str) -> bool:
+        """Whether a metric is one of them."""
+        return re.fullmatch(self.pattern, metric) is not None
+
+
+TEXT_METRIC = MetricShape(r"(ndcg|recall|mrr)@[1-9]\d{0,2}", "ndcg@K, recall@K or mrr@K, for example recall@5")
+PICTURE_METRIC = MetricShape(r"map|recall@[1-9]\d{0,2}", "recall@K or map, for example recall@1")
 
 
 def reported(deciding: str, usual: Sequence[str] = METRICS) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from honed.evaluate.ledger import Looks
 from honed.evaluate.significance import judged
 from honed.runs import look_at
 from honed.session import Session
-from honed.tuning.role import Measurement, Role
+from honed.tuning.role import Measurement, Role, deciding_metric
 
 
 def measure(session: Session, role: Role[Any, Any], system: str, split: str) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def measure(session: Session, role: Role[Any, Any], system: str, split: str) -> 
     Raises:
         UsageError: The split has no questions, or there is no such system.
     """
-    result = role.measure(session, system, split)
+    result = role.measure(session, system, split, deciding_metric(session, role))
     scores = result.scores[result.test.metric]
     return {
         "release": result.release,
@@ -50,8 +50,8 @@ def compare_systems(
     Raises:
         UsageError: The split has no questions, there is no such system, or nothing is judged.
     """
-    before, after = (role.measure(session, system, split) for system in (base, candidate))
-    metric = before.test.metric
+    metric = deciding_metric(session, role)
+    before, after = (role.measure(session, system, split, metric) for system in (base, candidate))
     judged(before.scores[metric], after.scores[metric], before.questions.clusters)
     trial = Trial(general=_general(before, after), seed=session.settings.seed, proxy=before.test.proxy)
     scores = [before.scores, after.scores]

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from honed.evaluate.comparison import Measured
+from honed.evaluate.comparison import Comparison, Measured
+from honed.evaluate.gate import GateSettings, smallest, smallest_fresh
 from honed.evaluate.report import Cost, ReportData, StageRow, report_text
 from honed.session import Session
 from honed.tuning.run import Finished
@@ -17,11 +18,12 @@ from honed.tuning.run import Finished
 
 def result(finished: Finished) -> dict[str, Any]:
     """The run as the JSON that scripts rely on."""
-    comparison, evaluation, baseline = finished.comparison, finished.evaluation, finished.snapshot.baseline
+    comparison, evaluation, baseline = finished.comparison, finished.evaluation, finished.baseline
     primary = comparison.primary
     return {
         "run": finished.run.id,
-        "verdict": finished.verdict.verdict,
+        "verdict": finished.verdict.text,
+        "proxy": finished.verdict.proxy,
         "reasons": list(finished.verdict.reasons),
         "role": finished.role,
         "baseline": {
@@ -35,13 +37,14 @@ def result(finished: Finished) -> dict[str, Any]:
             "mean": round(primary.delta, 4),
             "ci95": [_finite(bound) for bound in primary.ci95],
             "p": primary.p,
-            "mde": _finite(primary.mde),
+            "mde": _finite(smallest(comparison, finished.gate)),
         },
         "queries": primary.queries,
         "clusters": primary.clusters,
         "labels": finished.card.labels,
         "candidates_tried": comparison.candidates_tried,
         "test_reads": comparison.test_reads,
+        "fresh": fresh_json(comparison, finished.gate),
         "stages": [
             {
                 "stage": candidate.name,
@@ -52,11 +55,24 @@ def result(finished: Finished) -> dict[str, Any]:
             for candidate in finished.candidates
         ],
         "release": finished.release or None,
-        "notes": [*finished.snapshot.notes, *finished.notes],
+        "notes": list(finished.notes),
         "seconds": round(finished.seconds, 1),
         "budget": finished.budget,
         "report": str(finished.run.folder / "report.html"),
         **finished.evaluation.extras,
+    }
+
+
+def fresh_json(comparison: Comparison, gate: GateSettings) -> dict[str, Any] | None:
+    """The questions that nobody had looked at before, and the difference that they alone would have shown."""
+    fresh = comparison.fresh
+    if fresh is None:
+        return None
+    return {
+        "only": comparison.fresh_only,
+        "queries": fresh.queries,
+        "clusters": fresh.clusters,
+        "mde": _finite(smallest_fresh(fresh, gate)),
     }
 
 
@@ -93,8 +109,7 @@ def report_data(session: Session, finished: Finished) -> ReportData:
             f"honed tune {role}--budget {finished.budget:.0f}s",
             f"honed evaluate {role}--split test",
         ),
-        warnings=(*finished.snapshot.notes, *finished.notes),
-        proxy_labels=card.proxy,
+        warnings=finished.notes,
         release=finished.release,
         path=str((finished.run.folder / "report.html").relative_to(session.workspace.root)),
     )

@@ -13,9 +13,11 @@ from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
+from honed.errors import UsageError
 from honed.evaluate.comparison import General, Measured, Questions, SliceResult, Trial
 from honed.evaluate.gate import Check, GateSettings
 from honed.evaluate.ledger import TestSet
+from honed.evaluate.metrics import MetricShape
 from honed.evaluate.report import Case, Cost
 from honed.release.manifest import Part
 from honed.session import Session
@@ -164,6 +166,18 @@ class Measurement:
     general: float | None = None
 
 
+def deciding_metric(session: Session, role: Role[Any, Any]) -> str:
+    """The metric that decides: the user's, fixed before the test, or the role's own.
+
+    Raises:
+        UsageError: The role has no such metric.
+    """
+    metric = session.settings.metrics.get(role.name, role.metrics[0])
+    if not role.metric_shape.fits(metric):
+        raise UsageError(f"'{metric}' is no metric of {role.name}.", hint=f"name {role.metric_shape.words}")
+    return metric
+
+
 class Role(Protocol[S, C]):
     """What is tuned.
 
@@ -176,8 +190,11 @@ class Role(Protocol[S, C]):
     metrics: tuple[str, ...]
     """What is measured; the first decides, unless the user names another."""
 
-    def snapshot(self, session: Session, tell: Progress) -> S:
-        """Read the data and choose the baseline on dev.
+    metric_shape: MetricShape
+    """Which metrics may decide."""
+
+    def snapshot(self, session: Session, metric: str, tell: Progress) -> S:
+        """Read the data and choose the baseline on dev, by the metric that decides.
 
         Raises:
             UsageError: There is nothing to learn from or to measure with.
@@ -220,8 +237,8 @@ class Role(Protocol[S, C]):
     def data_card(self, context: C, candidate: Candidate) -> DataCard:
         """What the report says of the data."""
 
-    def measure(self, session: Session, system: str, split: str) -> Measurement:
-        """A system on a split, through the search that users get.
+    def measure(self, session: Session, system: str, split: str, metric: str) -> Measurement:
+        """A system on a split, through the search that users get; `metric` is measured besides the usual ones.
 
         Raises:
             UsageError: There is no such system or split, or nothing judged in it.

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from honed.catalog import history
+from honed.catalog import Catalog, history
+from honed.catalog.moment import Moment, moment, since
 from honed.evaluate.comparison import Comparison, Trial, compare
 from honed.evaluate.gate import GateSettings, Verdict, decide
 from honed.evaluate.ledger import TestSet
@@ -25,7 +26,7 @@ from honed.session import Session
 from honed.settle import drop_unused_vectors, settle
 from honed.tuning.candidate import Candidate, cheapest
 from honed.tuning.plan import Clock
-from honed.tuning.role import DataCard, Evaluation, Progress, Role, Snapshot
+from honed.tuning.role import Baseline, DataCard, Evaluation, Progress, Role, deciding_metric
 from honed.tuning.stages import run_stages
 from honed.workspace import write_atomic, write_json
 
@@ -35,13 +36,13 @@ class Finished:
     """What a finished run leaves: for the report, for JSON, for the next run.
 
     Attributes:
+        notes: What the user should know of the data, of what changed while this ran, and of what its release makes void.
         release: Name of the release that goes live, or "".
-        notes: What its release changes elsewhere, one sentence each.
     """
 
     role: str
     run: Run
-    snapshot: Snapshot
+    baseline: Baseline
     candidates: tuple[Candidate, ...]
     chosen: Candidate
     evaluation: Evaluation
@@ -51,8 +52,8 @@ class Finished:
     card: DataCard
     seconds: float
     budget: float
+    notes: tuple[str, ...]
     release: str = ""
-    notes: tuple[str, ...] = ()
 
 
 def tune(
@@ -63,7 +64,7 @@ def tune(
     tell: Progress,
     show_plan: Callable[[list[str]], bool] = lambda _: True,
 ) -> Finished | None:
-    """One tuning run.
+    """One tuning run. It excludes every other run on its workspace; `add`, `label` and search go on.
 
     Args:
         budget: Seconds for everything; a quarter is kept for the test, the release and the report.
@@ -74,39 +75,61 @@ def tune(
         What happened, or None if the plan was only shown.
 
     Raises:
-        UsageError: There is nothing to learn from or to measure with.
+        UsageError: There is nothing to learn from or to measure with, or another release went live while this ran.
+        BusyError: Another process is tuning or changing the workspace.
     """
-    clock = Clock.start(budget)
-    settle(session, tell)
-    expected = history.live_release(session.catalog)
-    snapshot = role.snapshot(session, tell)
+    with session.workspace.tuning():
+        return _tuned(session, role, Clock.start(budget), tell, show_plan)
+
+
+def _tuned(
+    session: Session, role: Role[Any, Any], clock: Clock, tell: Progress, show_plan: Callable[[list[str]], bool]
+) -> Finished | None:
+    metric = deciding_metric(session, role)
+    with session.workspace.writing():
+        notes = settle(session, tell)
+        start = moment(session.catalog)
+        snapshot = role.snapshot(session, metric, tell)
     tell(ahead(session, snapshot.test, role.name))
     tell(f"baseline     dev {snapshot.baseline.dev[snapshot.baseline.name]:.3f}  {snapshot.baseline.name}")
     context = role.prepare(session, snapshot, tell)
     plan = role.plan(context, clock)
     if not show_plan(plan.lines()):
         return None
-    experiment = {"budget": budget, **role.experiment(context)}
+    experiment = {"budget": clock.budget, **role.experiment(context)}
     run = open_run(session.workspace, session.catalog, role.name, experiment)
     if run.resumed:
         tell(f"going on with {run.id}")
     plan = plan.kept(run.folder)
     candidates = run_stages(role, context, plan, run.folder, clock, tell)
     chosen = candidates[cheapest([candidate.dev for candidate in candidates], snapshot.dev_clusters)]
+    history.check_live(session.catalog, start.live)  # before a look at the test is spent
     evaluation = role.evaluate(context, plan, chosen)
     trial = Trial(sum(candidate.tried for candidate in candidates), seed=session.settings.seed)
     evaluation, trial = looked_at(session, snapshot.test, evaluation, trial, (run.id, experiment))
-    comparison, gate = compared(evaluation, snapshot.test.metric, trial), GateSettings.of(session.settings)
-    verdict = decide(comparison, gate, evaluation.checks(gate, trial))
+    comparison, gate = compared(evaluation, metric, trial), GateSettings.of(session.settings)
     finished = Finished(
-        role.name, run, snapshot, tuple(candidates), chosen, evaluation, comparison, verdict, gate,
-        role.data_card(context, chosen), clock.spent, budget,
-    )  # fmt: skip
-    shipment = None
-    if verdict.proven:
+        role=role.name,
+        run=run,
+        baseline=snapshot.baseline,
+        candidates=tuple(candidates),
+        chosen=chosen,
+        evaluation=evaluation,
+        comparison=comparison,
+        verdict=decide(comparison, gate, evaluation.checks(gate, trial)),
+        gate=gate,
+        card=role.data_card(context, chosen),
+        seconds=clock.spent,
+        budget=clock.budget,
+        notes=tuple(dict.fromkeys((*notes, *snapshot.notes, *meanwhile(session.catalog, start)))),
+    )
+
+    def shipment() -> Shipment:
         parts = role.ship(context, chosen, run.folder)
-        shipment = Shipment(f"{role.name}: {chosen.what}", parts, lineage_of(run, comparison, expected))
-    return close(session, finished, shipment, expected)
+        return Shipment(f"{role.name}: {chosen.what}", parts, lineage_of(run, comparison, start.live))
+
+    with session.workspace.writing(waiting=tell):
+        return close(session, finished, shipment() if finished.verdict.proven else None, start.live)
 
 
 def ahead(session: Session, test: TestSet, kind: str) -> str:
@@ -159,22 +182,40 @@ def lineage_of(run: Run, comparison: Comparison, parent: int | None) -> dict[str
     return {"run": run.id, "parent": f"r{parent}", "test": {"metric": comparison.metric, **proof}}
 
 
+def meanwhile(catalog: Catalog, start: Moment) -> tuple[str, ...]:
+    """What changed since the snapshot, as a sentence for the verdict; nothing if nothing did."""
+    news = since(catalog, start)
+    counts = (
+        (news.came, "document", "came"),
+        (news.went, "document", "went"),
+        (news.labels, "label", "came or changed"),
+    )
+    parts = [f"{count:,} {what}{'' if count == 1 else 's'} {verb}" for count, what, verb in counts if count]
+    if not parts:
+        return ()
+    return (f"{', '.join(parts)} while this ran; the test was of the state at {start.at}.",)
+
+
 def close(session: Session, finished: Finished, shipment: Shipment | None, expected: int | None) -> Finished:
     """Write comparison and report; then end the run and, if it is proven, make its release live, in one commit.
 
     A kill before the commit leaves a run that goes on; a kill after it leaves one that is over. In between there is
-    nothing: a release without its run's end would be tested once more, against itself.
+    nothing: a release without its run's end would be tested once more, against itself. The caller holds the writer lock.
 
     Args:
         shipment: What a proven candidate's release consists of; its space is indexed already.
         expected: Number of the release that the run was compared with.
+
+    Raises:
+        UsageError: Another release went live while this ran. The run is kept as it is.
     """
     from honed.tuning.results import report_data, result
 
     if shipment:
-        before = live_manifest(session.workspace, session.catalog).parts
+        history.check_live(session.catalog, expected)
+        void = consequences(live_manifest(session.workspace, session.catalog).parts, shipment)
         name = f"r{history.next_release_number(session.catalog)}"
-        finished = replace(finished, release=name, notes=consequences(before, shipment))
+        finished = replace(finished, release=name, notes=(*finished.notes, *void))
     folder, outcome = finished.run.folder, result(finished)
     write_atomic(folder / "comparison.json", finished.comparison.to_json().encode())
     write_report(report_data(session, finished), folder / "report.html")
@@ -184,10 +225,7 @@ def close(session: Session, finished: Finished, shipment: Shipment | None, expec
 
     if shipment:
         reason = f"proven: {100 * finished.comparison.primary.delta:+.1f} points on test"
-        build(
-            session.workspace, session.catalog, shipment,
-            expected=expected, run=finished.run.id, reason=reason, also=end,
-        )  # fmt: skip
+        build(session.workspace, session.catalog, shipment, expected=expected, reason=reason, also=end)
     else:
         with session.catalog.transaction():
             end()

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from honed.answer.fusion import Pool
 from honed.answer.settings import RetrievalSettings
-from honed.catalog import documents
 from honed.dataset.task import Labelled, Task
 from honed.evaluate.board import Board
 from honed.evaluate.comparison import General, Measured, Questions
@@ -87,7 +86,7 @@ def evaluated(models: Models, candidate: Candidate) -> Evaluation:
         general = General(general_probe(snapshot.embedder), general_probe(tuned))
 
     def fetch(rowids: Sequence[int]) -> Mapping[int, Passage]:
-        return documents.by_rowid(models.session.catalog, rowids)
+        return {rowid: snapshot.passages[rowid] for rowid in rowids}
 
     return Evaluation(
         base.measured,

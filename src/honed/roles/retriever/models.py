@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from honed.answer.settings import RetrievalSettings
-from honed.catalog import documents
+from honed.catalog import documents, vectors
 from honed.dataset.examples import build_examples, no_examples
 from honed.evaluate.probe import general_pairs
 from honed.index.dense import DenseIndex
-from honed.ingest.embed import embed_missing
+from honed.ingest.embed import embed_texts
 from honed.models.adapter import AdaptedEmbedder, read_adapter
 from honed.models.embedder import LocalEmbedder
 from honed.models.folder import open_folder
@@ -27,7 +27,7 @@ from honed.models.runtime import cores
 from honed.models.towers import open_towers, save_towers
 from honed.models.weights import write_weights
 from honed.protocols import Embedder
-from honed.release.build import live_manifest, part_of
+from honed.release.build import part_of
 from honed.release.manifest import RETRIEVER, Part
 from honed.roles.retriever.plan import Size, Speed, make_plan
 from honed.roles.retriever.recipe import Recipe
@@ -71,18 +71,23 @@ class Models:
 
     def experiment(self) -> dict[str, Any]:
         """All that the result depends on, but for how many threads compute it."""
-        task = self.snapshot.task
-        digest = hashlib.sha256(task.rowids.tobytes() + repr(task.documents).encode())
+        snapshot, task = self.snapshot, self.snapshot.task
+        digest = hashlib.sha256(repr([task.documents, task.origin]).encode())
+        for part in (task.rowids, task.passage_document, task.document_clusters, snapshot.generation.dense.matrix):
+            digest.update(np.ascontiguousarray(part).data)
         for split in SPLITS:
             labelled = task.splits[split]
-            digest.update(repr((labelled.queries, labelled.relevant, labelled.clusters.tolist())).encode())
+            asked = [(query.id, query.text) for query in labelled.queries]
+            judged = [sorted(relevant.items()) for relevant in labelled.relevant]
+            digest.update(repr((asked, judged, labelled.clusters.tolist())).encode())
         settings = asdict(self.session.settings) | asdict(self.recipe)
         for machine in ("threads", "bf16"):
             settings.pop(machine)
         return {
             "data": digest.hexdigest(),
-            "space": self.snapshot.embedder.space,
-            "live": live_manifest(self.session.workspace, self.session.catalog).release,
+            "space": snapshot.embedder.space,
+            "live": snapshot.release.release,
+            "metric": snapshot.test.metric,
             "settings": repr(sorted(settings.items())),
             "version": version("honed"),
         }
@@ -94,8 +99,7 @@ class Models:
         self.tell("measuring this machine")
         rowids = self.snapshot.task.rowids
         sample = rowids[:: max(1, len(rowids) // _SAMPLE)][:_SAMPLE]
-        passages = documents.by_rowid(self.session.catalog, sample.tolist()).values()
-        texts = [passage.embedded_text for passage in passages]
+        texts = [self.snapshot.passages[rowid].embedded_text for rowid in sample.tolist()]
         speed = measure_speed(self.base, self.snapshot.embedder, self.examples.texts, texts, self.recipe)
         tokenizer = Tokenizer.from_file(str(open_folder(self.base).query.tokenizer_path))
         tokenizer.no_padding()
@@ -141,7 +145,7 @@ class Models:
     def part(self, candidate: Candidate, folder: Path) -> Part:
         """What a release with this candidate pins; files that are made of two are written into `folder`."""
         settings = self.session.settings
-        live = part_of(self.session.workspace, live_manifest(self.session.workspace, self.session.catalog), RETRIEVER)
+        live = part_of(self.session.workspace, self.snapshot.release, RETRIEVER)
         files = {name: path for name, path in live.files.items() if name == "model"}
         if QUERY_TOWER in candidate.files:
             documents_ = candidate.files.get(DOCUMENT_TOWER) or self._base_towers()[1]
@@ -156,6 +160,7 @@ class Models:
             "pool": settings.pool,
             "language": settings.language,
         }
+        self.session.catch_up(self.embedder(candidate), tell=self.tell)  # with what came since
         return Part(values, files, self.embedder(candidate).space)
 
     def _adapter(self, candidate: Candidate, folder: Path) -> Path | None:
@@ -203,19 +208,27 @@ class Models:
     def texts(self, positions: NDArray[np.int64]) -> list[str]:
         """What is embedded of passages, by their positions in the task."""
         rowids = self.snapshot.task.rowids[positions]
-        passages = documents.by_rowid(self.session.catalog, rowids.tolist())
-        return [passages[rowid].embedded_text for rowid in rowids.tolist()]
+        return [self.snapshot.passages[rowid].embedded_text for rowid in rowids.tolist()]
 
     def embedded(self, folder: Path) -> DenseIndex:
         """All passages by the document tower in a folder."""
         return self._indexed(self._local(folder))
 
     def _indexed(self, embedder: Embedder) -> DenseIndex:
-        """All passages in an embedder's space; a run that goes on finds the vectors of its finished stage in the catalog."""
-        if embedder.space not in self._dense:
-            embed_missing(self.session.catalog, embedder, on_progress=_every_tenth(self.tell))
-            self._dense[embedder.space] = DenseIndex.build(*self.session.catalog.vectors(embedder.space))
-        return self._dense[embedder.space]
+        """The passages of the snapshot in an embedder's space, whatever came or went since; no text is encoded twice.
+
+        A run that goes on finds the vectors of its finished stage in the catalog.
+        """
+        catalog, space = self.session.catalog, embedder.space
+        if space not in self._dense:
+            rowids = self.snapshot.task.rowids
+            passages = [self.snapshot.passages[rowid] for rowid in rowids.tolist()]
+            keys = [documents.text_hash(passage) for passage in passages]
+            present = vectors.held(catalog, space, keys).keys()
+            texts = {key: item.embedded_text for key, item in zip(keys, passages, strict=True) if key not in present}
+            embed_texts(catalog, embedder, list(texts.items()), on_progress=_every_tenth(self.tell))
+            self._dense[space] = DenseIndex.build(rowids, vectors.matrix(catalog, space, keys))
+        return self._dense[space]
 
 
 def _every_tenth(tell: Progress) -> Callable[[int, int], None]:

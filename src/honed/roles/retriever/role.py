@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from honed.evaluate.metrics import METRICS
+from honed.evaluate.metrics import METRICS, TEXT_METRIC
 from honed.release.manifest import RETRIEVER, Part
 from honed.roles.retriever.snapshot import Snapshot, data_card, take_snapshot
 from honed.roles.retriever.systems import measured, rankings
@@ -25,13 +25,14 @@ class Retriever:
 
     name = RETRIEVER
     metrics = METRICS
+    metric_shape = TEXT_METRIC
 
     def __init__(self, recipe: Recipe | None = None) -> None:
         self.recipe = recipe
 
-    def snapshot(self, session: Session, tell: Progress) -> Snapshot:
+    def snapshot(self, session: Session, metric: str, tell: Progress) -> Snapshot:
         """Read the questions, and choose the baseline among what is live and the plain systems."""
-        return take_snapshot(session, tell)
+        return take_snapshot(session, metric, tell)
 
     def prepare(self, session: Session, snapshot: Snapshot, tell: Progress) -> Models:
         """Encode the train questions and find what must not count against them."""
@@ -67,9 +68,9 @@ class Retriever:
         """Documents, passages, questions, clusters."""
         return data_card(context.session, context.snapshot)
 
-    def measure(self, session: Session, system: str, split: str) -> Measurement:
+    def measure(self, session: Session, system: str, split: str, metric: str) -> Measurement:
         """A release or a plain system."""
-        return measured(session, system, split)
+        return measured(session, system, split, metric)
 
     def rankings(self, session: Session, system: str, split: str, depth: int) -> Rankings:
         """The documents that every question finds, by their best passage."""

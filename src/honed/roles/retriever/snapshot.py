@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,20 +12,18 @@ from numpy.typing import NDArray
 from honed.answer.settings import RetrievalSettings
 from honed.catalog import documents, judgements
 from honed.dataset import prepare
-from honed.dataset.task import Labelled, Task, load_task
+from honed.dataset.task import Labelled, Task, check_enough, has_labels, load_task
 from honed.dataset.widen import widen_dev
-from honed.errors import UsageError
 from honed.evaluate.board import Board
 from honed.evaluate.ledger import TestSet
-from honed.evaluate.sets import text_set
 from honed.evaluate.untuned import PLAIN, questions, strongest, system_means
 from honed.index.generation import Generation
 from honed.protocols import Embedder
 from honed.release.build import live_manifest
-from honed.release.manifest import Manifest
+from honed.release.manifest import RETRIEVER, Manifest
 from honed.session import Session
 from honed.tuning.role import Baseline, DataCard, Progress, each_split
-from honed.types import Split, Vectors
+from honed.types import Passage, Split, Vectors
 
 LEAST_TEST = 10
 """Questions of a split below which no verdict is attempted."""
@@ -39,6 +38,7 @@ class Snapshot:
         test: The held-out questions as the ledger knows them.
         learned: Whether the live models learned from train, whose questions are then no fair ones.
         release: The live release.
+        passages: By row id; what comes or goes later changes nothing in this run.
     """
 
     task: Task
@@ -48,6 +48,7 @@ class Snapshot:
     test: TestSet
     learned: bool
     release: Manifest
+    passages: Mapping[int, Passage]
     notes: tuple[str, ...]
 
     @property
@@ -103,25 +104,20 @@ class Snapshot:
         return self._systems[self.baseline.name]
 
 
-def take_snapshot(session: Session, tell: Progress) -> Snapshot:
+def take_snapshot(session: Session, metric: str, tell: Progress) -> Snapshot:
     """Read the data and open the live system.
 
     Raises:
         UsageError: There is nothing to measure with.
     """
     notes: tuple[str, ...] = ()
-    if not judgements.queries(session.catalog, "test"):
+    if not has_labels(session.catalog):
         count = prepare.add_proxy(session.catalog, seed=session.settings.seed)
         notes += (
             f"There are no labels: {count} titles and headings stand in for questions, so only the fusion is tuned.",
         )
     task = load_task(session.catalog)
-    for split in ("dev", "test"):
-        if len(task.splits[split].queries) < LEAST_TEST:
-            raise UsageError(
-                f"There are {len(task.splits[split].queries)} questions in {split}; {LEAST_TEST} are needed.",
-                hint="honed label FILE.csv (columns question,source), or import a folder with qrels",
-            )
+    check_enough(task, LEAST_TEST)
     task = widen_dev(task, seed=session.settings.seed)
     embedder = session.live_embedder()
     manifest = live_manifest(session.workspace, session.catalog)
@@ -130,11 +126,24 @@ def take_snapshot(session: Session, tell: Progress) -> Snapshot:
         embedder,
         session.catch_up(embedder, tell=tell),
         session.settings.pool,
-        text_set(task, "test", session.settings),
+        test_set(task, "test", metric, fresh_only=session.settings.test == "fresh"),
         bool(manifest.lineage.get("run")),
         manifest,
+        documents.by_rowid(session.catalog, task.rowids.tolist()),
         (*notes, *task.notes),
     )
+
+
+def test_set(task: Task, split: Split, metric: str, *, fresh_only: bool) -> TestSet:
+    """The questions of a split as the ledger knows them."""
+    labelled = task.splits[split]
+    named = {
+        query.id: {task.documents[document]: grade for document, grade in relevant.items()}
+        for query, relevant in zip(labelled.queries, labelled.relevant, strict=True)
+    }
+    names = (judgements.fingerprint(labelled.queries, named),)
+    proxy = task.origin == "proxy"
+    return TestSet(RETRIEVER, metric, labelled.texts, labelled.clusters, names, fresh_only=fresh_only, proxy=proxy)
 
 
 def data_card(session: Session, snapshot: Snapshot) -> DataCard:

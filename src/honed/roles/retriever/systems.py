@@ -12,11 +12,11 @@ from honed.dataset.task import Labelled, Task, load_task
 from honed.errors import UsageError
 from honed.evaluate.metrics import per_query, reported
 from honed.evaluate.probe import general_probe
-from honed.evaluate.sets import text_set
 from honed.evaluate.untuned import plain_system
 from honed.release.build import manifest_of, row_of
 from honed.release.open import embedder_of, open_release
 from honed.roles.retriever.evaluation import sliced
+from honed.roles.retriever.snapshot import test_set
 from honed.session import Session
 from honed.tuning.role import Measurement, Rankings
 from honed.types import Split
@@ -25,7 +25,7 @@ DEPTH = 100
 """Documents of a ranking that are measured."""
 
 
-def measured(session: Session, system: str, split: str) -> Measurement:
+def measured(session: Session, system: str, split: str, metric: str) -> Measurement:
     """Every metric of a system for every question of a split.
 
     Raises:
@@ -34,7 +34,7 @@ def measured(session: Session, system: str, split: str) -> Measurement:
     task, labelled = _split(session, split)
     row = row_of(session.catalog, _release_of(session, system))
     retriever = _opened(session, system, row.name)
-    test = text_set(task, split, session.settings)
+    test = test_set(task, split, metric, fresh_only=session.settings.test == "fresh")
     names = {query: [name for name, _ in hits] for query, hits in _documents(retriever, task, labelled, DEPTH).items()}
     qrels = {
         query.id: {task.documents[document]: grade for document, grade in relevant.items()}
