@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.dataset.images import Pictures, TextQueries
+from honed.dataset.image_questions import TextQueries
+from honed.dataset.images import ImageTask
 from honed.dataset.task import Task
 from honed.evaluate.board import Board
 from honed.evaluate.captions import CaptionScores
@@ -116,22 +117,27 @@ class Ground:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gallery:
-    """The pictures of one split with their raw descriptors [n, d], in the same order."""
+    """All pictures that live search ranks, with their splits and their raw descriptors [n, d]."""
 
-    pictures: Pictures
+    task: ImageTask
     descriptors: NDArray[np.float32]
 
-    @property
-    def board(self) -> ImageBoard:
-        """Each picture asks for the others of its group."""
-        return ImageBoard(self.pictures.ids, self.pictures.groups, self.pictures.variants)
+    def board(self, split: Split) -> ImageBoard:
+        """Each picture of a split asks for the others of its group, among all."""
+        every = self.task.everything
+        asking = self.task.places(split)
+        return ImageBoard(every.ids, every.groups, every.variants, asking, self.task.phashes, self.task.medias)
+
+    def of(self, split: Split) -> NDArray[np.float32]:
+        """Descriptors of the pictures of a split."""
+        return self.descriptors[self.task.places(split)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageGround:
     """Where a turn starts from: the pictures, what sees them now, and how well on dev."""
 
-    galleries: dict[Split, Gallery]
+    gallery: Gallery
     encoder: ImageEncoder
     head: ImageHead
     neighbours: int
@@ -166,7 +172,7 @@ class Asked:
         board: With captions as the live release searches them.
         captions: What they say under any weight.
         questions: [q, t] vectors of the document tower.
-        descriptors: [n, d] of the pictures.
+        descriptors: [n, d] of all pictures.
     """
 
     board: TextBoard
@@ -188,7 +194,7 @@ class WordsGround:
         dev: Mean of the metric that decides, of the baseline and of the others.
     """
 
-    galleries: dict[Split, Gallery]
+    gallery: Gallery
     queries: dict[Split, TextQueries]
     encoder: ImageEncoder
     head: ImageHead

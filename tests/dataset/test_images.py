@@ -2,23 +2,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from honed.catalog import Catalog, images
-from honed.dataset.images import (
-    Pictures,
-    _whole_groups,
+from honed.dataset.image_questions import (
     caption_pairs,
-    keywords_of,
-    load_caption_task,
-    load_image_task,
+    half_hidden,
+    says_something,
     text_queries,
     title_queries,
     unsaid,
+    wordless,
 )
+from honed.dataset.images import Pictures, _whole_groups, keywords_of, load_caption_task, load_image_task
 from honed.types import ImageRecord
 from tests.catalog.make import put
 
@@ -38,8 +38,11 @@ def test_a_question_never_holds_a_word_of_the_title() -> None:
     assert len(unsaid("x", tuple("abcdefg"), seed=1)) == 3
 
 
+EVERY = np.arange(16)
+
+
 def test_questions_come_once_and_ask_for_all_that_carry_their_words() -> None:
-    queries = text_queries(pictures(), seed=3)
+    queries = text_queries(pictures(), EVERY, seed=3)
     assert len(queries.texts) == len(set(queries.texts)) == 3
     for text, relevant, cluster in zip(queries.texts, queries.relevant, queries.clusters, strict=True):
         carriers = {at // 4 for at in np.flatnonzero(relevant)}
@@ -48,22 +51,56 @@ def test_questions_come_once_and_ask_for_all_that_carry_their_words() -> None:
         assert all(set(text.split()) <= set(pictures().keywords[at]) for at in np.flatnonzero(relevant))
 
 
+def test_pictures_of_other_splits_that_carry_the_words_are_neither_right_nor_wrong() -> None:
+    split = np.arange(0, 16, 2)
+    queries = text_queries(pictures(), split, seed=3)
+    assert queries.texts == text_queries(pictures(), EVERY, seed=3).texts
+    inside = np.isin(EVERY, split)
+    assert queries.relevant.any(axis=1).all()
+    assert not queries.relevant[:, ~inside].any()
+    assert not queries.left_out[:, inside].any()
+    whole = text_queries(pictures(), EVERY, seed=3)
+    np.testing.assert_array_equal(queries.relevant | queries.left_out, whole.relevant)
+    assert not whole.left_out.any()
+
+
 def test_titles_ask_for_every_picture_that_carries_them_hidden_or_not() -> None:
-    hidden = np.arange(16) % 4 > 0
+    hidden = EVERY % 4 > 0
     hidden[4:8] = True
-    queries = title_queries(pictures(), hidden, seed=3)
+    queries = title_queries(pictures(), EVERY, hidden, seed=3)
     assert queries.texts == ("red apple", "house", "green tree"), "nobody can type a title that search does not know"
     assert queries.relevant.sum(axis=1).tolist() == [4, 4, 4]
     assert queries.clusters.tolist() == [0, 2, 3]
-    assert len(title_queries(pictures(), hidden, seed=3, most=2).texts) == 2
+    assert len(title_queries(pictures(), EVERY, hidden, seed=3, most=2).texts) == 2
 
 
 def test_about_half_of_the_titles_are_hidden_and_stay_so() -> None:
-    many = pictures()
-    one, two = text_queries(many, seed=3), text_queries(many, seed=3)
-    np.testing.assert_array_equal(one.bare, two.bare)
-    assert 2 <= one.bare.sum() <= 14
-    assert not text_queries(many, seed=3, bare=0.0).bare.any()
+    hidden = half_hidden(pictures(), seed=3)
+    np.testing.assert_array_equal(hidden, half_hidden(pictures(), seed=3))
+    assert 2 <= hidden.sum() <= 14
+
+
+def test_words_are_hidden_in_the_share_in_which_pictures_have_none() -> None:
+    count = 400
+    names = tuple(map(str, range(count)))
+    many = Pictures(np.arange(count), names, np.arange(count), (), ("a red ship",) * count, ((),) * count)
+    asked = np.arange(200)
+    assert not wordless(many, asked, np.ones(count, bool), seed=3).any(), "all have words: what ships hides nothing"
+    half = wordless(many, asked, np.arange(count) < 200, seed=3)
+    assert not half[200:].any()
+    assert 70 < half.sum() < 130
+    names_of_files = replace(many, titles=("a red ship",) * 200 + ("IMG 2034",) * 200)
+    np.testing.assert_array_equal(wordless(names_of_files, asked, np.ones(count, bool), seed=3), half)
+    few = wordless(many, asked, np.arange(count) < 360, seed=3)
+    assert not (few & ~half).any(), "what is hidden of few is hidden of many"
+
+
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [("red panda 02", True), ("猫", True), ("IMG 2034", False), ("0017", False), ("DSC 1 a", False), ("", False)],
+)
+def test_the_name_that_a_camera_gave_says_nothing(title: str, expected: bool) -> None:
+    assert says_something(title) is expected
 
 
 def test_pairs_say_what_is_said_of_a_picture() -> None:
@@ -84,7 +121,7 @@ def test_a_group_is_never_torn() -> None:
 
 
 def test_of_too_many_questions_a_hash_keeps_some() -> None:
-    every, some = text_queries(pictures(), seed=3), text_queries(pictures(), seed=3, most=2)
+    every, some = text_queries(pictures(), EVERY, seed=3), text_queries(pictures(), EVERY, seed=3, most=2)
     assert len(some.texts) == 2
     rows = [every.texts.index(text) for text in some.texts]
     np.testing.assert_array_equal(every.relevant[rows], some.relevant)
@@ -128,6 +165,10 @@ def test_pictures_need_no_group_to_be_asked_for(catalog: Catalog) -> None:
     assert min(sizes.values()) > 3
     assert len(np.unique(np.concatenate([part.groups for part in task.splits.values()]))) == 60
     assert task.splits["dev"].keywords[0] == ("sea", "boat")
+    assert len(task.everything) == 61, "live search ranks the figure, too"
+    assert task.everything.ids[-1] == "figure#0"
+    for split, part in task.splits.items():
+        assert [task.everything.ids[at] for at in task.places(split)] == list(part.ids)
 
 
 def test_near_copies_and_equal_titles_share_a_cluster_and_a_split(catalog: Catalog) -> None:

@@ -37,11 +37,11 @@ from honed.workspace import Workspace, create, read_json
 
 COLOURS = {"warm": (230, 90, 40), "cold": (40, 90, 230), "pale": (170, 190, 170), "dark": (60, 60, 50)}
 DENSITIES = {"rare": 0.2, "half": 0.5, "full": 0.8}
-GROUPS, SIDE = 72, 32
+GROUPS, MUTE, SIDE = 72, 288, 32
 
 
 def write_pack(folder: Path) -> Path:
-    """Each group is a pattern of 4 x 4 fields, drawn in four colours; its title is a number."""
+    """Each group is a pattern of 4 x 4 fields, drawn in four colours; its title is a number. Of others nothing is said."""
     (folder / "images").mkdir(parents=True)
     rng = np.random.default_rng(5)
     rows, splits = [], {"train": [], "dev": [], "test": []}
@@ -57,6 +57,10 @@ def write_pack(folder: Path) -> Path:
             Image.fromarray(pixels).save(folder / "images" / f"{name}.png")
             row = {"id": name, "path": f"images/{name}.png", "caption": f"number {group}", "tags": [variant, density]}
             rows.append({**row, "group": f"g{group}", "variant": variant, "split": split})
+    for number in range(MUTE):
+        name = f"{1000 + number}"
+        Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)).save(folder / "images" / f"{name}.png")
+        rows.append({"id": name, "path": f"images/{name}.png", "caption": "", "tags": []})
     (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "splits").mkdir()
     for split, names in splits.items():
@@ -107,7 +111,7 @@ def test_only_a_plan_changes_nothing(prepared: Path, tmp_path: Path) -> None:
 def test_what_is_learned_is_proven_and_live(turn: WordsTurn, session: Session) -> None:
     assert turn.verdict.proven, turn.verdict.reasons
     assert turn.comparison.metric == "map"
-    assert turn.comparison.primary.candidate > turn.comparison.primary.base + 0.2
+    assert turn.comparison.primary.candidate > turn.comparison.primary.base + 0.01
     assert turn.ground.sight.name.startswith("captions")
     manifest = live_manifest(session.workspace, session.catalog)
     assert (manifest.release, turn.release) == ("r2", "r2")
@@ -217,10 +221,10 @@ def test_errors_say_what_is_missing(prepared: Path, tmp_path: Path, monkeypatch:
         task = words.load_caption_task(opened.catalog, seed=13)
         with monkeypatch.context() as patch:
             patch.setattr(words, "LEAST_TEST", 10_000)
-            with pytest.raises(UsageError, match="questions in words about pictures in dev"):
+            with pytest.raises(UsageError, match="questions in words about the"):
                 survey_words(opened, lambda _: None)
-        bare = {split: replace(shown, titles=("",) * len(shown)) for split, shown in task.splits.items()}
-        monkeypatch.setattr(words, "load_caption_task", lambda *_, **__: replace(task, splits=bare))
+        bare = replace(task.everything, titles=("",) * len(task.everything))
+        monkeypatch.setattr(words, "load_caption_task", lambda *_, **__: replace(task, everything=bare))
         with pytest.raises(UsageError, match="No picture has a caption"):
             survey_words(opened, lambda _: None)
 

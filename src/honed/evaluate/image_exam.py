@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +66,9 @@ class ImageExam:
         return tuple(self._case(at, before, after, picture) for at in chosen if change[at] != 0)
 
     def _case(self, at: int, before: Scores, after: Scores, picture: Picture) -> Case:
-        caption, uri = picture(at)
-        variant = self.board.variants[at] if self.board.variants else ""
+        place = int(self.board.queries[at])
+        caption, uri = picture(place)
+        variant = self.board.variants[place] if self.board.variants else ""
         return Case(
             query=f"{caption} ({variant})" if variant else caption,
             base=float(before[at]),
@@ -79,11 +80,11 @@ class ImageExam:
 
     def _hits(self, paper: ImagePaper, at: int, picture: Picture) -> tuple[Hit, ...]:
         found = self.board.ranking(paper.vectors, at, SHOWN, neighbours=paper.neighbours)
-        return tuple(self._hit(int(place), at, picture) for place in found)
+        return tuple(self._hit(int(place), int(self.board.queries[at]), picture) for place in found)
 
-    def _hit(self, place: int, query: int, picture: Picture) -> Hit:
+    def _hit(self, place: int, asking: int, picture: Picture) -> Hit:
         caption, uri = picture(place)
-        same = bool(self.board.groups[place] == self.board.groups[query] >= 0)
+        same = bool(self.board.groups[place] == self.board.groups[asking] >= 0)
         return Hit(caption, "", same, uri)
 
 
@@ -112,6 +113,7 @@ class TextExam:
         reads: How often this test set has been looked at, this time included.
         others: Papers of systems that dev did not choose, for the reader; nothing is decided by them.
         titles: The exam whose questions are titles: its recall@1 is a slice, so the gate sees to it that it does not fall.
+        knowledge: Exams of the same questions where search knows less (`dataset.image_questions`): their mAP are slices, too.
     """
 
     board: TextBoard
@@ -120,20 +122,26 @@ class TextExam:
     reads: int
     others: tuple[TextPaper, ...] = ()
     titles: TextExam | None = None
+    knowledge: Mapping[str, TextExam] = field(default_factory=dict)
 
     def compared(self, candidates_tried: int, seed: int) -> Comparison:
-        """The comparison question by question, with slices, one of them the titles."""
+        """The comparison question by question; slices are of the questions, titles, and what search would know otherwise."""
         trial = Trial(candidates_tried, self.reads, seed=seed)
         papers = [(paper.name, paper.scores) for paper in (self.base, self.candidate)]
         result = self.board.compared(papers[0], papers[1], trial)
-        asked = self.titles
-        if asked is None or not len(asked.board.ids):
-            return result
-        before, after = (Measured(paper.name, paper.scores) for paper in (asked.base, asked.candidate))
-        questions = Questions(asked.board.ids, asked.board.clusters)
-        first = compare(before, after, questions, metric=IMAGE_METRICS[0], trial=trial)
-        name = f"questions that are a title ({wording.metric_name(IMAGE_METRICS[0])})"
-        return replace(result, slices=(*result.slices, SliceResult(name, first.primary)))
+        slices = [exam._slice(f"if search knew {known}", TEXT_METRIC, trial) for known, exam in self.knowledge.items()]
+        if self.titles is not None and len(self.titles.board.ids):
+            first = IMAGE_METRICS[0]
+            slices.append(
+                self.titles._slice(f"questions that are a title ({wording.metric_name(first)})", first, trial)
+            )
+        return replace(result, slices=(*result.slices, *slices))
+
+    def _slice(self, name: str, metric: str, trial: Trial) -> SliceResult:
+        """This exam as a slice of another one."""
+        before, after = (Measured(paper.name, paper.scores) for paper in (self.base, self.candidate))
+        questions = Questions(self.board.ids, self.board.clusters)
+        return SliceResult(name, compare(before, after, questions, metric=metric, trial=trial).primary)
 
     def cases(self, picture: Picture, *, each: int = 10) -> tuple[Case, ...]:
         """The largest gains and losses as grids: the question, the pictures found before and now."""

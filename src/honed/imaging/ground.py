@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.catalog import images
-from honed.dataset.images import Pictures
+from honed.dataset.images import ImageTask
 from honed.protocols import ImageEncoder
 from honed.session import Session
 from honed.turn import Gallery, ImageGround, WordsGround
@@ -22,16 +22,16 @@ if TYPE_CHECKING:  # torch is loaded by tuning alone
     from honed.tune.images.bench import ImageRecipe
 
 LEAST_TEST = 10
-"""Pictures or questions of a split below which no verdict is attempted."""
+"""Queries of a split that have something to find below which no verdict is attempted."""
 
 
-def gallery(session: Session, encoder: ImageEncoder, pictures: Pictures) -> Gallery:
-    """Pictures with the descriptors that the catalog keeps of them."""
-    if not len(pictures):
-        return Gallery(pictures, np.empty((0, encoder.dimension), np.float32))
-    rowids, descriptors = images.descriptors(session.catalog, encoder.space, pictures.rowids)
-    assert np.array_equal(rowids, pictures.rowids), "every picture was described a moment ago"
-    return Gallery(pictures, descriptors)
+def gallery(session: Session, encoder: ImageEncoder, task: ImageTask) -> Gallery:
+    """All pictures with the descriptors that the catalog keeps of them."""
+    if not len(task.everything):
+        return Gallery(task, np.empty((0, encoder.dimension), np.float32))
+    rowids, descriptors = images.descriptors(session.catalog, encoder.space, task.everything.rowids)
+    assert np.array_equal(rowids, task.everything.rowids), "every picture was described a moment ago"
+    return Gallery(task, descriptors)
 
 
 def known_by(ids: Sequence[str], groups: NDArray[Any]) -> str:
@@ -46,11 +46,12 @@ def experiment_of(
     session: Session, ground: ImageGround | WordsGround, recipe: ImageRecipe, budget: float
 ) -> dict[str, Any]:
     """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
-    digest = hashlib.sha256()
+    task = ground.gallery.task
+    digest = hashlib.sha256(repr(task.everything.ids).encode())
     for split in SPLITS:
-        shown = ground.galleries[split].pictures
-        digest.update(repr((shown.ids, shown.groups.tolist(), shown.variants)).encode())
-        digest.update(ground.galleries[split].descriptors.tobytes())
+        pictures = task.splits[split]
+        digest.update(repr((pictures.ids, pictures.groups.tolist(), pictures.variants)).encode())
+    digest.update(ground.gallery.descriptors.tobytes() + task.phashes.tobytes() + task.medias.tobytes())
     settings = asdict(recipe)
     settings.pop("threads", None)
     return {

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from honed.dataset.images import load_image_task
+from honed.dataset.images import Pictures, load_image_task
 from honed.errors import UsageError
+from honed.evaluate.image_board import primary
 from honed.evaluate.image_exam import ImageExam, sit_images
 from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
 from honed.imaging.measure import look_at_pictures
@@ -27,6 +28,7 @@ from honed.release.parts import ImageParts, Parts, parts_of, words_lost
 from honed.runs import open_run
 from honed.session import Session
 from honed.turn import Finished, ImageGround, ImageTurn, Tell
+from honed.types import Split
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
     from honed.tune.images.bench import ImageRecipe
@@ -45,19 +47,26 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     head = image_head_of(session.workspace, manifest, encoder)
     task = load_image_task(session.catalog, seed=session.settings.seed)
-    galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
-    for split, shown in galleries.items():
-        if len(shown.pictures) < LEAST_TEST:
-            raise UsageError(
-                f"There are {len(shown.pictures)} grouped pictures in {split}; {LEAST_TEST} are needed.",
-                hint="honed label FILE.csv (columns image,group), honed label --by-folder DIR, or honed import an image pack",
-            )
+    for split, pictures in task.splits.items():
+        _enough(pictures, split)
+    every = gallery(session, encoder, task)
     side = manifest.images
     neighbours = side.neighbours if side else 0
     name = manifest.release if side and side.head else f"untuned {session.settings.image_encoder}"
-    dev = galleries["dev"]
-    scores = dev.board.measure(head.apply(dev.descriptors), neighbours=neighbours)
-    return ImageGround(galleries, encoder, head, neighbours, name, float(np.nanmean(scores["recall@1"])), task.notes)
+    scores = primary(every.board("dev"), head.apply(every.descriptors), neighbours=neighbours)
+    return ImageGround(every, encoder, head, neighbours, name, float(np.nanmean(scores)), task.notes)
+
+
+def _enough(pictures: Pictures, split: Split) -> None:
+    """Train needs pictures; a picture of dev or test is judged only where another one of its group can be found."""
+    count = len(pictures) if split == "train" else pictures.pairs
+    if count < LEAST_TEST:
+        raise UsageError(
+            f"There are {len(pictures)} grouped pictures in {split}, of which {pictures.pairs} share their group with another "
+            f"one; {LEAST_TEST} {'pictures' if split == 'train' else 'of these'} are needed.",
+            hint="give more pictures, and those of one thing the same group: honed label FILE.csv (columns image,group), "
+            "honed label --by-folder DIR, or honed import an image pack",
+        )
 
 
 def tune_images(
@@ -118,11 +127,10 @@ def _sealed_test(
     looking: tuple[str, dict[str, Any]],
 ) -> ImageExam:
     """Let baseline and candidate sit the test, once; the look is counted before it is taken."""
-    shown = ground.galleries["test"]
-    reads = look_at_pictures(session, shown.pictures, *looking)
-    board = shown.board
-    base = sit_images(board, ground.baseline, ground.head.apply(shown.descriptors), ground.neighbours)
-    vectors = chosen.head.apply(studio.descriptors(chosen, shown))
+    board = ground.gallery.board("test")
+    vectors = chosen.head.apply(studio.descriptors(chosen))
+    reads = look_at_pictures(session, ground.gallery.task.splits["test"], *looking)
+    base = sit_images(board, ground.baseline, ground.head.apply(ground.gallery.descriptors), ground.neighbours)
     return ImageExam(board, base, sit_images(board, f"tuned ({chosen.name})", vectors, chosen.neighbours), reads)
 
 

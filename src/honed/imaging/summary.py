@@ -39,18 +39,19 @@ def image_result(turn: ImageTurn) -> dict[str, Any]:
 def image_report(session: Session, turn: ImageTurn) -> ReportData:
     """The turn as the report shows it, with grids of pictures."""
     ground = turn.ground
-    rowids = ground.galleries["test"].pictures.rowids.tolist()
-    counts = {split: len(gallery.pictures) for split, gallery in ground.galleries.items()}
-    groups = {split: len(np.unique(gallery.pictures.groups)) for split, gallery in ground.galleries.items()}
+    task = ground.gallery.task
+    counts = {split: len(pictures) for split, pictures in task.splits.items()}
+    groups = {split: len(np.unique(pictures.groups)) for split, pictures in task.splits.items()}
+    judged = int(turn.exam.board.judged.sum())
 
     return replace(
         turn_report(session, turn),
-        test_set=f"test, {counts['test']:,} pictures in {groups['test']:,} groups",
+        test_set=f"test, {judged:,} pictures that share their group with others, looking among {len(task.everything):,}",
         digests={
             turn.exam.base.name: ground.encoder.space[:12],
             turn.exam.candidate.name: turn.release or turn.chosen.what,
         },
-        cases=turn.exam.cases(_pictures(session, rowids)),
+        cases=turn.exam.cases(_pictures(session, task.everything.rowids.tolist())),
         data_card={
             "pictures": each_split(counts),
             "groups": each_split(groups),
@@ -64,32 +65,42 @@ def words_result(turn: WordsTurn) -> dict[str, Any]:
     """The turn as the JSON that scripts rely on; the same keys as for text, and what dev did not choose as baseline."""
     base, candidate = turn.exam.base, turn.exam.candidate
     others = [side(paper.name, paper.scores, IMAGE_METRICS) for paper in turn.exam.others]
-    return turn_json(
+    value = turn_json(
         turn,
         role="text-to-image",
         baseline={**side(base.name, base.scores, IMAGE_METRICS), "dev": turn.ground.dev, "others": others},
         candidate={**side(turn.chosen.name, candidate.scores, IMAGE_METRICS), "what": turn.chosen.what},
         labels="keywords",
     )
+    return value | {
+        "if_search_knew": {
+            known: {
+                paper.name: side(paper.name, paper.scores, IMAGE_METRICS)["metrics"]
+                for paper in (exam.base, exam.candidate)
+            }
+            for known, exam in turn.exam.knowledge.items()
+        }
+    }
 
 
 def words_report(session: Session, turn: WordsTurn) -> ReportData:
     """The turn as the report shows it: questions, and grids of the pictures that they found before and find now."""
     ground = turn.ground
-    counts = {split: len(gallery.pictures) for split, gallery in ground.galleries.items()}
+    task = ground.gallery.task
+    counts = {split: len(pictures) for split, pictures in task.splits.items()}
     asked: dict[Split, int] = {split: len(ground.queries[split].texts) for split in ("dev", "test")}
     return replace(
         turn_report(session, turn),
-        test_set=f"test, {asked['test']:,} questions about {counts['test']:,} pictures",
+        test_set=f"test, {asked['test']:,} questions about {counts['test']:,} pictures, looking among {len(task.everything):,}",
         digests={
             turn.exam.base.name: ground.embedder.space[:12],
             turn.exam.candidate.name: turn.release or turn.chosen.what,
         },
-        cases=turn.exam.cases(_pictures(session, ground.galleries["test"].pictures.rowids.tolist())),
+        cases=turn.exam.cases(_pictures(session, task.everything.rowids.tolist())),
         data_card={
             "pictures": each_split(counts),
             "questions": each_split(asked),
-            "labels": "keywords that a picture's title lacks; half of the titles are hidden from search",
+            "labels": "keywords that a picture's title lacks; search knows all words, as it does live",
         },
         commands=(f"honed tune --role text-to-image --budget {turn.budget:.0f}s",),
     )

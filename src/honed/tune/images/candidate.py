@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
+from honed.evaluate.image_board import ImageBoard
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
 from honed.tune.candidate import cheapest
@@ -25,7 +25,7 @@ class ImageCandidate:
         name: Of the rung.
         what: One line for a person.
         head: From descriptors to vectors.
-        dev: recall@1 of every dev picture.
+        dev: recall@1 of every dev query.
         seconds: Wall time that it took.
         tried: Variants that were compared on dev to pick this one.
         neighbours: Nearest pictures that a query is expanded with.
@@ -75,11 +75,6 @@ class ImageCandidate:
         value["notes"] = tuple(value["notes"])
         value["encoder_folder"] = folder / value["encoder_folder"] if value["encoder_folder"] else None
         return cls(head=ImageHead.read(folder / f"{name}-head.safetensors"), **value)
-
-
-def primary(board: ImageBoard, head: ImageHead, descriptors: Descriptors, *, neighbours: int = 0) -> Scores:
-    """recall@1 of every picture of a board."""
-    return board.measure(head.apply(descriptors), neighbours=neighbours)[IMAGE_METRICS[0]]
 
 
 def choose_images(candidates: Sequence[ImageCandidate]) -> ImageCandidate:

@@ -63,7 +63,7 @@ def _rung(bench: ImageBench, plan: ImagePlan, step: ImageStep, found: list[Image
         limits = BlockLimits(step.epochs, step.train_seconds, plan.speed.bf16, step.shares)
         return tune_blocks(bench, choose_images(found), limits)
     best = choose_images(found)
-    dev = None
+    gallery = None
     if best.encoder_folder and bench.trainee:
-        dev = bench.trainee.encode(best.encoder_folder, bench.trainee.dev)
-    return tune_expansion(bench, best, dev=dev)
+        gallery = bench.trainee.encode_all(best.encoder_folder)
+    return tune_expansion(bench, best, gallery=gallery)

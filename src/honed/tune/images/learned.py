@@ -19,10 +19,11 @@ import numpy as np
 import torch
 
 from honed.errors import missing_extra
+from honed.evaluate.image_board import primary
 from honed.models.vision.head import ImageHead
 from honed.tune.fit import Checkpoint, Fit, Schedule, fit
 from honed.tune.images.bench import Descriptors, ImageBench
-from honed.tune.images.candidate import ImageCandidate, primary
+from honed.tune.images.candidate import ImageCandidate
 from honed.tune.images.groups import group_batches
 from honed.tune.images.projection import Projection
 
@@ -54,7 +55,7 @@ def tune_head(bench: ImageBench, seconds: float) -> ImageCandidate:
         "head",
         f"learned projection to {head.dimension} numbers",
         head,
-        primary(bench.board, head, bench.dev),
+        primary(bench.board, head.apply(bench.gallery)),
         time.monotonic() - started,
         1,
         details=asdict(trained),
