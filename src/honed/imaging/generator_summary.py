@@ -14,6 +14,7 @@ from honed.evaluate.report import Case, Cost, Hit, ReportData
 from honed.imaging.collection import Collection
 from honed.imaging.generator_exam import PaintExam
 from honed.imaging.summary import uri
+from honed.models.vision.folder import JUDGE_PACKAGE
 from honed.session import Session
 from honed.summary import each_split, side, turn_json, turn_report
 from honed.tune.painter.candidate import PaintCandidate
@@ -48,6 +49,8 @@ def generator_result(turn: PaintTurn) -> dict[str, Any]:
     )
     return value | {
         "drawn": {
+            "judge": JUDGE_PACKAGE,
+            "pixel_distance": {kind: round(float(one.pixels.mean()), 4) for kind, one in shown.drawn.items()},
             "distance": {kind: round(float(one.distance.mean()), 4) for kind, one in shown.drawn.items()},
             "kid": {kind: round(one.kid, 4) for kind, one in shown.drawn.items()},
             "lower_than_random": round(shown.gain, 4),
