@@ -17,9 +17,11 @@ pytest.importorskip("torch", reason="tuning needs the extra: pip install 'honed[
 
 from honed.catalog import images
 from honed.errors import UsageError
+from honed.evaluate.captions import search_live
 from honed.evaluate.image_board import TextBoard
 from honed.formats import read_pack
 from honed.imaging import words
+from honed.imaging.asking import LESS, captions_of
 from honed.imaging.retriever import tune_images
 from honed.imaging.summary import words_result
 from honed.imaging.words import survey_words, tune_words
@@ -143,6 +145,25 @@ def test_live_search_ranks_as_the_board_does(turn: WordsTurn, session: Session, 
         assert len(hits) == len(dense)
         np.testing.assert_allclose([hit.score for hit in hits], np.sort(row)[::-1], atol=1e-5)
         np.testing.assert_allclose([hit.score for hit in hits], [row[names[hit.image.id]] for hit in hits], atol=1e-5)
+
+
+def test_the_test_searches_the_captions_that_live_search_does(turn: WordsTurn, session: Session) -> None:
+    """Titles and keywords, by the very index; only the share that has no words here either is hidden."""
+    found = open_image_release(session.workspace, session.catalog, session.settings)
+    task, questions = turn.ground.gallery.task, turn.ground.queries["test"].texts[:8]
+    captions = captions_of(found.text, task.everything.rowids)
+    assert captions.described.all(), "a picture that nothing is said of has the name of its file"
+    scores = search_live(found.text, captions, questions, found.text.embedder.encode_query(questions))
+    for row, question in zip(scores.under(found.text.weight), questions, strict=True):
+        rowids, values = found._described(question, 1000, None)
+        expected = np.zeros(len(task.everything), np.float32)
+        expected[np.searchsorted(task.everything.rowids, rowids)] = values
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+    known = turn.exam.board.titled[task.places("test")]
+    assert 0.3 < known.mean() < 0.7, "half of the pictures here have no words"
+    assert list(turn.exam.knowledge) == list(LESS)
+    names = {part.name for part in turn.comparison.slices}
+    assert {f"if search knew {known}" for known in LESS} <= names
 
 
 def test_live_search_finds_what_only_pixels_say(turn: WordsTurn, session: Session) -> None:
