@@ -46,9 +46,47 @@ def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     judge, vectors = board(random.normal(size=(50, 4)), [at // 3 for at in range(50)])
     whole = judge.measure(vectors, neighbours=2)
-    monkeypatch.setattr("honed.evaluate.image_board._ROWS", 7)
+    monkeypatch.setattr("honed.evaluate.image_board._CELLS", 350)
     for name, values in judge.measure(vectors, neighbours=2).items():
         np.testing.assert_array_equal(values, whole[name])
+
+
+def test_a_query_of_one_split_ranks_the_pictures_of_all() -> None:
+    """Nearer pictures of another split stand in the way, as they do live: alone among its split the query would find its mate."""
+    vectors = unit(np.array([[1, 0], [1, 0.3], [1, 0.1], [0, 1]], np.float32))
+    groups, ids = np.array([0, 0, 1, 1]), list("abcd")
+    whole = ImageBoard(ids, groups, asking=np.array([0, 1]))
+    alone = ImageBoard(ids[:2], groups[:2])
+    assert alone.measure(vectors[:2])["recall@1"].tolist() == [1, 1]
+    assert whole.measure(vectors)["recall@1"].tolist() == [0, 0]
+    assert whole.measure(vectors)["map"].tolist() == [0.5, 0.5]
+    assert whole.ranking(vectors, 1).tolist() == [2, 0, 3]
+    assert whole.questions().ids == ["a", "b"]
+
+
+def test_near_copies_come_first_as_live_search_has_them_whatever_was_tuned() -> None:
+    vectors = unit(np.array([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], np.float32))
+    groups = np.array([0, 0, 1, 1])
+    hashes = np.array([0, 2**64 - 1, 0b111111, 0b11111100000000], np.uint64)
+    judge = ImageBoard(list("abcd"), groups, phashes=hashes, medias=np.array([0, 1, 2, 0]))
+    assert judge.ranking(vectors, 0).tolist() == [3, 2, 1], "the same pixels, a near-copy, then what is similar"
+    assert judge.measure(vectors)["recall@1"].tolist() == [0, 1, 0, 0]
+    plain = ImageBoard(list("abcd"), groups)
+    assert plain.measure(vectors)["recall@1"].tolist() == [1, 1, 1, 1]
+
+
+def test_a_picture_alone_in_its_group_is_not_judged_and_a_mate_that_does_not_ask_is_found() -> None:
+    vectors = unit(np.array([[1, 0], [1, 0.1], [0, 1]], np.float32))
+    judge = ImageBoard(list("abc"), np.array([0, 0, 1]), asking=np.array([0, 2]))
+    assert judge.judged.tolist() == [True, False]
+    np.testing.assert_array_equal(judge.measure(vectors)["recall@1"], [1, np.nan])
+
+
+def test_ranks_break_ties_by_place() -> None:
+    similarity = np.array([[0.5, 0.9, 0.5, 0.5]], np.float32)
+    for place, expected in ((0, 1 / 2), (2, 1 / 3), (3, 1 / 4)):
+        relevant = np.arange(4)[None] == place
+        assert ranked_scores(similarity, relevant)["map"][0] == pytest.approx(expected)
 
 
 def test_a_picture_never_finds_itself_even_expanded() -> None:
@@ -111,6 +149,26 @@ def test_captions_alone_find_only_what_is_described() -> None:
     described = judge.described()["map"]
     share = (judge.captions > 0).sum(axis=1) / 3
     np.testing.assert_allclose(described, share)  # here every caption that matches is right
+
+
+def test_what_is_left_out_of_a_question_is_in_nobodys_way_but_may_lead() -> None:
+    captions = np.array([[0.9, 0.5, 0.0]], np.float32)
+    relevant = np.array([[False, True, True]])
+    vectors = unit(np.array([[1, 0], [0, 1], [1, 0.1]], np.float32))
+    queries = unit(np.array([[0, 1]], np.float32))
+    judge = TextBoard(["red"], relevant, np.zeros(1, int), captions, left_out=np.array([[True, False, False]]))
+    assert judge.written()[0].tolist() == [-np.inf, 0.5, -np.inf]
+    assert judge.measure(judge.seen(queries, vectors), 0.5)["map"].tolist() == [1]
+    led, plain = judge.seen(queries, vectors, leads=1)[0, 2], judge.seen(queries, vectors)[0, 2]
+    assert led > plain, "the picture that is left out has a caption that live search is led by"
+
+
+def test_live_search_looks_up_only_the_first_of_what_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("honed.evaluate.image_board.DEEP", 2)
+    vectors = unit(np.array([[1, 0], [1, 0.5], [0, 1], [-1, 1]], np.float32))
+    judge = TextBoard(["red"], np.ones((1, 4), bool), np.zeros(1, int), np.array([[0, 0, 0, 0.7]], np.float32))
+    seen = judge.seen(vectors[:1], vectors)[0]
+    assert np.isfinite(seen).tolist() == [True, True, False, True], "what a caption finds has its cosine looked up"
 
 
 def test_captions_lead_to_pictures_without_one() -> None:

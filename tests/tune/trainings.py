@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from honed.evaluate.image_board import ImageBoard
 from honed.models.painter.compact import read_painter
 from honed.models.vision.folder import read_encoder_folder, write_encoder_folder
 from honed.models.weights import write_weights
@@ -41,11 +40,11 @@ def image_bench(folder: Path) -> ImageBench:
     (train, groups), (dev, dev_groups) = (
         drawn.drawings(shapes, shapes.start) for shapes in (range(24), range(100, 112))
     )
-    board = ImageBoard([str(at) for at in range(len(dev))], dev_groups)
     recipe = replace(drawn.RECIPE, head_epochs=20)
-    trainee = Trainee(tower, train, dev, drawn.in_torch)
+    pixels, board = np.concatenate([train, dev]), drawn.everything(groups, dev_groups)
+    trainee = Trainee(tower, train, drawn.in_torch, lambda path: drawn.in_torch(path, pixels))
     return ImageBench(
-        encoder.encode(train), groups, encoder.encode(dev), board, folder, recipe, lambda _: None, trainee=trainee
+        encoder.encode(pixels), np.arange(len(train)), groups, board, folder, recipe, lambda _: None, trainee=trainee
     )
 
 

@@ -31,8 +31,8 @@ NEAR_COPY_BITS = 6
 _SPARE = 20
 """Hits that are asked for beyond k: pictures that were deleted since the index was built are left out by the fetch."""
 
-_DEEP = 1000
-"""Pictures that captions, and what is seen, each bring to the fusion: up to so many captioned ones it is that of the test."""
+DEEP = 1000
+"""Pictures that captions, and what is seen, each bring to the fusion, here and in a test."""
 
 Match = Literal["same", "near-copy", "similar", "described"]
 """Why a picture was found: its very pixels, nearly its pixels, what it shows, what is written about it."""
@@ -122,8 +122,6 @@ class ImageRetriever:
     def by_text(self, text: str, k: int = 10, *, filters: Filters = ()) -> list[ImageHit]:
         """The k pictures that a text describes, by caption and, where the release was tuned for it, by what is seen.
 
-        Every caption counts. Only the test of text to image hides some.
-
         Args:
             text: What to look for.
             k: How many.
@@ -136,7 +134,7 @@ class ImageRetriever:
             raise UsageError("The search text is empty.", hint="honed search 'what you look for' --kind image")
         _positive(k)
         most = k + _SPARE
-        size = max(self.text.pool, most, _DEEP if self.eye and self.eye.weight else 0)
+        size = max(self.text.pool, most, DEEP if self.eye and self.eye.weight else 0)
         allowed = self._allowed(filters)
         captions = self._described(text, size, allowed)
         rowids, scores = self._ranked(text, captions, size, allowed)
@@ -176,7 +174,7 @@ class ImageRetriever:
         order = np.argsort(passages, kind="stable")
         passages, rowids = passages[order], rowids[order]
         found = self.text.rank([text], depth=size, allowed=np.unique(passages))[0]
-        return _images_of(found, passages, rowids, size)
+        return images_of(found, passages, rowids, size)
 
 
 def moved(
@@ -196,7 +194,7 @@ def _vectors(dense: DenseIndex, rowids: NDArray[np.int64]) -> Vectors:
     return np.where((dense.rowids[at] == rowids)[..., None], dense.matrix[at], 0).astype(np.float32)
 
 
-def _images_of(ranking: Ranking, passages: NDArray[np.int64], rowids: NDArray[np.int64], size: int) -> Ranking:
+def images_of(ranking: Ranking, passages: NDArray[np.int64], rowids: NDArray[np.int64], size: int) -> Ranking:
     """A ranking of passages as one of the images that they describe; `passages` is sorted, image by image."""
     found: list[int] = []
     scores: list[float] = []

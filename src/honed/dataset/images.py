@@ -1,16 +1,13 @@
-"""The image task as arrays: which pictures show the same thing, in which split, and what a text might ask for.
+"""The image task as arrays: which pictures show the same thing, in which split, and all that live search ranks.
 
-Image to image: a picture of a group asks for the others of its group. Text to image: a picture's own caption cannot be both
-the question and what is indexed, or finding it would prove nothing. So a question is made of keywords that the title lacks,
-only titles are indexed, and a part of the pictures has no title at all, as in any real collection: those are the
-reason to look at what is seen.
+Image to image: a picture of a group asks for the others of its group, among all pictures that live search ranks.
+For text to image see `image_questions`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,19 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog import Catalog, documents, history, images, splits
+from honed.catalog import Catalog, documents, images
 from honed.dataset.clusters import Groups, document_clusters
-from honed.dataset.splits import join, torn
-from honed.types import SPLITS, Split
-
-KEYWORDS = 3
-"""Keywords a question is made of, at most: people type few words."""
-
-BARE = 0.5
-"""Share of pictures whose title is hidden from search in a test of text to image."""
-
-MOST_QUESTIONS = 1000
-"""Questions of a split, at most: their scores against 20,000 pictures are 80 MB."""
+from honed.dataset.splits import assign, join
+from honed.types import SPLITS, ImageRecord, Split
 
 NEAR_BITS = 4
 """Differing bits of the perceptual hash up to which two pictures count as one: of no group, they go to one split; in groups of
@@ -43,7 +31,7 @@ _LONG = 4  # words from which on a piece of text is a sentence and no keyword
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
-    """The pictures of one split, in the order of their row ids.
+    """Pictures, in the order of their row ids.
 
     Attributes:
         rowids: [n] of the catalog's images.
@@ -73,11 +61,26 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageTask:
-    """Everything that image tuning learns from and is measured by; `names` are the groups'."""
+    """Everything that image tuning learns from and is measured by.
+
+    Attributes:
+        splits: The pictures that have one.
+        names: Of the groups.
+        everything: All pictures that live search ranks, those of the splits and of none (label -1), figures included.
+        phashes: [n] perceptual hashes of all these.
+        medias: [n] numbers, equal where two of these have the same pixels.
+    """
 
     splits: dict[Split, Pictures]
     names: tuple[str, ...]
+    everything: Pictures
+    phashes: NDArray[np.uint64]
+    medias: NDArray[np.int64]
     notes: tuple[str, ...] = ()
+
+    def places(self, split: Split) -> NDArray[np.int64]:
+        """Where the pictures of a split stand in `everything`."""
+        return np.searchsorted(self.everything.rowids, self.splits[split].rowids)
 
 
 class _Placed(NamedTuple):
@@ -90,118 +93,74 @@ class _Placed(NamedTuple):
     split: Split
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
-    """What the catalog says of pictures at one moment; `files` are (row id, external id, media), `told` by row id."""
+class _Read(NamedTuple):
+    """What the catalog says of the pictures at one moment."""
 
     members: list[images.Member]
-    files: list[tuple[int, str, str]]
-    hashes: dict[int, int]
+    records: dict[int, ImageRecord]
     told: dict[int, tuple[str, tuple[str, ...]]]
-    stored: splits.Stored
 
+    @classmethod
+    def of(cls, catalog: Catalog) -> _Read:
+        with catalog.snapshot():
+            rowids, _ = images.medias(catalog)
+            return cls(images.groups(catalog), images.by_rowid(catalog, rowids), _told(catalog))
 
-def _seen(catalog: Catalog) -> _Seen:
-    with catalog.snapshot():
-        return _Seen(
-            images.groups(catalog),
-            images.media_files(catalog),
-            dict(zip(*(column.tolist() for column in images.phashes(catalog)), strict=True)),
-            _told(catalog),
-            splits.stored(catalog, "picture"),
-        )
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the groups."""
+        return tuple(dict.fromkeys(member.group for member in self.members))
 
 
 def load_image_task(catalog: Catalog, *, seed: int) -> ImageTask:
-    """Read the grouped pictures of the catalog as they are at one moment; splits that are not stored are drawn by group."""
-    seen = _seen(catalog)
-    placed, notes = _grouped(seen, seed=seed)
-    return _task(placed, seen, ImageTask({}, tuple(dict.fromkeys(member.group for member in seen.members)), notes))
+    """Read the grouped pictures of the catalog as they are at one moment; splits that are missing are drawn by group."""
+    read = _Read.of(catalog)
+    placed, notes = _placed(read.members, read.names, seed=seed)
+    return _task(placed, read, notes)
 
 
 def load_caption_task(catalog: Catalog, *, seed: int) -> ImageTask:
     """Read the picture files of which something is said, in a group or not, as they are at one moment.
 
     Grouped pictures are split as `load_image_task` splits them. The others need no group: each is a cluster of its own,
-    with its near-copies and with what has the same title; a split that is not stored is drawn, 60/20/20.
+    with its near-copies and with what has the same title, and its split is drawn, 60/20/20.
     """
-    seen = _seen(catalog)
-    placed, notes = _every(seen, seed=seed)
-    kept = [picture for picture in placed if picture.rowid in seen.told]
-    return _task(kept, seen, ImageTask({}, tuple(dict.fromkeys(member.group for member in seen.members)), notes))
-
-
-def fix_picture_splits(catalog: Catalog, *, seed: int) -> tuple[str, ...]:
-    """Store a split for every picture file that has none, in a group or not; returns notes for the user.
-
-    What is stored changes only while no run has taken it (`take`), and then only with the picture's group.
-    """
-    stored = splits.stored(catalog, "picture").rows
-    if all((name, media) in stored for _, name, media in images.media_files(catalog)):
-        _settle_old(catalog)
-        return ()
-    seen = _seen(catalog)
-    placed, notes = _every(seen, seed=seed)
-    rows = [(name, media, one.split) for (_, name, media), one in zip(seen.files, placed, strict=True)]
-    with catalog.transaction():
-        splits.keep(catalog, "picture", rows)
-    _settle_old(catalog)
-    return notes
-
-
-def take(catalog: Catalog, task: ImageTask) -> None:
-    """Make the splits of a task's pictures final: a run is about to learn from them."""
-    splits.finish(catalog, "picture", [name for part in task.splits.values() for name in part.ids])
-
-
-def _settle_old(catalog: Catalog) -> None:
-    """Make final what runs of an older version have taken, which stored no splits: as it stands, drawn by the same rule."""
-    if not splits.pictures_owed(catalog):
-        return
-    kinds = history.run_kinds(catalog)
-    if "tune-words" in kinds:
-        splits.finish(catalog, "picture", [name for _, name in images.files(catalog)])
-    elif kinds - {"tune"}:
-        splits.finish(catalog, "picture", list(images.grouped(catalog)))
-    splits.pictures_paid(catalog)
-
-
-def _grouped(seen: _Seen, *, seed: int) -> tuple[list[_Placed], tuple[str, ...]]:
-    """The grouped pictures with their splits, those that are missing drawn, and what had to be said about it."""
-    index: dict[str, int] = {}
-    groups = np.array([index.setdefault(member.group, len(index)) for member in seen.members], np.int64)
-    media = {rowid: media for rowid, _, media in seen.files}
-    stored = [seen.stored.of(member.external_id, media[member.rowid]) for member in seen.members]
-    given = _whole_groups([member.split for member in seen.members], groups)
-    names = [member.external_id for member in seen.members]
-    assignment = join(names, stored, groups, seed=seed, brought=given)
-    placed = [
-        _Placed(member.rowid, member.external_id, int(group), member.variant, split)
-        for member, group, split in zip(seen.members, groups, assignment.splits, strict=True)
-    ]
-    return placed, assignment.notes
-
-
-def _every(seen: _Seen, *, seed: int) -> tuple[list[_Placed], tuple[str, ...]]:
-    """All picture files with their splits: those of groups first, then the others beside them."""
-    placed, notes = _grouped(seen, seed=seed)
-    grouped = {picture.rowid: picture for picture in placed}
-    given = [grouped.get(rowid) for rowid, _, _ in seen.files]
+    read = _Read.of(catalog)
+    placed, notes = _placed(read.members, read.names, seed=seed)
+    known = {picture.rowid: picture for picture in placed}
+    kept = [(at, image) for at, image in read.records.items() if image.kind == "file" and at in read.told]
+    given = [known.get(rowid) for rowid, _ in kept]
     labels = _clusters(
         [picture.label if picture else -1 for picture in given],
-        np.array([seen.hashes[rowid] for rowid, _, _ in seen.files], np.uint64),
-        [seen.told.get(rowid, ("", ()))[0] for rowid, _, _ in seen.files],
+        np.array([image.phash for _, image in kept], np.uint64),
+        [read.told[rowid][0] for rowid, _ in kept],
     )
-    stored = [
-        picture.split if picture else seen.stored.of(name, media)
-        for (_, name, media), picture in zip(seen.files, given, strict=True)
+    if all(given):
+        splits = tuple(picture.split for picture in given if picture)
+    else:
+        fixed = [picture.split if picture else None for picture in given]
+        assignment = join([image.external_id for _, image in kept], fixed, labels, seed=seed)
+        splits, notes = assignment.splits, (*notes, *assignment.notes)
+    placed = [
+        _Placed(rowid, image.external_id, int(label), picture.variant if picture else "", split)
+        for (rowid, image), picture, label, split in zip(kept, given, labels, splits, strict=True)
     ]
-    assignment = join([name for _, name, _ in seen.files], stored, labels, seed=seed)
-    every = [
-        _Placed(rowid, name, int(label), picture.variant if picture else "", split)
-        for (rowid, name, _), picture, label, split in zip(seen.files, given, labels, assignment.splits, strict=True)
+    return _task(placed, read, notes)
+
+
+def _placed(
+    members: Sequence[images.Member], names: Sequence[str], *, seed: int
+) -> tuple[list[_Placed], tuple[str, ...]]:
+    """The grouped pictures with their splits, those that are missing drawn, and what had to be said about it."""
+    index = {name: place for place, name in enumerate(names)}
+    groups = np.array([index[member.group] for member in members], np.int64)
+    given = _whole_groups([member.split for member in members], groups)
+    assignment = assign([member.external_id for member in members], given, groups, seed=seed)
+    found = [
+        _Placed(member.rowid, member.external_id, int(group), member.variant, split)
+        for member, group, split in zip(members, groups, assignment.splits, strict=True)
     ]
-    return every, tuple(dict.fromkeys((*notes, *assignment.notes)))
+    return found, assignment.notes
 
 
 def _clusters(groups: Sequence[int], hashes: NDArray[np.uint64], titles: Sequence[str]) -> NDArray[np.int64]:
@@ -218,32 +177,46 @@ def _clusters(groups: Sequence[int], hashes: NDArray[np.uint64], titles: Sequenc
     return document_clusters([""] * len(ours), ours, lambda _: joined.labels().tolist())
 
 
-def _task(placed: Sequence[_Placed], seen: _Seen, empty: ImageTask) -> ImageTask:
-    """The pictures by split. What belongs with one of dev or test, or is nearly the same picture, is not learned from."""
-    leaks = _leaks(placed, seen.hashes)
-    notes = list(empty.notes)
+def _task(placed: Sequence[_Placed], read: _Read, notes: tuple[str, ...]) -> ImageTask:
+    """The pictures by split. What is nearly the same picture as one of dev or test is not learned from."""
+    leaks = _leaks(placed, {rowid: image.phash for rowid, image in read.records.items()})
     if leaks:
-        notes.append(
+        notes += (
             f"{len(leaks)} train pictures are nearly the same as one of dev or test (perceptual hashes that differ by "
-            f"{NEAR_BITS} bits or less): they are not learned from."
+            f"{NEAR_BITS} bits or less): they are not learned from.",
         )
-    labels = np.array([picture.label for picture in placed], np.int64)
-    left_out = leaks | {
-        placed[row].rowid for row in np.flatnonzero(torn([one.split for one in placed], labels)).tolist()
-    }
-    parts: dict[Split, Pictures] = {}
-    for split in SPLITS:
-        rows = [one for one in placed if one.split == split and one.rowid not in left_out]
-        texts = [seen.told.get(one.rowid, ("", ())) for one in rows]
-        parts[split] = Pictures(
-            np.array([one.rowid for one in rows], np.int64),
-            tuple(one.external_id for one in rows),
-            np.array([one.label for one in rows], np.int64),
-            tuple(one.variant for one in rows),
-            tuple(title for title, _ in texts),
-            tuple(words for _, words in texts),
-        )
-    return ImageTask(parts, empty.names, tuple(notes))
+    kept = [picture for picture in placed if picture.rowid not in leaks]
+    splits = {split: _pictures([picture for picture in kept if picture.split == split], read) for split in SPLITS}
+    inside = {picture.rowid: picture for picture in placed}
+    everything = [inside.get(rowid) or _elsewhere(rowid, image) for rowid, image in read.records.items()]
+    _, medias = np.unique([image.media for image in read.records.values()], return_inverse=True)
+    return ImageTask(
+        splits,
+        read.names,
+        _pictures(everything, read),
+        np.array([image.phash for image in read.records.values()], np.uint64),
+        medias.astype(np.int64),
+        notes,
+    )
+
+
+def _elsewhere(rowid: int, image: ImageRecord) -> _Placed:
+    """A picture of no group; the figures of one document are told apart by their number."""
+    name = image.external_id if image.kind == "file" else f"{image.external_id}#{image.ordinal}"
+    return _Placed(rowid, name, -1, "", "train")
+
+
+def _pictures(placed: Sequence[_Placed], read: _Read) -> Pictures:
+    files = {picture.rowid for picture in placed if read.records[picture.rowid].kind == "file"}
+    texts = [read.told.get(picture.rowid, ("", ())) if picture.rowid in files else ("", ()) for picture in placed]
+    return Pictures(
+        np.array([picture.rowid for picture in placed], np.int64),
+        tuple(picture.external_id for picture in placed),
+        np.array([picture.label for picture in placed], np.int64),
+        tuple(picture.variant for picture in placed),
+        tuple(title for title, _ in texts),
+        tuple(words for _, words in texts),
+    )
 
 
 def _leaks(placed: Sequence[_Placed], hashes: dict[int, int]) -> set[int]:
@@ -272,92 +245,9 @@ def keywords_of(title: str, text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(piece for piece in pieces if 0 < len(_WORD.findall(piece)) <= _LONG and piece != title))
 
 
-def _whole_groups(given: Sequence[Split], groups: NDArray[np.int64]) -> list[Split | None]:
+def _whole_groups(splits: Sequence[Split], groups: NDArray[np.int64]) -> list[Split | None]:
     """A group that was given to several splits goes to the last of train, dev, test: nothing held out is learned from."""
     last: dict[int, int] = {}
-    for split, group in zip(given, groups.tolist(), strict=True):
+    for split, group in zip(splits, groups.tolist(), strict=True):
         last[group] = max(last.get(group, 0), SPLITS.index(split))
     return [SPLITS[last[group]] for group in groups.tolist()]
-
-
-# -- text to image -----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TextQueries:
-    """Questions in words about the pictures of one split.
-
-    Attributes:
-        texts: [q] keywords, joined by spaces; each question once, as pictures of one group ask the same.
-        relevant: [q, n] pictures that carry all keywords of a question.
-        clusters: [q] group of the picture whose keywords they are.
-        bare: [n] pictures whose title is hidden from search.
-    """
-
-    texts: tuple[str, ...]
-    relevant: NDArray[np.bool_]
-    clusters: NDArray[np.int64]
-    bare: NDArray[np.bool_]
-
-
-def text_queries(pictures: Pictures, *, seed: int, bare: float = BARE, most: int = MOST_QUESTIONS) -> TextQueries:
-    """Questions from keywords that a picture's own title does not hold, and the pictures that search knows no title of.
-
-    Which keywords, which pictures and, where there are more than `most`, which questions is a hash of seed and text, so it
-    does not change when pictures come. Hiding titles belongs to the test: live search knows every caption that there is.
-    """
-    asked = [unsaid(title, words, seed=seed) for title, words in zip(pictures.titles, pictures.keywords, strict=True)]
-    first: dict[str, int] = {}
-    for row, words in enumerate(asked):
-        if words:
-            first.setdefault(" ".join(words), row)
-    kept = set(sorted(first, key=lambda text: _draw(f"{seed}:question:{text}"))[:most])
-    rows = {text: row for text, row in first.items() if text in kept}
-    carriers: defaultdict[str, set[int]] = defaultdict(set)
-    for row, words in enumerate(pictures.keywords):
-        for word in words:
-            carriers[word].add(row)
-    relevant = np.zeros((len(rows), len(pictures)), bool)
-    for place, row in enumerate(rows.values()):
-        relevant[place, list(set.intersection(*(carriers[word] for word in asked[row])))] = True
-    hidden = np.array([_draw(f"{seed}:{name}") < bare for name in pictures.ids], bool)
-    return TextQueries(tuple(rows), relevant, pictures.groups[list(rows.values())], hidden)
-
-
-def title_queries(pictures: Pictures, bare: NDArray[np.bool_], *, seed: int, most: int = MOST_QUESTIONS) -> TextQueries:
-    """Questions that are a title which search knows, and all pictures that carry it: what captions alone find already.
-
-    Nobody who types a caption may lose by a search that was tuned on questions which no caption answers.
-    """
-    titles = np.array(pictures.titles)
-    first: dict[str, int] = {}
-    for row in np.flatnonzero(~bare).tolist():
-        if pictures.titles[row].strip():
-            first.setdefault(pictures.titles[row], row)
-    kept = set(sorted(first, key=lambda text: _draw(f"{seed}:question:{text}"))[:most])
-    rows = {text: row for text, row in first.items() if text in kept}
-    relevant = np.array([titles == text for text in rows], bool).reshape(len(rows), len(pictures))
-    return TextQueries(tuple(rows), relevant, pictures.groups[list(rows.values())], bare)
-
-
-def unsaid(title: str, keywords: Sequence[str], *, seed: int) -> tuple[str, ...]:
-    """Up to `KEYWORDS` keywords that share no word with the title, drawn by hash."""
-    said = set(_WORD.findall(title.casefold()))
-    rest = [word for word in keywords if not said & set(_WORD.findall(word.casefold()))]
-    return tuple(sorted(rest, key=lambda word: _draw(f"{seed}:{title}:{word}"))[:KEYWORDS])
-
-
-def caption_pairs(pictures: Pictures, *, seed: int) -> tuple[list[str], NDArray[np.int64]]:
-    """Texts to learn from, and the picture [p] that each belongs to: the title, keywords it lacks, and everything said."""
-    texts: list[str] = []
-    rows: list[int] = []
-    for row, (title, words) in enumerate(zip(pictures.titles, pictures.keywords, strict=True)):
-        options = (title, " ".join(unsaid(title, words, seed=seed)), " ".join(words), " ".join((title, *words)))
-        for text in dict.fromkeys(option.strip() for option in options if option.strip()):
-            texts.append(text)
-            rows.append(row)
-    return texts, np.array(rows, np.int64)
-
-
-def _draw(text: str) -> float:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64

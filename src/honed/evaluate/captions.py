@@ -1,4 +1,4 @@
-"""Captions alone: the titles of some pictures as a search of their own, scored as live search scores passages."""
+"""Captions alone, scored for every picture as live search scores them: by the live index, or titles by an index of their own."""
 
 from __future__ import annotations
 
@@ -8,64 +8,112 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import FusionSettings, Pool, Words, hybrid_pools
+from honed.answer.fusion import Pool, hybrid_pools
+from honed.answer.pictures import DEEP, images_of
+from honed.answer.retrieve import Retriever
 from honed.index.dense import DenseIndex
-from honed.index.lexical import PLAIN, Language, LexicalIndex, LexicalSettings
+from honed.index.lexical import Language, LexicalIndex
 from honed.index.rows import IndexRow
-from honed.protocols import Embedder
+from honed.types import Vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Captions:
+    """Which passage holds the caption of which picture.
+
+    Attributes:
+        passages: [m] row ids, rising.
+        places: [m] the picture of each.
+        count: Pictures.
+    """
+
+    passages: NDArray[np.int64]
+    places: NDArray[np.int64]
+    count: int
+
+    @property
+    def described(self) -> NDArray[np.bool_]:
+        """[count] whether a picture has one."""
+        found = np.zeros(self.count, bool)
+        found[self.places] = True
+        return found
+
+    def without(self, hidden: NDArray[np.bool_]) -> Captions:
+        """Those of the pictures that are not hidden [count]."""
+        kept = ~hidden[self.places]
+        return Captions(self.passages[kept], self.places[kept], self.count)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CaptionScores:
-    """Both sides' scores of every title for every question.
+    """Both sides' scores of the captions for every question.
 
     Attributes:
-        pools: One for each question, over the pictures that have a title; row ids are places of pictures.
-        titled: [n] which pictures have one.
+        pools: One for each question, over passages.
+        captions: Whose they are.
+        depth: Pictures that captions bring, at most.
     """
 
     pools: Sequence[Pool]
-    titled: NDArray[np.bool_]
+    captions: Captions
+    depth: int
 
-    def under(self, fusion: FusionSettings) -> NDArray[np.float32]:
-        """Scores [q, n] with both sides fused; 0 for pictures without a title."""
-        found = np.zeros((len(self.pools), len(self.titled)), np.float32)
-        for row, pool in zip(found, self.pools, strict=True):
-            row[pool.rowids] = pool.scores(fusion)
-        return found
+    def under(self, weight: float) -> NDArray[np.float32]:
+        """Scores [q, n] under a weight of the vector side; 0 for pictures that no caption brings."""
+        scores = np.zeros((len(self.pools), self.captions.count), np.float32)
+        for row, pool in zip(scores, self.pools, strict=True):
+            places, values = images_of(pool.ranked(weight), self.captions.passages, self.captions.places, self.depth)
+            row[places] = values
+        return scores
 
 
-def search_captions(
-    embedder: Embedder,
-    titles: Sequence[str],
-    questions: Sequence[str],
-    lexical: LexicalSettings = PLAIN,
-    *,
-    language: Language,
-) -> CaptionScores:
-    """Search all titles for every question.
+def search_live(retriever: Retriever, captions: Captions, questions: Sequence[str], queries: Vectors) -> CaptionScores:
+    """Search captions through the live index, as `ImageRetriever.by_text` does.
 
     Args:
-        embedder: Of the release, query side included.
-        titles: [n]; empty ones are not searched.
+        retriever: The live release's.
+        captions: That may be found.
         questions: [q].
-        lexical: What counts on the keyword side.
+        queries: [q, d] their vectors by the query tower.
+    """
+    depth, allowed = max(retriever.pool, DEEP), np.unique(captions.passages)
+    if not len(allowed) or not questions:
+        return _nothing(captions, len(questions))
+    view, size = retriever.reader.view(), depth + 20
+    words = [view.lexical(question, size, allowed=allowed) for question in questions]
+    return CaptionScores(
+        hybrid_pools(queries, view.dense(queries, size, allowed=allowed), words, view), captions, depth
+    )
+
+
+def search_titles(
+    titles: Sequence[str], vectors: Vectors, questions: Sequence[str], queries: Vectors, *, language: Language
+) -> CaptionScores:
+    """Search titles as if nothing else were known of the pictures.
+
+    Args:
+        titles: [n]; empty ones are not searched.
+        vectors: [n, d] of them by the document tower.
+        questions: [q].
+        queries: [q, d] their vectors by the query tower.
         language: Analysis of the keyword side.
     """
-    titled = np.array([bool(title.strip()) for title in titles], bool)
-    rows = np.flatnonzero(titled)
+    rows = np.flatnonzero([bool(title.strip()) for title in titles])
+    captions = Captions(rows, rows, len(titles))
     if not len(rows) or not questions:
-        nothing = Pool(rows, np.empty(0, np.float32), np.empty(0, np.float32))
-        return CaptionScores([nothing] * len(questions), titled)
-    known = [titles[row] for row in rows.tolist()]
-    index = LexicalIndex.build(_rows(rows.tolist(), known), language=language)
-    dense = DenseIndex.build(rows, embedder.encode_document(known))
-    queries = embedder.encode_query(questions)
+        return _nothing(captions, len(questions))
+    lexical = LexicalIndex.build(_rows(rows.tolist(), titles), language=language)
+    dense = DenseIndex.build(rows, vectors[rows])
     hits = dense.search(queries, len(rows))
-    found, words = index.search_many(questions, len(rows), lexical), Words(questions, index, lexical)
-    return CaptionScores(hybrid_pools(queries, hits, found, dense, words), titled)
+    pools = hybrid_pools(queries, hits, lexical.search_many(questions, len(rows)), dense)
+    return CaptionScores(pools, captions, max(len(rows), DEEP))
+
+
+def _nothing(captions: Captions, questions: int) -> CaptionScores:
+    empty = Pool(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32))
+    return CaptionScores([empty] * questions, captions, DEEP)
 
 
 def _rows(places: Sequence[int], titles: Sequence[str]) -> Iterator[IndexRow]:
-    for place, title in zip(places, titles, strict=True):
-        yield IndexRow(place, "", title, ())
+    for place in places:
+        yield IndexRow(place, "", titles[place], ())

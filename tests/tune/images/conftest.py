@@ -71,18 +71,24 @@ def data(tower: ImageTower) -> dict[str, np.ndarray]:
     return found
 
 
+def everything(train: np.ndarray, dev: np.ndarray) -> ImageBoard:
+    """Train and dev as one gallery, in which the pictures of dev ask."""
+    count = len(train) + len(dev)
+    groups = np.concatenate([train, len(train) + dev])
+    variants = ["fill", "fill", "line", "line"] * (count // 4)
+    return ImageBoard([str(at) for at in range(count)], groups, variants, np.arange(len(train), count))
+
+
 @pytest.fixture
 def make_bench(tower: ImageTower, data: dict[str, np.ndarray]) -> Callable[[Path], ImageBench]:
     def make(folder: Path) -> ImageBench:
         folder.mkdir(parents=True, exist_ok=True)
-        count = len(data["dev"])
-        board = ImageBoard(
-            [str(at) for at in range(count)], data["dev_groups"], ["fill", "fill", "line", "line"] * (count // 4)
-        )
-        trainee = Trainee(tower, data["train_pixels"], data["dev_pixels"], in_torch)
-        return ImageBench(
-            data["train"], data["train_groups"], data["dev"], board, folder, RECIPE, lambda _: None, trainee=trainee
-        )
+        pixels = np.concatenate([data["train_pixels"], data["dev_pixels"]])
+        trainee = Trainee(tower, data["train_pixels"], in_torch, lambda path: in_torch(path, pixels))
+        gallery = np.concatenate([data["train"], data["dev"]])
+        board = everything(data["train_groups"], data["dev_groups"])
+        rows = np.arange(len(data["train"]))
+        return ImageBench(gallery, rows, data["train_groups"], board, folder, RECIPE, lambda _: None, trainee=trainee)
 
     return make
 

@@ -11,22 +11,23 @@ import numpy as np
 import pytest
 
 from honed.errors import HonedError, UsageError
+from honed.evaluate.image_board import ImageBoard, primary
 from honed.models.vision.folder import read_encoder_folder
 from honed.models.vision.head import plain_head
-from honed.train import fit as fitting
-from honed.roles.image_retriever.bench import ImageBench
-from honed.roles.image_retriever.candidate import ImageCandidate, choose_images, primary
-from honed.roles.image_retriever.free import tune_discriminant, tune_expansion, tune_whitening
-from honed.roles.image_retriever.ladder import climb_images
-from honed.roles.image_retriever.last_blocks import BlockLimits, tune_blocks
-from honed.roles.image_retriever.learned import tune_head
-from honed.roles.image_retriever.plan import ImageSize, ImageSpeed, images_table, measure_images, plan_images
+from honed.tune import fit as fitting
+from honed.tune.images.bench import ImageBench
+from honed.tune.images.candidate import ImageCandidate, choose_images
+from honed.tune.images.free import tune_discriminant, tune_expansion, tune_whitening
+from honed.tune.images.ladder import climb_images
+from honed.tune.images.last_blocks import BlockLimits, tune_blocks
+from honed.tune.images.learned import tune_head
+from honed.tune.images.plan import ImageSize, ImageSpeed, images_table, measure_images, plan_images
 
 pytest.importorskip("pytorch_metric_learning")
 
 
 def untuned(bench: ImageBench) -> float:
-    return float(np.nanmean(primary(bench.board, plain_head(bench.dev.shape[1]), bench.dev)))
+    return float(np.nanmean(primary(bench.board, plain_head(bench.gallery.shape[1]).apply(bench.gallery))))
 
 
 def test_the_discriminant_beats_what_knows_no_groups(bench: ImageBench) -> None:
@@ -38,7 +39,7 @@ def test_the_discriminant_beats_what_knows_no_groups(bench: ImageBench) -> None:
 
 def test_dev_scores_are_those_of_the_head(bench: ImageBench) -> None:
     found = tune_discriminant(bench)
-    np.testing.assert_array_equal(found.measure(bench.board, bench.dev)["recall@1"], found.dev)
+    np.testing.assert_array_equal(found.measure(bench.board, bench.gallery)["recall@1"], found.dev)
 
 
 def test_expansion_is_a_candidate_only_where_dev_gains(bench: ImageBench) -> None:
@@ -55,8 +56,13 @@ def test_the_head_moves_and_learns(bench: ImageBench) -> None:
     found = tune_head(bench, 60.0)
     assert found.details["moved"] > 0
     assert found.details["last_loss"] < found.details["first_loss"]
-    assert found.mean > untuned(bench)
-    np.testing.assert_array_equal(found.measure(bench.board, bench.dev)["recall@1"], found.dev)
+    dev = bench.board.queries  # among themselves: 24 things teach too little to tell new ones from those 24
+    alone = ImageBoard(dev.astype(str).tolist(), bench.board.groups[dev])
+    before, after = (
+        primary(alone, head.apply(bench.gallery[dev])) for head in (plain_head(bench.gallery.shape[1]), found.head)
+    )
+    assert np.nanmean(after) > np.nanmean(before)
+    np.testing.assert_array_equal(found.measure(bench.board, bench.gallery)["recall@1"], found.dev)
 
 
 def test_blocks_move_the_encoder_and_the_folder_gives_the_dev_scores(bench: ImageBench) -> None:
@@ -66,9 +72,9 @@ def test_blocks_move_the_encoder_and_the_folder_gives_the_dev_scores(bench: Imag
     assert found.details["moved"] > 0
     assert found.tried == 4
     read_encoder_folder(found.encoder_folder)
-    dev = bench.trainee.encode(found.encoder_folder, bench.trainee.dev)
-    assert not np.allclose(dev, bench.dev)
-    np.testing.assert_array_equal(found.measure(bench.board, dev)["recall@1"], found.dev)
+    gallery = bench.trainee.encode_all(found.encoder_folder)
+    assert not np.allclose(gallery, bench.gallery)
+    np.testing.assert_array_equal(found.measure(bench.board, gallery)["recall@1"], found.dev)
 
 
 def test_an_encoder_that_cannot_learn_is_said_so(still: ImageBench) -> None:
@@ -145,14 +151,14 @@ def test_a_candidate_comes_back_from_its_folder(bench: ImageBench) -> None:
 
 
 def test_the_ladder_climbs_once(bench: ImageBench) -> None:
-    size = ImageSize.of(bench, total=200)
+    size = ImageSize.of(bench)
     plan = plan_images(600.0, 10.0, ImageSpeed(100.0, 200.0, True), size, bench.recipe)
     told: list[str] = []
     telling = replace(bench, tell=told.append)
     found = climb_images(telling, plan, deadline=time.monotonic() + 300)
     names = [one.name for one in found]
     assert names[:4] == ["whitening", "discriminant", "head", "blocks"]
-    assert choose_images(found, bench.board.clusters).mean > untuned(bench)
+    assert choose_images(found).mean > untuned(bench)
     told.clear()
     again = climb_images(telling, plan, deadline=time.monotonic() + 300)
     assert [one.name for one in again][:4] == names[:4]
@@ -163,21 +169,21 @@ def test_a_rung_that_fails_stops_no_other(bench: ImageBench, monkeypatch: pytest
     def broken(*_: object) -> None:
         raise HonedError("The loss became nan at step 3.")
 
-    monkeypatch.setattr("honed.roles.image_retriever.ladder.tune_head", broken)
-    plan = plan_images(600.0, 0.0, ImageSpeed(0.0, 0.0, False), ImageSize.of(bench, 144), bench.recipe)
+    monkeypatch.setattr("honed.tune.images.ladder.tune_head", broken)
+    plan = plan_images(600.0, 0.0, ImageSpeed(0.0, 0.0, False), ImageSize.of(bench), bench.recipe)
     found = climb_images(bench, plan, deadline=time.monotonic() + 300)
     assert [one.name for one in found][:2] == ["whitening", "discriminant"]
 
 
 def test_late_rungs_are_left_out_but_never_the_first(bench: ImageBench) -> None:
-    plan = plan_images(600.0, 0.0, ImageSpeed(100.0, 200.0, True), ImageSize.of(bench, 144), bench.recipe)
+    plan = plan_images(600.0, 0.0, ImageSpeed(100.0, 200.0, True), ImageSize.of(bench), bench.recipe)
     found = climb_images(bench, plan, deadline=time.monotonic() - 1)
     assert [one.name for one in found] == ["whitening"]
 
 
 def test_without_groups_only_what_needs_none_is_planned(bench: ImageBench) -> None:
     lonely = replace(bench, groups=np.arange(len(bench.groups)))
-    plan = plan_images(600.0, 0.0, ImageSpeed(100.0, 200.0, True), ImageSize.of(lonely, 144), bench.recipe)
+    plan = plan_images(600.0, 0.0, ImageSpeed(100.0, 200.0, True), ImageSize.of(lonely), bench.recipe)
     assert [step.rung for step in plan.steps if step.seconds] == ["whitening", "expansion"]
     assert "no two train pictures" in "\n".join(images_table(plan))
 

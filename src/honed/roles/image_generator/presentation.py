@@ -9,18 +9,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.roles.image_generator.distance import Drawn
+from honed.evaluate.pictures import Drawn
 from honed.evaluate.report import Case, Cost, Hit, ReportData
-from honed.roles.image_generator.collection import Collection
-from honed.roles.image_generator.evaluation import PaintExam
-from honed.roles.image_retriever.presentation import uri
+from honed.imaging.collection import Collection
+from honed.imaging.generator_exam import PaintExam
+from honed.imaging.summary import uri
+from honed.models.vision.folder import JUDGE_PACKAGE
 from honed.session import Session
-from honed.tuning.results import each_split, side, turn_json, turn_report
-from honed.roles.image_generator.candidate import PaintCandidate
-from honed.roles.image_generator.plan import chosen_targets
-from honed.roles.image_generator.sheet import sheet_png
-from honed.roles.image_generator.trial import KINDS, NONE, RANDOM, RETRIEVED
-from honed.tuning.nouns import Finished
+from honed.summary import each_split, side, turn_json, turn_report
+from honed.tune.painter.candidate import PaintCandidate
+from honed.tune.painter.plan import chosen_targets
+from honed.tune.painter.sheet import sheet_png
+from honed.tune.painter.trial import KINDS, NONE, RANDOM, RETRIEVED
+from honed.turn import Finished
 
 _LINES = 24
 """Targets on the report's sheet, by lot: no best ones are picked."""
@@ -48,6 +49,8 @@ def generator_result(turn: PaintTurn) -> dict[str, Any]:
     )
     return value | {
         "drawn": {
+            "judge": JUDGE_PACKAGE,
+            "pixel_distance": {kind: round(float(one.pixels.mean()), 4) for kind, one in shown.drawn.items()},
             "distance": {kind: round(float(one.distance.mean()), 4) for kind, one in shown.drawn.items()},
             "kid": {kind: round(one.kid, 4) for kind, one in shown.drawn.items()},
             "lower_than_random": round(shown.gain, 4),
@@ -105,7 +108,7 @@ def sheet(exam: PaintExam) -> bytes:
 def _side(name: str, drawn: Drawn) -> dict[str, Any]:
     scores = drawn.measured.scores
     return {
-        **side(name, scores),
+        **side(name, scores, tuple(scores)),
         "distance": round(float(drawn.distance.mean()), 4),
         "kid": round(drawn.kid, 4),
     }

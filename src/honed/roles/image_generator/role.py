@@ -24,6 +24,7 @@ from honed.imaging.generator_exam import PaintExam
 from honed.imaging.generator_summary import PaintTurn, generator_report, generator_result
 from honed.loop import ahead, close, judge, lineage_of, settle
 from honed.models.painter.config import PainterConfig
+from honed.models.vision.folder import JUDGE_SHA256
 from honed.release.build import PAINTER_FOLDER, live_manifest
 from honed.release.parts import Parts, parts_of
 from honed.runs import Run, look_at, open_run
@@ -163,6 +164,7 @@ def _experiment(session: Session, atelier: Atelier, budget: float) -> dict[str, 
         "budget": budget,
         "data": digest.hexdigest(),
         **atelier.learner.key,
+        "judge": JUDGE_SHA256,
         "gate": [session.settings.min_gain, session.settings.max_slice_drop],
         "test": session.settings.test,
         "version": version("honed"),

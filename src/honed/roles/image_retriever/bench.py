@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ class ImageRecipe:
     text_noise: float = 0.2
     text_shares: tuple[float, ...] = (0.0, 0.5, 1.0)
     leads: tuple[int, ...] = (0, 1, 3, 5)
-    text_weights: tuple[float, ...] = (0.3, 0.5, 0.7, 0.9, 1.0)
+    text_weights: tuple[float, ...] = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,37 +72,42 @@ class Trainee:
     Attributes:
         tower: Weights and preparation to start from.
         train: Pixels [n, side, side, 3] of the train pictures, in the order of the bench; may be a memory map.
-        dev: Pixels of the dev pictures.
-        encode: Gives the descriptors of a tuned encoder.
+        encode: Descriptors of prepared pictures by the encoder in a folder.
+        encode_all: Descriptors of all pictures, in the order of the board, by the encoder in a folder.
     """
 
     tower: ImageTower
     train: Pixels
-    dev: Pixels
     encode: Encode
+    encode_all: Callable[[Path], Descriptors]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class ImageBench:
     """One run's workbench.
 
     Attributes:
-        train: [n, d] raw descriptors of the train pictures by the base encoder.
+        gallery: [k, d] raw descriptors of all pictures by the base encoder, in the order of the board.
+        rows: [n] where the train pictures stand among them.
         groups: [n] label of each train picture's group; -1 for one that belongs to none.
-        dev: [k, d] raw descriptors of the dev pictures.
-        board: The dev pictures as a scoreboard.
+        board: All pictures as a scoreboard; those of dev ask.
         parts: Widths of the encoder's feature maps inside a descriptor; they are brought to one scale before anything is
             fitted. One part if empty.
         folder: Where candidates and checkpoints are written.
         trainee: None where the encoder cannot learn.
     """
 
-    train: Descriptors
+    gallery: Descriptors
+    rows: NDArray[np.int64]
     groups: NDArray[np.int64]
-    dev: Descriptors
     board: ImageBoard
     folder: Path
     recipe: ImageRecipe
     tell: Tell
     parts: Sequence[int] = ()
     trainee: Trainee | None = None
+
+    @cached_property
+    def train(self) -> Descriptors:
+        """[n, d] raw descriptors of the train pictures by the base encoder."""
+        return self.gallery[self.rows]

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from honed.evaluate.image_board import ImageBoard
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
-from honed.tuning.candidate import cheapest
-from honed.roles.image_retriever.bench import Descriptors
+from honed.tune.candidate import cheapest
+from honed.tune.images.bench import Descriptors
 from honed.workspace import read_json, write_json
 
 
@@ -26,7 +25,7 @@ class ImageCandidate:
         name: Of the rung.
         what: One line for a person.
         head: From descriptors to vectors.
-        dev: The metric that decides, of every dev picture.
+        dev: recall@1 of every dev query.
         seconds: Wall time that it took.
         tried: Variants that were compared on dev to pick this one.
         neighbours: Nearest pictures that a query is expanded with.
@@ -57,7 +56,7 @@ class ImageCandidate:
         """Write the head, then `NAME.json`; the existence of the latter means that the rung is complete."""
         self.head.write(folder / f"{self.name}-head.safetensors")
         value = {key: entry for key, entry in asdict(self).items() if key != "head"}
-        value["dev"] = self.dev.tolist()
+        value["dev"] = [None if np.isnan(score) else float(score) for score in self.dev]
         value["encoder_folder"] = self.encoder_folder.name if self.encoder_folder else None
         write_json(folder / f"{self.name}.json", value)
 
@@ -72,17 +71,12 @@ class ImageCandidate:
         if not path.is_file():
             return None
         value = read_json(path)
-        value["dev"] = np.array(value["dev"], np.float64)
+        value["dev"] = np.array([np.nan if score is None else score for score in value["dev"]])
         value["notes"] = tuple(value["notes"])
         value["encoder_folder"] = folder / value["encoder_folder"] if value["encoder_folder"] else None
         return cls(head=ImageHead.read(folder / f"{name}-head.safetensors"), **value)
 
 
-def primary(board: ImageBoard, head: ImageHead, descriptors: Descriptors, *, neighbours: int = 0) -> Scores:
-    """The metric that decides, of every picture of a board."""
-    return board.measure(head.apply(descriptors), neighbours=neighbours)[board.metric]
-
-
-def choose_images(candidates: Sequence[ImageCandidate], clusters: NDArray[Any]) -> ImageCandidate:
-    """The candidate that goes to the test: the cheapest within one standard error of the best on dev; see `cheapest`."""
-    return candidates[cheapest([candidate.dev for candidate in candidates], clusters)]
+def choose_images(candidates: Sequence[ImageCandidate]) -> ImageCandidate:
+    """The candidate that goes to the test: the cheapest within one standard error of the best on dev."""
+    return candidates[cheapest([candidate.dev for candidate in candidates])]

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.evaluate import wording
 from honed.evaluate.comparison import Comparison, Measured, Questions, SliceResult, Trial, compare
-from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard, TextBoard, ranked_scores
-from honed.evaluate.ledger import Looks
+from honed.evaluate.image_board import IMAGE_METRICS, TEXT_METRIC, ImageBoard, TextBoard, ranked_scores
 from honed.evaluate.metrics import Scores
 from honed.evaluate.report import Case, Hit
 from honed.types import Vectors
-
-_UNCOUNTED: Mapping[str, Any] = {
-    "fresh": None,
-    "fresh_only": False,
-}  # titles are another set, whose looks nobody counts
 
 SHOWN = 6
 """Pictures that a case shows of each system."""
@@ -46,16 +39,16 @@ def sit_images(board: ImageBoard, name: str, vectors: Vectors, neighbours: int) 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageExam:
-    """Both papers on one board; `looks` tells how often its pictures have been looked at, this time included."""
+    """Both papers on one board; `reads` counts how often this test set has been looked at, this time included."""
 
     board: ImageBoard
     base: ImagePaper
     candidate: ImagePaper
-    looks: Looks
+    reads: int
 
     def compared(self, candidates_tried: int, seed: int) -> Comparison:
         """The comparison picture by picture, with slices by variant and size of group."""
-        trial = Trial(candidates_tried, self.looks.reads, seed=seed, **self.looks.trial())
+        trial = Trial(candidates_tried, self.reads, seed=seed)
         papers = [(paper.name, paper.scores) for paper in (self.base, self.candidate)]
         return self.board.compared(papers[0], papers[1], trial)
 
@@ -64,7 +57,7 @@ class ImageExam:
 
         Recall at one is nought or one; of the pictures whose nearest changed, those whose average precision moved most.
         """
-        metric = self.board.metric
+        metric = IMAGE_METRICS[0]
         before, after = self.base.scores[metric], self.candidate.scores[metric]
         moved = np.nan_to_num(self.candidate.scores["map"] - self.base.scores["map"])
         change = np.nan_to_num(after - before)
@@ -73,8 +66,9 @@ class ImageExam:
         return tuple(self._case(at, before, after, picture) for at in chosen if change[at] != 0)
 
     def _case(self, at: int, before: Scores, after: Scores, picture: Picture) -> Case:
-        caption, uri = picture(at)
-        variant = self.board.variants[at] if self.board.variants else ""
+        place = int(self.board.queries[at])
+        caption, uri = picture(place)
+        variant = self.board.variants[place] if self.board.variants else ""
         return Case(
             query=f"{caption} ({variant})" if variant else caption,
             base=float(before[at]),
@@ -86,11 +80,11 @@ class ImageExam:
 
     def _hits(self, paper: ImagePaper, at: int, picture: Picture) -> tuple[Hit, ...]:
         found = self.board.ranking(paper.vectors, at, SHOWN, neighbours=paper.neighbours)
-        return tuple(self._hit(int(place), at, picture) for place in found)
+        return tuple(self._hit(int(place), int(self.board.queries[at]), picture) for place in found)
 
-    def _hit(self, place: int, query: int, picture: Picture) -> Hit:
+    def _hit(self, place: int, asking: int, picture: Picture) -> Hit:
         caption, uri = picture(place)
-        same = bool(self.board.groups[place] == self.board.groups[query] >= 0)
+        same = bool(self.board.groups[place] == self.board.groups[asking] >= 0)
         return Hit(caption, "", same, uri)
 
 
@@ -108,7 +102,7 @@ class TextPaper:
 
 def sit_text(board: TextBoard, name: str, found: NDArray[np.float32]) -> TextPaper:
     """Measure a system on every question of a board."""
-    return TextPaper(name, found, ranked_scores(found, board.relevant, board.metrics))
+    return TextPaper(name, found, ranked_scores(found, board.relevant))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,35 +110,42 @@ class TextExam:
     """Both papers on one board of questions.
 
     Attributes:
-        looks: How often the questions have been looked at, this time included.
+        reads: How often this test set has been looked at, this time included.
         others: Papers of systems that dev did not choose, for the reader; nothing is decided by them.
         titles: The exam whose questions are titles: its recall@1 is a slice, so the gate sees to it that it does not fall.
+        knowledge: Exams of the same questions where search knows less (`dataset.image_questions`): their mAP are slices, too.
     """
 
     board: TextBoard
     base: TextPaper
     candidate: TextPaper
-    looks: Looks
+    reads: int
     others: tuple[TextPaper, ...] = ()
     titles: TextExam | None = None
+    knowledge: Mapping[str, TextExam] = field(default_factory=dict)
 
     def compared(self, candidates_tried: int, seed: int) -> Comparison:
-        """The comparison question by question, with slices, one of them the titles."""
-        trial = Trial(candidates_tried, self.looks.reads, seed=seed, **self.looks.trial())
+        """The comparison question by question; slices are of the questions, titles, and what search would know otherwise."""
+        trial = Trial(candidates_tried, self.reads, seed=seed)
         papers = [(paper.name, paper.scores) for paper in (self.base, self.candidate)]
         result = self.board.compared(papers[0], papers[1], trial)
-        asked = self.titles
-        if asked is None or not len(asked.board.ids):
-            return result
-        before, after = (Measured(paper.name, paper.scores) for paper in (asked.base, asked.candidate))
-        questions = Questions(asked.board.ids, asked.board.clusters)
-        first = compare(before, after, questions, metric=IMAGE_METRICS[0], trial=replace(trial, **_UNCOUNTED))
-        name = f"questions that are a title ({wording.metric_name(IMAGE_METRICS[0])})"
-        return replace(result, slices=(*result.slices, SliceResult(name, first.primary)))
+        slices = [exam._slice(f"if search knew {known}", TEXT_METRIC, trial) for known, exam in self.knowledge.items()]
+        if self.titles is not None and len(self.titles.board.ids):
+            first = IMAGE_METRICS[0]
+            slices.append(
+                self.titles._slice(f"questions that are a title ({wording.metric_name(first)})", first, trial)
+            )
+        return replace(result, slices=(*result.slices, *slices))
+
+    def _slice(self, name: str, metric: str, trial: Trial) -> SliceResult:
+        """This exam as a slice of another one."""
+        before, after = (Measured(paper.name, paper.scores) for paper in (self.base, self.candidate))
+        questions = Questions(self.board.ids, self.board.clusters)
+        return SliceResult(name, compare(before, after, questions, metric=metric, trial=trial).primary)
 
     def cases(self, picture: Picture, *, each: int = 10) -> tuple[Case, ...]:
         """The largest gains and losses as grids: the question, the pictures found before and now."""
-        before, after = self.base.scores[self.board.metric], self.candidate.scores[self.board.metric]
+        before, after = self.base.scores[TEXT_METRIC], self.candidate.scores[TEXT_METRIC]
         change = np.nan_to_num(after - before)
         order = np.argsort(-change, kind="stable")
         chosen = dict.fromkeys([*order[:each].tolist(), *order[::-1][:each].tolist()])

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from honed.evaluate.image_board import primary
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
-from honed.roles.image_retriever.bench import Descriptors, ImageBench
-from honed.roles.image_retriever.candidate import ImageCandidate, primary
-from honed.roles.image_retriever.closed import discriminants, whitenings
+from honed.tune.images.bench import Descriptors, ImageBench
+from honed.tune.images.candidate import ImageCandidate
+from honed.tune.images.closed import discriminants, whitenings
 
 
 def tune_whitening(bench: ImageBench) -> ImageCandidate:
@@ -23,7 +24,7 @@ def tune_whitening(bench: ImageBench) -> ImageCandidate:
     for ridge, widest in zip(recipe.ridges, widest_first, strict=True):
         for width in sorted({min(most, width) for width in recipe.widths}):
             head = ImageHead(widest.centre, np.ascontiguousarray(widest.matrix[:, :width]))
-            tries.append((primary(bench.board, head, bench.dev), head, width, ridge))
+            tries.append((primary(bench.board, head.apply(bench.gallery)), head, width, ridge))
     dev, head, width, ridge = max(tries, key=lambda one: float(np.nanmean(one[0])))
     return ImageCandidate(
         "whitening",
@@ -36,16 +37,19 @@ def tune_whitening(bench: ImageBench) -> ImageCandidate:
     )
 
 
-def tune_expansion(bench: ImageBench, best: ImageCandidate, *, dev: Descriptors | None = None) -> ImageCandidate | None:
+def tune_expansion(
+    bench: ImageBench, best: ImageCandidate, *, gallery: Descriptors | None = None
+) -> ImageCandidate | None:
     """Expand the queries of the winner so far by their neighbours; None where dev likes none of it better.
 
     Args:
-        dev: Descriptors of the dev pictures by the winner's encoder, if it is not the base's.
+        gallery: Descriptors of all pictures by the winner's encoder, if it is not the base's.
     """
     started = time.monotonic()
-    descriptors = bench.dev if dev is None else dev
+    descriptors = bench.gallery if gallery is None else gallery
     tries = [
-        (primary(bench.board, best.head, descriptors, neighbours=count), count) for count in bench.recipe.neighbours
+        (primary(bench.board, best.head.apply(descriptors), neighbours=count), count)
+        for count in bench.recipe.neighbours
     ]
     scores, count = max(tries, key=lambda one: float(np.nanmean(one[0])))
     if float(np.nanmean(scores)) <= best.mean:
@@ -69,7 +73,7 @@ def tune_discriminant(bench: ImageBench) -> ImageCandidate:
         UsageError: Fewer than two groups of train have two pictures.
     """
     started = time.monotonic()
-    head, scores, details, tried = best_discriminant(bench, bench.train, bench.dev)
+    head, scores, details, tried = best_discriminant(bench, bench.train, bench.gallery)
     return ImageCandidate(
         "discriminant",
         f"{details['width']} directions that tell groups apart",
@@ -82,7 +86,7 @@ def tune_discriminant(bench: ImageBench) -> ImageCandidate:
 
 
 def best_discriminant(
-    bench: ImageBench, train: Descriptors, dev: Descriptors
+    bench: ImageBench, train: Descriptors, gallery: Descriptors
 ) -> tuple[ImageHead, Scores, dict[str, float], int]:
     """The discriminant that dev likes best, its dev scores, ridge and width, and how many were compared."""
     tries = []
@@ -92,6 +96,6 @@ def best_discriminant(
         most = found.full.dimension
         for width in sorted({min(most, width) for width in bench.recipe.widths}):
             head = found.head(width)
-            tries.append((primary(bench.board, head, dev), head, {"ridge": ridge, "width": width}))
+            tries.append((primary(bench.board, head.apply(gallery)), head, {"ridge": ridge, "width": width}))
     scores, head, details = max(tries, key=lambda one: float(np.nanmean(one[0])))
     return head, scores, details, len(tries)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from honed.errors import HonedError
-from honed.roles.image_retriever.bench import ImageBench
-from honed.roles.image_retriever.candidate import ImageCandidate, choose_images
-from honed.roles.image_retriever.free import tune_discriminant, tune_expansion, tune_whitening
-from honed.roles.image_retriever.last_blocks import BlockLimits, tune_blocks
-from honed.roles.image_retriever.learned import tune_head
-from honed.roles.image_retriever.plan import ImagePlan, ImageStep, shrunk
+from honed.tune.images.bench import ImageBench
+from honed.tune.images.candidate import ImageCandidate, choose_images
+from honed.tune.images.free import tune_discriminant, tune_expansion, tune_whitening
+from honed.tune.images.last_blocks import BlockLimits, tune_blocks
+from honed.tune.images.learned import tune_head
+from honed.tune.images.plan import ImagePlan, ImageStep, shrunk
 
 
 def climb_images(bench: ImageBench, plan: ImagePlan, *, deadline: float) -> list[ImageCandidate]:
@@ -61,9 +61,9 @@ def _rung(bench: ImageBench, plan: ImagePlan, step: ImageStep, found: list[Image
         return tune_head(bench, step.seconds)
     if step.rung == "blocks":
         limits = BlockLimits(step.epochs, step.train_seconds, plan.speed.bf16, step.shares)
-        return tune_blocks(bench, choose_images(found, bench.board.clusters), limits)
-    best = choose_images(found, bench.board.clusters)
-    dev = None
+        return tune_blocks(bench, choose_images(found), limits)
+    best = choose_images(found)
+    gallery = None
     if best.encoder_folder and bench.trainee:
-        dev = bench.trainee.encode(best.encoder_folder, bench.trainee.dev)
-    return tune_expansion(bench, best, dev=dev)
+        gallery = bench.trainee.encode_all(best.encoder_folder)
+    return tune_expansion(bench, best, gallery=gallery)

@@ -46,7 +46,7 @@ class ImageSpeed:
 
 @dataclass(frozen=True, slots=True)
 class ImageSize:
-    """The data: train pictures, those of them that share their group, dev pictures, all pictures, width of a descriptor."""
+    """The data: train pictures, those of them that share their group, dev queries, all pictures, width of a descriptor."""
 
     train: int
     grouped: int
@@ -55,11 +55,11 @@ class ImageSize:
     width: int
 
     @classmethod
-    def of(cls, bench: ImageBench, total: int) -> ImageSize:
-        """Of a bench, in a workspace of `total` pictures."""
+    def of(cls, bench: ImageBench) -> ImageSize:
+        """Of a bench."""
         _, place, counts = np.unique(bench.groups, return_inverse=True, return_counts=True)
         grouped = int(((bench.groups >= 0) & (counts[place] > 1)).sum())
-        return cls(len(bench.train), grouped, len(bench.dev), total, bench.train.shape[1])
+        return cls(len(bench.rows), grouped, len(bench.board.queries), len(bench.gallery), bench.gallery.shape[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,8 @@ def _discriminant_seconds(size: ImageSize, recipe: ImageRecipe) -> float:
 
 
 def _judging(size: ImageSize, recipe: ImageRecipe) -> float:
-    """Dev under every ridge and width."""
-    return 4.0 * len(recipe.ridges) * sum(recipe.widths) * size.dev * (size.width + size.dev)
+    """All pictures, and dev among them, under every ridge and width."""
+    return 4.0 * len(recipe.ridges) * sum(recipe.widths) * size.total * (size.width + size.dev)
 
 
 def _if_fits(rung: str, seconds: float, left: float) -> ImageStep:
@@ -137,23 +137,22 @@ def _if_fits(rung: str, seconds: float, left: float) -> ImageStep:
 
 
 def _blocks(left: float, heads: float, speed: ImageSpeed, size: ImageSize, recipe: ImageRecipe) -> ImageStep:
-    """Training needs its own time. Then all pictures are encoded anew, train and dev with new heads for each share."""
+    """Training needs its own time. Then all pictures are encoded anew, with new heads, for each share."""
     if speed.train <= 0:
         return ImageStep("blocks", 0.0, "this image encoder cannot be trained here")
     if size.grouped < LEAST_PICTURES:
         return ImageStep("blocks", 0.0, f"{size.grouped} pictures in groups are too few")
     epoch = SLACK * size.grouped / speed.train
-    share = SLACK * (size.train + size.dev) / speed.encode + heads
-    rest = SLACK * max(0, size.total - size.train - size.dev) / speed.encode
-    room = left - rest - share
+    share = SLACK * size.total / speed.encode + heads
+    room = left - share
     if room < epoch:
-        need = epoch + rest + share
+        need = epoch + share
         return ImageStep("blocks", 0.0, f"needs {need:.0f} s, {max(0.0, left):.0f} s are left")
     epochs = min(recipe.block_epochs, int(room / epoch))
     shares = recipe.shares if room - epochs * epoch >= (len(recipe.shares) - 1) * share else (1.0,)
     train_seconds = epochs * epoch
-    why = f"{epochs} epochs {train_seconds:.0f} s, encoding {len(shares) * share + rest:.0f} s"
-    return ImageStep("blocks", train_seconds + len(shares) * share + rest, why, epochs, train_seconds, shares)
+    why = f"{epochs} epochs {train_seconds:.0f} s, encoding {len(shares) * share:.0f} s"
+    return ImageStep("blocks", train_seconds + len(shares) * share, why, epochs, train_seconds, shares)
 
 
 def measure_images(bench: ImageBench) -> ImageSpeed:
