@@ -6,10 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-from honed.loop import tune
+from honed.roles.retriever.loop import tune
 from honed.session import open_session
-from honed.summary import result
-from honed.tune.bench import Recipe
+from honed.tuning.results import result
+from honed.roles.retriever.bench import Recipe
 from honed.workspace import Workspace
 
 RECIPE = Recipe(

@@ -16,7 +16,7 @@ from honed.catalog import history, judgements
 from honed.errors import UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.loop import Turn, _parts, make_live, settle, tune
+from honed.roles.retriever.loop import Turn, _parts, make_live, settle, tune
 from honed.models.weights import Weights
 from honed.release.build import build, live_manifest
 from honed.release.open import open_release
@@ -28,8 +28,8 @@ from tests import toy
 
 pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
 
-from honed.tune.bench import Recipe
-from honed.tune.plan import Speed
+from honed.roles.retriever.bench import Recipe
+from honed.roles.retriever.plan import Speed
 
 RECIPE = Recipe(
     batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_rate=1e-2, both_epochs=10, adapter_epochs=10
@@ -164,7 +164,7 @@ def test_an_interrupted_turn_goes_on_and_looks_at_the_test_once(
     with opened(root) as session, pytest.raises(KeyboardInterrupt):
         tune(session, budget=120.0, tell=interrupts, recipe=RECIPE)
     said: list[str] = []
-    monkeypatch.setattr("honed.workbench.measure", lambda *_: Speed(1e-3, 1e-3, False))
+    monkeypatch.setattr("honed.roles.retriever.context.measure", lambda *_: Speed(1e-3, 1e-3, False))
     with opened(root) as session:
         turn = tune(session, budget=120.0, tell=said.append, recipe=RECIPE)
         assert turn is not None

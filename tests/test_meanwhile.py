@@ -18,7 +18,7 @@ from honed.catalog import history
 from honed.errors import BusyError, UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.loop import settle, tune
+from honed.roles.retriever.loop import settle, tune
 from honed.release.build import build, live_manifest
 from honed.release.open import open_release
 from honed.release.parts import parts_of
@@ -165,9 +165,9 @@ def test_a_release_that_went_live_while_a_turn_learned_stays_live(tmp_path: Path
 
 
 def test_a_second_turn_of_any_role_is_refused_before_it_begins(tmp_path: Path) -> None:
-    from honed.imaging.generator import tune_generator
-    from honed.imaging.retriever import tune_images
-    from honed.imaging.words import tune_words
+    from honed.roles.image_generator.role import tune_generator
+    from honed.roles.image_retriever.role import tune_images
+    from honed.roles.text_to_image.role import tune_words
 
     workspace = create(tmp_path / "ws", 'embedder = "hash:64"\n')
     with open_session(workspace, create=True) as session, ThreadPoolExecutor(1) as other, ExitStack() as lock:

@@ -18,13 +18,13 @@ from honed.dataset.images import Pictures
 from honed.dataset.task import Task
 from honed.errors import UsageError
 from honed.formats import read_beir, read_pack
-from honed.imaging.retriever import survey_images
-from honed.imaging.words import survey_words
+from honed.roles.image_retriever.role import survey_images
+from honed.roles.text_to_image.role import survey_words
 from honed.ingest.importing import import_beir
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.loop import settle, survey, tune
+from honed.roles.retriever.loop import settle, survey, tune
 from honed.session import Session, open_session
 from honed.types import SPLITS, Split
 from honed.workspace import create
@@ -131,7 +131,7 @@ def test_no_question_that_was_learned_from_is_tested_after_more_came(session: Se
 def test_no_question_that_a_release_learned_from_is_tested_after_more_came(session: Session, tmp_path: Path) -> None:
     """The same with real training: what the first run made live is where the second begins."""
     pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
-    from honed.tune.bench import Recipe
+    from honed.roles.retriever.bench import Recipe
 
     recipe = Recipe(batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_epochs=2, adapter_epochs=10)
     turns = []

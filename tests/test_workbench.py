@@ -11,7 +11,7 @@ import pytest
 from honed.catalog import history, judgements
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.loop import drop_unused_vectors, settle, survey
+from honed.roles.retriever.loop import drop_unused_vectors, settle, survey
 from honed.models.weights import write_weights
 from honed.release.build import build, live_manifest
 from honed.release.open import open_release
@@ -23,9 +23,9 @@ from tests import toy
 
 pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
 
-from honed.tune.bench import Recipe
-from honed.tune.candidate import Candidate
-from honed.workbench import Workbench
+from honed.roles.retriever.bench import Recipe
+from honed.tuning.candidate import Candidate
+from honed.roles.retriever.context import Workbench
 
 HIDDEN = 32
 
@@ -84,7 +84,7 @@ def test_a_run_depends_on_labels_of_every_split_recipe_settings_and_version(
     assert experiment() == before
     assert experiment(threads=2) == before, "the machine is no part of an experiment"
     others = [experiment(Recipe(query_rate=3e-4)), experiment(seed=14), experiment(min_gain=0.02)]
-    monkeypatch.setattr("honed.workbench.version", lambda _: "another")
+    monkeypatch.setattr("honed.roles.retriever.context.version", lambda _: "another")
     others.append(experiment())
     monkeypatch.undo()
     for split in SPLITS:

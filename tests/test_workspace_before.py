@@ -11,7 +11,7 @@ import pytest
 from honed.catalog import documents, history
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.loop import make_live, settle, tune
+from honed.roles.retriever.loop import make_live, settle, tune
 from honed.release.open import open_release
 from honed.session import Session, open_session
 from honed.upkeep.doctor import examine

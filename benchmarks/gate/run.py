@@ -28,7 +28,7 @@ from honed.evaluate.gate import GateSettings, decide, smallest
 from honed.evaluate.ledger import IGNORED
 from honed.evaluate.significance import standard_error
 from honed.evaluate.slices import Slice
-from honed.tune.candidate import cheapest
+from honed.tuning.candidate import cheapest
 
 HERE = Path(__file__).parent
 PICTURE = HERE.parent.parent / "docs" / "gate.svg"

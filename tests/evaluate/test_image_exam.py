@@ -6,7 +6,7 @@ import numpy as np
 
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.image_board import TextBoard
-from honed.evaluate.image_exam import TextExam, sit_text
+from honed.roles.image_retriever.evaluation import TextExam, sit_text
 from honed.evaluate.ledger import Looks
 
 

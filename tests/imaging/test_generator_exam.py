@@ -10,10 +10,10 @@ import pytest
 pytest.importorskip("torch", reason="tuning needs the extra: pip install 'honed[tune]'")
 
 from honed.evaluate.gate import Check, GateSettings
-from honed.evaluate.pictures import Drawn
-from honed.imaging.generator_exam import PaintExam
-from honed.tune.painter.pictures import Pictures
-from honed.tune.painter.trial import RANDOM, RETRIEVED, Exhibition, Targets
+from honed.roles.image_generator.distance import Drawn
+from honed.roles.image_generator.evaluation import PaintExam
+from honed.roles.image_generator.pictures import Pictures
+from honed.roles.image_generator.trial import RANDOM, RETRIEVED, Exhibition, Targets
 
 COUNT = 60
 RNG = np.random.default_rng(0)

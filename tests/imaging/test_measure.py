@@ -14,10 +14,10 @@ from honed.catalog import Catalog, images
 from honed.dataset.images import load_image_task
 from honed.errors import UsageError
 from honed.formats import write_trec
-from honed.imaging.measure import compare_images, image_rankings, measure_images, pictures_set
+from honed.roles.image_retriever.systems import compare_images, image_rankings, measure_images, pictures_set
 from honed.runs import look_at
 from honed.session import Session
-from honed.turn import ImageTurn
+from honed.tuning.nouns import ImageTurn
 from tests.imaging.test_retriever import pack, session, turn
 
 __all__ = ["pack", "session", "turn"]

@@ -20,21 +20,21 @@ from honed.errors import UsageError
 from honed.evaluate.captions import search_live
 from honed.evaluate.image_board import TextBoard
 from honed.formats import read_pack
-from honed.imaging import words
-from honed.imaging.asking import LESS, captions_of
-from honed.imaging.retriever import tune_images
-from honed.imaging.summary import words_result
-from honed.imaging.words import survey_words, tune_words
+from honed.roles.text_to_image import role as words
+from honed.roles.text_to_image.asking import LESS, captions_of
+from honed.roles.image_retriever.role import tune_images
+from honed.roles.image_retriever.presentation import words_result
+from honed.roles.text_to_image.role import survey_words, tune_words
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.loop import settle
+from honed.roles.retriever.loop import settle
 from honed.release.build import live_manifest
 from honed.release.open import open_image_release
 from honed.release.parts import CAPTIONS_ALONE
 from honed.session import Session, open_session
-from honed.summary import text
-from honed.turn import WordsTurn
+from honed.tuning.results import text
+from honed.tuning.nouns import WordsTurn
 from honed.workspace import Workspace, create, read_json
 
 COLOURS = {"warm": (230, 90, 40), "cold": (40, 90, 230), "pale": (170, 190, 170), "dark": (60, 60, 50)}
@@ -215,7 +215,7 @@ def test_a_new_image_head_makes_the_text_matrix_void_and_says_so(turn: WordsTurn
 def test_a_run_that_was_killed_after_its_rung_goes_on(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import honed.tune.images.text as learning
+    import honed.roles.text_to_image.training as learning
 
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt

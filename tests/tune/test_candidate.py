@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from honed.errors import UsageError
-from honed.tune.candidate import Candidate, cheapest, choose
+from honed.tuning.candidate import Candidate, cheapest, choose
 
 
 def candidate(name: str, dev: list[float]) -> Candidate:

@@ -11,20 +11,20 @@ import pytest
 from honed.errors import IntegrityError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.loop import settle, survey
+from honed.roles.retriever.loop import settle, survey
 from honed.models.embedder import LocalEmbedder
 from honed.models.towers import save_towers
 from honed.models.weights import Weights
 from honed.session import open_session
-from honed.tune import tower as module
-from honed.tune.bench import Recipe
-from honed.tune.both_towers import Both, tune_both_towers
-from honed.tune.candidate import Candidate
-from honed.tune.plan import Speed
-from honed.tune.query_tower import Limits, tune_query_tower
-from honed.tune.rehearsal import Rehearsal
-from honed.tune.tower import LearningTower, save_tower, whole_words
-from honed.workbench import Workbench
+from honed.train import tower as module
+from honed.roles.retriever.bench import Recipe
+from honed.roles.retriever.both_towers import Both, tune_both_towers
+from honed.tuning.candidate import Candidate
+from honed.roles.retriever.plan import Speed
+from honed.roles.retriever.query_tower import Limits, tune_query_tower
+from honed.train.replay import Rehearsal
+from honed.train.tower import LearningTower, save_tower, whole_words
+from honed.roles.retriever.context import Workbench
 from honed.workspace import create
 from tests import toy
 from tests.tiny_families import FAMILIES, WORDS

@@ -10,8 +10,8 @@ import torch
 
 from honed.errors import HonedError
 from honed.models.weights import write_weights
-from honed.tune import fit as module
-from honed.tune.fit import Checkpoint, Schedule, fit
+from honed.train import fit as module
+from honed.train.fit import Checkpoint, Schedule, fit
 
 TARGET = torch.tensor([1.0, -2.0, 3.0])
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from honed.tune.images.plan import ImagePlan, ImageSpeed, ImageStep
-from honed.tune.images.text_plan import TextPlan
+from honed.roles.image_retriever.plan import ImagePlan, ImageSpeed, ImageStep
+from honed.roles.text_to_image.plan import TextPlan
 from honed.tune.kept import kept_plan
-from honed.tune.painter.plan import PaintPlan
-from honed.tune.plan import Plan, Speed, Step
+from honed.roles.image_generator.plan import PaintPlan
+from honed.roles.retriever.plan import Plan, Speed, Step
 
 TEXT = Plan(
     (Step("fusion", 1.0, "always"), Step("both-towers", 60.5, "fits", 2, 3, 20.0, 10.0)),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from honed.roles.retriever.bench import Recipe
+from honed.roles.retriever.recipe import Recipe
 from honed.roles.retriever.plan import RESERVE, Size, Speed, make_plan, table
 
 SIZE = Size(questions=2000, question_tokens=60_000, passages=9000, passage_tokens=200.0)

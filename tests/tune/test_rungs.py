@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from honed.loop import survey
+from honed.roles.retriever.loop import survey
 from honed.models.weights import Weights
 from honed.session import Session, open_session
-from honed.tune import tower as tower_module
-from honed.tune.adapter import tune_adapter
-from honed.tune.bench import Bench, Recipe
-from honed.tune.both_towers import Both, tune_both_towers
-from honed.tune.fusion import tune_fusion
-from honed.tune.ladder import climb
-from honed.tune.plan import Plan, Speed, Step
-from honed.tune.query_tower import Limits, tune_query_tower
-from honed.tune.rehearsal import Rehearsal
-from honed.tune.tower import LearningTower
-from honed.workbench import Workbench
+from honed.train import tower as tower_module
+from honed.roles.retriever.adapter import tune_adapter
+from honed.roles.retriever.bench import Bench, Recipe
+from honed.roles.retriever.both_towers import Both, tune_both_towers
+from honed.roles.retriever.fusion import tune_fusion
+from honed.roles.retriever.ladder import climb
+from honed.roles.retriever.plan import Plan, Speed, Step
+from honed.roles.retriever.query_tower import Limits, tune_query_tower
+from honed.train.replay import Rehearsal
+from honed.train.tower import LearningTower
+from honed.roles.retriever.context import Workbench
 from honed.workspace import Workspace
 from tests import toy
 from tests.test_loop import prepared

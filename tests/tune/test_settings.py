@@ -12,12 +12,12 @@ import pytest
 
 from honed.evaluate.untuned import PLAIN, system_scores
 from honed.index.lexical import LexicalSettings
-from honed.loop import settle, survey
+from honed.roles.retriever.loop import settle, survey
 from honed.session import Session, open_session
-from honed.tune.bench import Bench
-from honed.tune.plan import Speed
-from honed.tune.settings import clearly_better, tune_settings
-from honed.workbench import Workbench
+from honed.roles.retriever.bench import Bench
+from honed.roles.retriever.plan import Speed
+from honed.roles.retriever.settings import clearly_better, tune_settings
+from honed.roles.retriever.context import Workbench
 from honed.workspace import Workspace
 from tests.test_loop import prepared
 

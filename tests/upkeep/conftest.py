@@ -14,7 +14,7 @@ from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.loop import settle
+from honed.roles.retriever.loop import settle
 from honed.release.build import build
 from honed.release.parts import Parts
 from honed.session import Session, open_session

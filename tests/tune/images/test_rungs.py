@@ -14,14 +14,14 @@ from honed.errors import HonedError, UsageError
 from honed.evaluate.image_board import ImageBoard, primary
 from honed.models.vision.folder import read_encoder_folder
 from honed.models.vision.head import plain_head
-from honed.tune import fit as fitting
-from honed.tune.images.bench import ImageBench
-from honed.tune.images.candidate import ImageCandidate, choose_images
-from honed.tune.images.free import tune_discriminant, tune_expansion, tune_whitening
-from honed.tune.images.ladder import climb_images
-from honed.tune.images.last_blocks import BlockLimits, tune_blocks
-from honed.tune.images.learned import tune_head
-from honed.tune.images.plan import ImageSize, ImageSpeed, images_table, measure_images, plan_images
+from honed.train import fit as fitting
+from honed.roles.image_retriever.bench import ImageBench
+from honed.roles.image_retriever.candidate import ImageCandidate, choose_images
+from honed.roles.image_retriever.free import tune_discriminant, tune_expansion, tune_whitening
+from honed.roles.image_retriever.ladder import climb_images
+from honed.roles.image_retriever.last_blocks import BlockLimits, tune_blocks
+from honed.roles.image_retriever.learned import tune_head
+from honed.roles.image_retriever.plan import ImageSize, ImageSpeed, images_table, measure_images, plan_images
 
 pytest.importorskip("pytorch_metric_learning")
 
@@ -169,7 +169,7 @@ def test_a_rung_that_fails_stops_no_other(bench: ImageBench, monkeypatch: pytest
     def broken(*_: object) -> None:
         raise HonedError("The loss became nan at step 3.")
 
-    monkeypatch.setattr("honed.tune.images.ladder.tune_head", broken)
+    monkeypatch.setattr("honed.roles.image_retriever.ladder.tune_head", broken)
     plan = plan_images(600.0, 0.0, ImageSpeed(0.0, 0.0, False), ImageSize.of(bench), bench.recipe)
     found = climb_images(bench, plan, deadline=time.monotonic() + 300)
     assert [one.name for one in found][:2] == ["whitening", "discriminant"]

@@ -5,8 +5,8 @@ import pytest
 
 from honed.models.painter.config import PainterConfig
 from honed.models.vision.efficientnet import LITE0, shapes
-from honed.tune.painter.perception import Perception
-from honed.tune.painter.pictures import Pictures, Rows
+from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.pictures import Pictures, Rows
 
 SIDE = 16
 STYLES = ("filled", "outlined")

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from honed.evaluate.pictures import map_distance
+from honed.roles.image_generator.distance import map_distance
 from honed.models.vision.efficientnet import LITE1, checked
 from honed.models.vision.folder import judge_tensors, package_tower
-from honed.tune.painter.perception import Perception
-from honed.tune.painter.pictures import Pictures, Rows
-from honed.tune.painter.speed import measure_speed
-from honed.tune.painter.train import Course, PaintRecipe
-from honed.tune.painter.trial import Targets, distances_to, real_threshold
+from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.pictures import Pictures, Rows
+from honed.roles.image_generator.speed import measure_speed
+from honed.roles.image_generator.train import Course, PaintRecipe
+from honed.roles.image_generator.trial import Targets, distances_to, real_threshold
 
 from .conftest import CONFIG, random_tensors
 

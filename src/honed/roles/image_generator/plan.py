@@ -10,11 +10,11 @@ import numpy as np
 
 from honed.errors import UsageError
 from honed.models.painter.sampler import Sampling
-from honed.tune.painter.perception import Perception
-from honed.tune.painter.speed import PaintSpeed, measure_speed
-from honed.tune.painter.train import Course
-from honed.tune.painter.trial import KINDS
-from honed.tune.plan import RESERVE
+from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.speed import PaintSpeed, measure_speed
+from honed.roles.image_generator.train import Course
+from honed.roles.image_generator.trial import KINDS
+from honed.roles.retriever.plan import RESERVE
 
 SAMPLINGS = Sampling(), Sampling(references=1.5), Sampling(words=1.5), Sampling(steps=4)
 """Ways to draw that dev picks from; the first wins a tie."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from honed.evaluate.image_board import ImageBoard
 from honed.models.vision.folder import ImageTower
 from honed.models.vision.prepare import Pixels
-from honed.roles.retriever.bench import Tell
+from honed.roles.retriever.recipe import Tell
 
 Descriptors = NDArray[np.float32]
 """Raw features of pictures, [n, d], not of unit length."""

@@ -20,12 +20,12 @@ from honed.models.vision.encoder import LocalImageEncoder, map_widths
 from honed.models.vision.folder import read_encoder_folder
 from honed.protocols import ImageEncoder
 from honed.session import Session
-from honed.turn import ImageGround, Tell
+from honed.tuning.nouns import ImageGround, Tell
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
-    from honed.tune.images.bench import ImageBench, ImageRecipe, Trainee
-    from honed.tune.images.candidate import ImageCandidate
-    from honed.tune.images.plan import ImagePlan
+    from honed.roles.image_retriever.bench import ImageBench, ImageRecipe, Trainee
+    from honed.roles.image_retriever.candidate import ImageCandidate
+    from honed.roles.image_retriever.plan import ImagePlan
 
 _BLOCK = 512  # pictures decoded at a time: 40 MB at 160 pixels
 
@@ -34,7 +34,7 @@ class Studio:
     """What a turn opens once: the pictures as the encoder takes them, and the encoders of candidates."""
 
     def __init__(self, session: Session, ground: ImageGround, tell: Tell, recipe: ImageRecipe | None) -> None:
-        from honed.tune.images.bench import ImageRecipe
+        from honed.roles.image_retriever.bench import ImageRecipe
 
         threads = cores(session.settings.threads)
         self.recipe = replace(recipe or ImageRecipe(), seed=session.settings.seed, threads=threads)
@@ -44,7 +44,7 @@ class Studio:
 
     def plan(self, budget: float, started: float) -> ImagePlan:
         """Measure the machine and fit the rungs into the budget, part of which is spent since `started`."""
-        from honed.tune.images.plan import ImageSize, measure_images, plan_images
+        from honed.roles.image_retriever.plan import ImageSize, measure_images, plan_images
 
         self._tell("measuring this machine")
         with TemporaryDirectory(prefix="honed-") as scratch:
@@ -54,7 +54,7 @@ class Studio:
 
     def bench(self, folder: Path) -> ImageBench:
         """The bench of a run."""
-        from honed.tune.images.bench import ImageBench
+        from honed.roles.image_retriever.bench import ImageBench
 
         gallery = self._ground.gallery
         return ImageBench(
@@ -72,7 +72,7 @@ class Studio:
     @cached_property
     def _trainee(self) -> Trainee | None:
         """The encoder with the train pictures, decoded; None for an encoder that cannot learn."""
-        from honed.tune.images.bench import Trainee
+        from honed.roles.image_retriever.bench import Trainee
 
         encoder, task = self._ground.encoder, self._ground.gallery.task
         if not isinstance(encoder, LocalImageEncoder):

@@ -10,9 +10,9 @@ import numpy as np
 from honed.evaluate.image_board import primary
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
-from honed.tune.images.bench import Descriptors, ImageBench
-from honed.tune.images.candidate import ImageCandidate
-from honed.tune.images.closed import discriminants, whitenings
+from honed.roles.image_retriever.bench import Descriptors, ImageBench
+from honed.roles.image_retriever.candidate import ImageCandidate
+from honed.roles.image_retriever.closed import discriminants, whitenings
 
 
 def tune_whitening(bench: ImageBench) -> ImageCandidate:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from honed.errors import HonedError
-from honed.tune.images.bench import ImageBench
-from honed.tune.images.candidate import ImageCandidate, choose_images
-from honed.tune.images.free import tune_discriminant, tune_expansion, tune_whitening
-from honed.tune.images.last_blocks import BlockLimits, tune_blocks
-from honed.tune.images.learned import tune_head
-from honed.tune.images.plan import ImagePlan, ImageStep, shrunk
+from honed.roles.image_retriever.bench import ImageBench
+from honed.roles.image_retriever.candidate import ImageCandidate, choose_images
+from honed.roles.image_retriever.free import tune_discriminant, tune_expansion, tune_whitening
+from honed.roles.image_retriever.last_blocks import BlockLimits, tune_blocks
+from honed.roles.image_retriever.learned import tune_head
+from honed.roles.image_retriever.plan import ImagePlan, ImageStep, shrunk
 
 
 def climb_images(bench: ImageBench, plan: ImagePlan, *, deadline: float) -> list[ImageCandidate]:

@@ -18,15 +18,15 @@ from honed.evaluate.image_board import primary
 from honed.evaluate.metrics import Scores
 from honed.models.vision.folder import write_encoder_folder
 from honed.models.vision.head import ImageHead
-from honed.tune.fit import Checkpoint, Fit, Schedule, fit
-from honed.tune.images.augment import Augmentation, augmented
-from honed.tune.images.bench import ImageBench, Trainee
-from honed.tune.images.candidate import ImageCandidate
-from honed.tune.images.free import best_discriminant
-from honed.tune.images.groups import group_batches
-from honed.tune.images.learned import learn_head, metric_loss, training_key
-from honed.tune.images.network import LearningEncoder, as_floats
-from honed.tune.images.projection import Projection
+from honed.train.fit import Checkpoint, Fit, Schedule, fit
+from honed.roles.image_retriever.augment import Augmentation, augmented
+from honed.roles.image_retriever.bench import ImageBench, Trainee
+from honed.roles.image_retriever.candidate import ImageCandidate
+from honed.roles.image_retriever.free import best_discriminant
+from honed.roles.image_retriever.groups import group_batches
+from honed.roles.image_retriever.learned import learn_head, metric_loss, training_key
+from honed.roles.image_retriever.network import LearningEncoder, as_floats
+from honed.roles.image_retriever.projection import Projection
 
 PACE = 0.3
 """The head moves at this share of the encoder's rate."""

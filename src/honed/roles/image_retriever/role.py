@@ -15,24 +15,24 @@ import numpy as np
 from honed.dataset.images import Pictures, load_image_task
 from honed.errors import UsageError
 from honed.evaluate.image_board import primary
-from honed.evaluate.image_exam import ImageExam, sit_images
-from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
-from honed.imaging.measure import look_at_pictures
-from honed.imaging.studio import Studio
-from honed.imaging.summary import image_report, image_result
-from honed.loop import close, judge, lineage_of, settle
+from honed.roles.image_retriever.evaluation import ImageExam, sit_images
+from honed.roles.image_retriever.snapshot import LEAST_TEST, experiment_of, gallery
+from honed.roles.image_retriever.systems import look_at_pictures
+from honed.roles.image_retriever.context import Studio
+from honed.roles.image_retriever.presentation import image_report, image_result
+from honed.roles.retriever.loop import close, judge, lineage_of, settle
 from honed.protocols import ImageEncoder
 from honed.release.build import HEAD_FILE, live_manifest
 from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of, words_lost
 from honed.runs import open_run
 from honed.session import Session
-from honed.turn import Finished, ImageGround, ImageTurn, Tell
+from honed.tuning.nouns import Finished, ImageGround, ImageTurn, Tell
 from honed.types import Split
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
-    from honed.tune.images.bench import ImageRecipe
-    from honed.tune.images.candidate import ImageCandidate
+    from honed.roles.image_retriever.bench import ImageRecipe
+    from honed.roles.image_retriever.candidate import ImageCandidate
 
 
 def survey_images(session: Session, tell: Tell) -> ImageGround:
@@ -82,10 +82,10 @@ def tune_images(
     Raises:
         UsageError: There is nothing to learn from or to measure with.
     """
-    from honed.tune.images.candidate import choose_images
-    from honed.tune.images.ladder import climb_images
-    from honed.tune.images.plan import images_table
-    from honed.tune.plan import RESERVE
+    from honed.roles.image_retriever.candidate import choose_images
+    from honed.roles.image_retriever.ladder import climb_images
+    from honed.roles.image_retriever.plan import images_table
+    from honed.roles.retriever.plan import RESERVE
 
     started = time.monotonic()
     ground = survey_images(session, tell)

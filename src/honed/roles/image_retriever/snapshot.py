@@ -15,11 +15,11 @@ from honed.catalog import images
 from honed.dataset.images import ImageTask
 from honed.protocols import ImageEncoder
 from honed.session import Session
-from honed.turn import Gallery, ImageGround, WordsGround
+from honed.tuning.nouns import Gallery, ImageGround, WordsGround
 from honed.types import SPLITS
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
-    from honed.tune.images.bench import ImageRecipe
+    from honed.roles.image_retriever.bench import ImageRecipe
 
 LEAST_TEST = 10
 """Queries of a split that have something to find below which no verdict is attempted."""

@@ -14,8 +14,8 @@ from honed.errors import UsageError
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.gate import GateSettings, Verdict, decide
 from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
-from honed.evaluate.image_exam import ImageExam, ImagePaper, sit_images
-from honed.imaging.ground import gallery, known_by
+from honed.roles.image_retriever.evaluation import ImageExam, ImagePaper, sit_images
+from honed.roles.image_retriever.snapshot import gallery, known_by
 from honed.ingest.describe import describe_missing
 from honed.models.vision.head import ImageHead
 from honed.protocols import ImageEncoder

@@ -25,7 +25,7 @@ from honed.evaluate.image_board import TextBoard
 from honed.index.lexical import Language
 from honed.models.vision.words import text_vectors
 from honed.protocols import ImageEncoder
-from honed.turn import Asked, Gallery
+from honed.tuning.nouns import Asked, Gallery
 from honed.types import Split, Vectors
 
 LESS = (TITLES, HALF, UNDESCRIBED)

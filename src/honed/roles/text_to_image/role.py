@@ -24,12 +24,12 @@ from honed.dataset.image_questions import TextQueries, caption_pairs, half_hidde
 from honed.dataset.images import ImageTask, load_caption_task
 from honed.errors import UsageError
 from honed.evaluate.image_board import TEXT_METRIC
-from honed.evaluate.image_exam import TextExam, sit_text
+from honed.roles.image_retriever.evaluation import TextExam, sit_text
 from honed.evaluate.untuned import UNTUNED
-from honed.imaging.asking import LESS, Asking, captions_of
-from honed.imaging.ground import LEAST_TEST, experiment_of, gallery
-from honed.imaging.summary import words_report, words_result
-from honed.loop import close, judge, lineage_of, settle
+from honed.roles.text_to_image.asking import LESS, Asking, captions_of
+from honed.roles.image_retriever.snapshot import LEAST_TEST, experiment_of, gallery
+from honed.roles.image_retriever.presentation import words_report, words_result
+from honed.roles.retriever.loop import close, judge, lineage_of, settle
 from honed.models.runtime import cores
 from honed.models.vision.head import ImageHead
 from honed.models.vision.words import own_matrix, text_vectors
@@ -38,13 +38,13 @@ from honed.release.open import image_encoder_of, image_head_of, open_release
 from honed.release.parts import ImageParts, Parts, parts_of
 from honed.runs import look_at, open_run
 from honed.session import Session
-from honed.turn import Asked, Finished, Sight, Tell, WordsGround, WordsTurn
+from honed.tuning.nouns import Asked, Finished, Sight, Tell, WordsGround, WordsTurn
 from honed.types import SPLITS, Split
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
-    from honed.tune.images.bench import ImageRecipe
-    from honed.tune.images.text import TextCandidate
-    from honed.tune.images.text_plan import TextPlan
+    from honed.roles.image_retriever.bench import ImageRecipe
+    from honed.roles.text_to_image.training import TextCandidate
+    from honed.roles.text_to_image.plan import TextPlan
 
 _PROBED = 64
 
@@ -139,7 +139,7 @@ def tune_words(
     Raises:
         UsageError: There is nothing to learn from or to measure with.
     """
-    from honed.tune.images.text_plan import text_table
+    from honed.roles.text_to_image.plan import text_table
 
     started = time.monotonic()
     ground = survey_words(session, tell)
@@ -177,7 +177,7 @@ class _Lesson:
 
     @classmethod
     def of(cls, session: Session, ground: WordsGround, recipe: ImageRecipe | None) -> _Lesson:
-        from honed.tune.images.bench import ImageRecipe
+        from honed.roles.image_retriever.bench import ImageRecipe
 
         threads = cores(session.settings.threads)
         recipe = replace(recipe or ImageRecipe(), seed=session.settings.seed, threads=threads)
@@ -190,7 +190,7 @@ class _Lesson:
 
     def plan(self, budget: float, started: float) -> TextPlan:
         """Measure the text tower on a few of the texts and fit the others into the budget."""
-        from honed.tune.images.text_plan import plan_text
+        from honed.roles.text_to_image.plan import plan_text
 
         different = list(dict.fromkeys(self.texts))
         sample = different[:: max(1, len(different) // _PROBED)][:_PROBED]
@@ -201,7 +201,7 @@ class _Lesson:
 
     def candidate(self, folder: Path, plan: TextPlan, tell: Tell) -> TextCandidate:
         """The rung's candidate: that of a run which was killed after it, or a new one."""
-        from honed.tune.images.text import TextBench, TextCandidate, tune_text
+        from honed.roles.text_to_image.training import TextBench, TextCandidate, tune_text
 
         done = TextCandidate.load(folder)
         if done is None:
