@@ -9,8 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from honed.errors import UsageError
 from honed.answer.references import live_references
+from honed.errors import UsageError
 from honed.ingest.describe import look_at_file, open_rendering
 from honed.ingest.rendering import as_image
 from honed.models.painter.provenance import Provenance, save_picture

@@ -15,9 +15,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog import Catalog, documents, images
+from honed.catalog import Catalog, documents, history, images, splits
 from honed.dataset.clusters import Groups, document_clusters
-from honed.dataset.splits import assign, join
+from honed.dataset.splits import join, torn
 from honed.types import SPLITS, ImageRecord, Split
 
 NEAR_BITS = 4
@@ -93,18 +93,19 @@ class _Placed(NamedTuple):
     split: Split
 
 
-class _Read(NamedTuple):
-    """What the catalog says of the pictures at one moment."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Seen:
+    """What the catalog says of pictures at one moment; `records` and `told` by row id."""
 
     members: list[images.Member]
     records: dict[int, ImageRecord]
     told: dict[int, tuple[str, tuple[str, ...]]]
+    stored: splits.Stored
 
-    @classmethod
-    def of(cls, catalog: Catalog) -> _Read:
-        with catalog.snapshot():
-            rowids, _ = images.medias(catalog)
-            return cls(images.groups(catalog), images.by_rowid(catalog, rowids), _told(catalog))
+    @property
+    def files(self) -> list[tuple[int, str, str]]:
+        """(row id, external id, media) of the picture files."""
+        return [(at, image.external_id, image.media) for at, image in self.records.items() if image.kind == "file"]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,55 +113,109 @@ class _Read(NamedTuple):
         return tuple(dict.fromkeys(member.group for member in self.members))
 
 
+def _seen(catalog: Catalog) -> _Seen:
+    with catalog.snapshot():
+        rowids, _ = images.medias(catalog)
+        return _Seen(
+            images.groups(catalog),
+            images.by_rowid(catalog, rowids),
+            _told(catalog),
+            splits.stored(catalog, "picture"),
+        )
+
+
 def load_image_task(catalog: Catalog, *, seed: int) -> ImageTask:
-    """Read the grouped pictures of the catalog as they are at one moment; splits that are missing are drawn by group."""
-    read = _Read.of(catalog)
-    placed, notes = _placed(read.members, read.names, seed=seed)
-    return _task(placed, read, notes)
+    """Read the grouped pictures of the catalog as they are at one moment; splits that are not stored are drawn by group."""
+    seen = _seen(catalog)
+    placed, notes = _grouped(seen, seed=seed)
+    return _task(placed, seen, notes)
 
 
 def load_caption_task(catalog: Catalog, *, seed: int) -> ImageTask:
     """Read the picture files of which something is said, in a group or not, as they are at one moment.
 
     Grouped pictures are split as `load_image_task` splits them. The others need no group: each is a cluster of its own,
-    with its near-copies and with what has the same title, and its split is drawn, 60/20/20.
+    with its near-copies and with what has the same title; a split that is not stored is drawn, 60/20/20.
     """
-    read = _Read.of(catalog)
-    placed, notes = _placed(read.members, read.names, seed=seed)
-    known = {picture.rowid: picture for picture in placed}
-    kept = [(at, image) for at, image in read.records.items() if image.kind == "file" and at in read.told]
-    given = [known.get(rowid) for rowid, _ in kept]
+    seen = _seen(catalog)
+    placed, notes = _every(seen, seed=seed)
+    kept = [picture for picture in placed if picture.rowid in seen.told]
+    return _task(kept, seen, notes)
+
+
+def fix_picture_splits(catalog: Catalog, *, seed: int) -> tuple[str, ...]:
+    """Store a split for every picture file that has none, in a group or not; returns notes for the user.
+
+    What is stored changes only while no run has taken it (`take`), and then only with the picture's group.
+    """
+    stored = splits.stored(catalog, "picture").rows
+    if all((name, media) in stored for _, name, media in images.media_files(catalog)):
+        _settle_old(catalog)
+        return ()
+    seen = _seen(catalog)
+    placed, notes = _every(seen, seed=seed)
+    rows = [
+        (name, media, picture.split) for (_, name, media), picture in zip(seen.files, placed, strict=True)
+    ]
+    with catalog.transaction():
+        splits.keep(catalog, "picture", rows)
+    _settle_old(catalog)
+    return notes
+
+
+def take(catalog: Catalog, task: ImageTask) -> None:
+    """Make the splits of a task's pictures final: a run is about to learn from them."""
+    splits.finish(catalog, "picture", [name for part in task.splits.values() for name in part.ids])
+
+
+def _settle_old(catalog: Catalog) -> None:
+    """Make final what runs of an older version have taken, which stored no splits: as it stands, drawn by the same rule."""
+    if not splits.pictures_owed(catalog):
+        return
+    kinds = history.run_kinds(catalog)
+    if "tune-words" in kinds:
+        splits.finish(catalog, "picture", [name for _, name in images.files(catalog)])
+    elif kinds - {"tune"}:
+        splits.finish(catalog, "picture", list(images.grouped(catalog)))
+    splits.pictures_paid(catalog)
+
+
+def _grouped(seen: _Seen, *, seed: int) -> tuple[list[_Placed], tuple[str, ...]]:
+    """The grouped pictures with their splits, those that are missing drawn, and what had to be said about it."""
+    index: dict[str, int] = {}
+    groups = np.array([index.setdefault(member.group, len(index)) for member in seen.members], np.int64)
+    media = {rowid: media for rowid, _, media in seen.files}
+    stored = [seen.stored.of(member.external_id, media[member.rowid]) for member in seen.members]
+    given = _whole_groups([member.split for member in seen.members], groups)
+    names = [member.external_id for member in seen.members]
+    assignment = join(names, stored, groups, seed=seed, brought=given)
+    placed = [
+        _Placed(member.rowid, member.external_id, int(group), member.variant, split)
+        for member, group, split in zip(seen.members, groups, assignment.splits, strict=True)
+    ]
+    return placed, assignment.notes
+
+
+def _every(seen: _Seen, *, seed: int) -> tuple[list[_Placed], tuple[str, ...]]:
+    """All picture files with their splits: those of groups first, then the others beside them."""
+    placed, notes = _grouped(seen, seed=seed)
+    grouped = {picture.rowid: picture for picture in placed}
+    given = [grouped.get(rowid) for rowid, _, _ in seen.files]
     labels = _clusters(
         [picture.label if picture else -1 for picture in given],
-        np.array([image.phash for _, image in kept], np.uint64),
-        [read.told[rowid][0] for rowid, _ in kept],
+        np.array([seen.records[rowid].phash for rowid, _, _ in seen.files], np.uint64),
+        [seen.told.get(rowid, ("", ()))[0] for rowid, _, _ in seen.files],
     )
-    if all(given):
-        splits = tuple(picture.split for picture in given if picture)
-    else:
-        fixed = [picture.split if picture else None for picture in given]
-        assignment = join([image.external_id for _, image in kept], fixed, labels, seed=seed)
-        splits, notes = assignment.splits, (*notes, *assignment.notes)
-    placed = [
-        _Placed(rowid, image.external_id, int(label), picture.variant if picture else "", split)
-        for (rowid, image), picture, label, split in zip(kept, given, labels, splits, strict=True)
+    stored = [
+        picture.split if picture else seen.stored.of(name, media)
+        for (_, name, media), picture in zip(seen.files, given, strict=True)
     ]
-    return _task(placed, read, notes)
-
-
-def _placed(
-    members: Sequence[images.Member], names: Sequence[str], *, seed: int
-) -> tuple[list[_Placed], tuple[str, ...]]:
-    """The grouped pictures with their splits, those that are missing drawn, and what had to be said about it."""
-    index = {name: place for place, name in enumerate(names)}
-    groups = np.array([index[member.group] for member in members], np.int64)
-    given = _whole_groups([member.split for member in members], groups)
-    assignment = assign([member.external_id for member in members], given, groups, seed=seed)
-    found = [
-        _Placed(member.rowid, member.external_id, int(group), member.variant, split)
-        for member, group, split in zip(members, groups, assignment.splits, strict=True)
+    assignment = join([name for _, name, _ in seen.files], stored, labels, seed=seed)
+    every = [
+        _Placed(rowid, name, int(label), picture.variant if picture else "", split)
+        for (rowid, name, _), picture, label, split in zip(seen.files, given, labels, assignment.splits, strict=True)
     ]
-    return found, assignment.notes
+    return every, tuple(dict.fromkeys((*notes, *assignment.notes)))
 
 
 def _clusters(groups: Sequence[int], hashes: NDArray[np.uint64], titles: Sequence[str]) -> NDArray[np.int64]:
@@ -177,24 +232,27 @@ def _clusters(groups: Sequence[int], hashes: NDArray[np.uint64], titles: Sequenc
     return document_clusters([""] * len(ours), ours, lambda _: joined.labels().tolist())
 
 
-def _task(placed: Sequence[_Placed], read: _Read, notes: tuple[str, ...]) -> ImageTask:
-    """The pictures by split. What is nearly the same picture as one of dev or test is not learned from."""
-    leaks = _leaks(placed, {rowid: image.phash for rowid, image in read.records.items()})
+def _task(placed: Sequence[_Placed], seen: _Seen, notes: tuple[str, ...]) -> ImageTask:
+    """The pictures by split. What belongs with one of dev or test, or is nearly the same picture, is not learned from."""
+    leaks = _leaks(placed, {rowid: image.phash for rowid, image in seen.records.items()})
     if leaks:
         notes += (
             f"{len(leaks)} train pictures are nearly the same as one of dev or test (perceptual hashes that differ by "
             f"{NEAR_BITS} bits or less): they are not learned from.",
         )
-    kept = [picture for picture in placed if picture.rowid not in leaks]
-    splits = {split: _pictures([picture for picture in kept if picture.split == split], read) for split in SPLITS}
+    labels = np.array([picture.label for picture in placed], np.int64)
+    lost = np.flatnonzero(torn([picture.split for picture in placed], labels)).tolist()
+    left_out = leaks | {placed[row].rowid for row in lost}
+    kept = [picture for picture in placed if picture.rowid not in left_out]
+    parts = {split: _pictures([picture for picture in kept if picture.split == split], seen) for split in SPLITS}
     inside = {picture.rowid: picture for picture in placed}
-    everything = [inside.get(rowid) or _elsewhere(rowid, image) for rowid, image in read.records.items()]
-    _, medias = np.unique([image.media for image in read.records.values()], return_inverse=True)
+    everything = [inside.get(rowid) or _elsewhere(rowid, image) for rowid, image in seen.records.items()]
+    _, medias = np.unique([image.media for image in seen.records.values()], return_inverse=True)
     return ImageTask(
-        splits,
-        read.names,
-        _pictures(everything, read),
-        np.array([image.phash for image in read.records.values()], np.uint64),
+        parts,
+        seen.names,
+        _pictures(everything, seen),
+        np.array([image.phash for image in seen.records.values()], np.uint64),
         medias.astype(np.int64),
         notes,
     )
@@ -206,9 +264,9 @@ def _elsewhere(rowid: int, image: ImageRecord) -> _Placed:
     return _Placed(rowid, name, -1, "", "train")
 
 
-def _pictures(placed: Sequence[_Placed], read: _Read) -> Pictures:
-    files = {picture.rowid for picture in placed if read.records[picture.rowid].kind == "file"}
-    texts = [read.told.get(picture.rowid, ("", ())) if picture.rowid in files else ("", ()) for picture in placed]
+def _pictures(placed: Sequence[_Placed], seen: _Seen) -> Pictures:
+    files = {picture.rowid for picture in placed if seen.records[picture.rowid].kind == "file"}
+    texts = [seen.told.get(picture.rowid, ("", ())) if picture.rowid in files else ("", ()) for picture in placed]
     return Pictures(
         np.array([picture.rowid for picture in placed], np.int64),
         tuple(picture.external_id for picture in placed),
@@ -245,9 +303,9 @@ def keywords_of(title: str, text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(piece for piece in pieces if 0 < len(_WORD.findall(piece)) <= _LONG and piece != title))
 
 
-def _whole_groups(splits: Sequence[Split], groups: NDArray[np.int64]) -> list[Split | None]:
+def _whole_groups(given: Sequence[Split], groups: NDArray[np.int64]) -> list[Split | None]:
     """A group that was given to several splits goes to the last of train, dev, test: nothing held out is learned from."""
     last: dict[int, int] = {}
-    for split, group in zip(splits, groups.tolist(), strict=True):
+    for split, group in zip(given, groups.tolist(), strict=True):
         last[group] = max(last.get(group, 0), SPLITS.index(split))
     return [SPLITS[last[group]] for group in groups.tolist()]

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from markupsafe import Markup
 
 from honed.errors import MissingError
 from honed.evaluate import figures, wording
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.gate import GateSettings, Verdict, cautions, smallest
+from honed.evaluate.metrics import Scores
 from honed.evaluate.significance import Paired
 from honed.workspace import write_atomic
 
@@ -25,8 +27,8 @@ _EXCERPT = 320
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
-    """One candidate of the ladder: what it is, its metric on dev, the seconds it took, whether it went to the test."""
+class StageRow:
+    """One training stage: what its candidate is, its metric on dev, the seconds it took, whether it went to the test."""
 
     name: str
     what: str
@@ -86,7 +88,7 @@ class ReportData:
         test_set: Its name and hash in words, for example "test split, sha256 3f2a…".
         digests: Name of a system -> fingerprint of what it is made of.
         plain: What anybody can build, on the same questions: name -> metric -> mean. Nothing is decided by it.
-        ladder: The candidates that competed on dev.
+        stages: The candidates that competed on dev.
         sheets: Pictures to show whole: a sentence and a data URI each.
         cases: Queries to show. The ten largest gains and the ten largest losses among them are.
         costs: Time and size of both systems.
@@ -105,7 +107,7 @@ class ReportData:
     test_set: str = "test"
     digests: Mapping[str, str] = field(default_factory=dict)
     plain: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    ladder: tuple[Rung, ...] = ()
+    stages: tuple[StageRow, ...] = ()
     sheets: tuple[tuple[str, str], ...] = ()
     cases: tuple[Case, ...] = ()
     costs: tuple[Cost, ...] = ()
@@ -115,6 +117,18 @@ class ReportData:
     warnings: tuple[str, ...] = ()
     release: str = ""
     path: str = ""
+
+
+def extremes(gains: Scores, count: int = _CASES) -> list[int]:
+    """Places of the largest gains and of the largest losses, as many of each; what neither gained nor lost is left out.
+
+    Args:
+        gains: Candidate minus baseline for every query; NaN counts as neither.
+    """
+    known = np.nan_to_num(gains)
+    order = np.argsort(-known, kind="stable")
+    chosen = dict.fromkeys([*order[:count].tolist(), *order[::-1][:count].tolist()])
+    return [place for place in chosen if known[place] != 0]
 
 
 def write_report(data: ReportData, path: Path) -> None:

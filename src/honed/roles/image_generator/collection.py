@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.answer.pictures import ImageRetriever
+from honed.answer.references import held_out_references, train_references
 from honed.catalog import images
 from honed.catalog.moment import Moment, moment
 from honed.dataset.images import Pictures as Listed
 from honed.dataset.images import load_image_task, take
 from honed.errors import UsageError
 from honed.evaluate.sets import known_by
-from honed.answer.references import held_out_references, train_references
 from honed.ingest.describe import open_rendering
 from honed.models.vision.prepare import Preparation
 from honed.protocols import Embedder
 from honed.release.open import open_image_release
-from honed.session import Session
 from honed.roles.image_generator.pictures import Pictures, Rows, labels
 from honed.roles.image_generator.plan import MOST_DEV, MOST_TEST, chosen_targets
+from honed.session import Session
 from honed.tuning.nouns import Tell
 from honed.types import SPLITS, ImageRecord, Split
 from honed.workspace import Workspace

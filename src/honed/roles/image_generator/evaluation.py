@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from honed.evaluate.comparison import Comparison, Questions, Trial, compare
 from honed.evaluate.gate import Check, GateSettings
 from honed.evaluate.ledger import Looks
-from honed.roles.image_generator.distance import LIKENESS, Drawn
 from honed.evaluate.significance import confidence_after, paired
 from honed.evaluate.slices import MIN_QUERIES, Slice
 from honed.evaluate.wording import interval, p_value, percent, points
+from honed.roles.image_generator.distance import LIKENESS, Drawn
 from honed.roles.image_generator.trial import RANDOM, RETRIEVED, Exhibition, Targets
 
 MOST_COPIES = 0.1

@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import UsageError
-from honed.roles.image_generator.distance import map_distance
-from honed.roles.image_generator.collection import Collection, collect
 from honed.models.painter.compact import CompactPainter, painter_digest, read_painter, write_sampling
 from honed.models.painter.config import PainterConfig
 from honed.models.registry import load
@@ -20,12 +18,14 @@ from honed.models.runtime import cores
 from honed.models.vision.folder import package_tower
 from honed.release.build import live_manifest
 from honed.release.open import painter_of
-from honed.session import Session
+from honed.roles.image_generator.collection import Collection, collect
+from honed.roles.image_generator.distance import map_distance
 from honed.roles.image_generator.perception import Perception
 from honed.roles.image_generator.plan import PICKED, SAMPLINGS, PaintPlan, chosen_targets, plan_painting
 from honed.roles.image_generator.sheet import Sheet
 from honed.roles.image_generator.train import Course, PaintRecipe, train_painter
 from honed.roles.image_generator.trial import RETRIEVED, Draw, Targets, by_compact, real_threshold
+from honed.session import Session
 from honed.tuning.nouns import Tell
 from honed.types import Split
 

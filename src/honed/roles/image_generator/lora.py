@@ -19,8 +19,8 @@ import numpy as np
 from honed.errors import UsageError, missing_extra
 from honed.models.painter.compact import to_tensor
 from honed.models.painter.pipeline import LORA_WEIGHTS
-from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.roles.image_generator.pictures import Pixels, epoch_rows
+from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.workspace import fsync_tree
 
 try:

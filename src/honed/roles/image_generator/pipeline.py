@@ -13,11 +13,10 @@ import numpy as np
 from PIL import Image
 
 from honed.errors import UsageError
-from honed.roles.image_generator.collection import LEAST_TEST, Collection, squares
 from honed.models.painter.pipeline import LORA_WEIGHTS, DiffusersPainter
 from honed.release.build import live_manifest
 from honed.release.open import LORA, load_generator, painter_of
-from honed.session import Session
+from honed.roles.image_generator.collection import LEAST_TEST, Collection, squares
 from honed.roles.image_generator.lora import LoraRecipe, train_lora
 from honed.roles.image_generator.perception import Perception
 from honed.roles.image_generator.pictures import Rows
@@ -25,6 +24,7 @@ from honed.roles.image_generator.plan import LEAST_TRAINING, MOST_DEV, MOST_TEST
 from honed.roles.image_generator.sheet import Sheet
 from honed.roles.image_generator.trial import Draw, Pixels, Targets
 from honed.roles.retriever.plan import RESERVE
+from honed.session import Session
 from honed.tuning.nouns import Tell
 from honed.workspace import Workspace, sha256_file, write_json
 

@@ -9,19 +9,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.roles.image_generator.distance import Drawn
 from honed.evaluate.report import Case, Cost, Hit, ReportData
-from honed.roles.image_generator.collection import Collection
-from honed.roles.image_generator.evaluation import PaintExam
-from honed.roles.image_retriever.presentation import uri
 from honed.models.vision.folder import JUDGE_PACKAGE
-from honed.session import Session
-from honed.tuning.results import each_split, side, turn_json, turn_report
 from honed.roles.image_generator.candidate import PaintCandidate
+from honed.roles.image_generator.collection import Collection
+from honed.roles.image_generator.distance import Drawn
+from honed.roles.image_generator.evaluation import PaintExam
 from honed.roles.image_generator.plan import chosen_targets
 from honed.roles.image_generator.sheet import sheet_png
 from honed.roles.image_generator.trial import KINDS, NONE, RANDOM, RETRIEVED
+from honed.roles.image_retriever.presentation import uri
+from honed.session import Session
 from honed.tuning.nouns import Finished
+from honed.tuning.results import each_split, side, turn_json, turn_report
 
 _LINES = 24
 """Targets on the report's sheet, by lot: no best ones are picked."""

@@ -18,23 +18,23 @@ import numpy as np
 
 from honed.catalog import history
 from honed.evaluate.ledger import TestSet
-from honed.roles.image_generator.distance import LIKENESS
-from honed.roles.image_generator.learners import Atelier, open_atelier
-from honed.roles.image_generator.evaluation import PaintExam
-from honed.roles.image_generator.presentation import PaintTurn, generator_report, generator_result
-from honed.roles.retriever.loop import ahead, close, judge, lineage_of, settle
 from honed.models.painter.config import PainterConfig
 from honed.models.vision.folder import JUDGE_SHA256
 from honed.release.build import PAINTER_FOLDER, live_manifest
 from honed.release.parts import Parts, parts_of
-from honed.runs import Run, look_at, open_run
-from honed.session import Session
-from honed.tune.kept import kept_plan
 from honed.roles.image_generator.candidate import PaintCandidate
+from honed.roles.image_generator.distance import LIKENESS
+from honed.roles.image_generator.evaluation import PaintExam
+from honed.roles.image_generator.learners import Atelier, open_atelier
 from honed.roles.image_generator.plan import PaintPlan, chosen_targets, painting_table
+from honed.roles.image_generator.presentation import PaintTurn, generator_report, generator_result
 from honed.roles.image_generator.sheet import Sheet
 from honed.roles.image_generator.train import PaintRecipe
 from honed.roles.image_generator.trial import RETRIEVED, Exhibition, exhibit
+from honed.roles.retriever.loop import ahead, close, judge, lineage_of, settle
+from honed.runs import Run, look_at, open_run
+from honed.session import Session
+from honed.tune.kept import kept_plan
 from honed.tuning.nouns import Finished, Tell, meanwhile, one_at_a_time
 from honed.types import SPLITS
 from honed.workspace import read_json, write_json

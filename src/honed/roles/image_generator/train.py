@@ -18,10 +18,10 @@ from honed.errors import UsageError, missing_extra
 from honed.models.painter.compact import CompactPainter, load_weights, to_tensor, write_painter
 from honed.models.painter.config import PainterConfig
 from honed.models.painter.net import PainterNet
-from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.roles.image_generator.objective import Flow, Objective
 from honed.roles.image_generator.perception import Perception
 from honed.roles.image_generator.pictures import Pictures, Rows, Variety, batch_of
+from honed.train.fit import Checkpoint, Fit, Schedule, fit
 
 try:
     import torch

@@ -8,9 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.roles.image_generator.distance import Drawn, copy_threshold, kid, map_distance, near_copy_share, pixel_distance
 from honed.models.painter.compact import CompactPainter, Orders
 from honed.models.painter.sampler import Sampling
+from honed.roles.image_generator.distance import (
+    Drawn,
+    copy_threshold,
+    kid,
+    map_distance,
+    near_copy_share,
+    pixel_distance,
+)
 from honed.roles.image_generator.perception import Perception
 from honed.roles.image_generator.pictures import Pictures, Rows, unrelated
 

@@ -12,8 +12,8 @@ import numpy as np
 from honed.evaluate.image_board import ImageBoard
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
-from honed.tuning.candidate import cheapest
 from honed.roles.image_retriever.bench import Descriptors
+from honed.tuning.candidate import cheapest
 from honed.workspace import read_json, write_json
 
 

@@ -18,7 +18,6 @@ from honed.evaluate.image_board import primary
 from honed.evaluate.metrics import Scores
 from honed.models.vision.folder import write_encoder_folder
 from honed.models.vision.head import ImageHead
-from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.roles.image_retriever.augment import Augmentation, augmented
 from honed.roles.image_retriever.bench import ImageBench, Trainee
 from honed.roles.image_retriever.candidate import ImageCandidate
@@ -27,6 +26,7 @@ from honed.roles.image_retriever.groups import group_batches
 from honed.roles.image_retriever.learned import learn_head, metric_loss, training_key
 from honed.roles.image_retriever.network import LearningEncoder, as_floats
 from honed.roles.image_retriever.projection import Projection
+from honed.train.fit import Checkpoint, Fit, Schedule, fit
 
 PACE = 0.3
 """The head moves at this share of the encoder's rate."""

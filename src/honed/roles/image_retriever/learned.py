@@ -21,11 +21,11 @@ import torch
 from honed.errors import missing_extra
 from honed.evaluate.image_board import primary
 from honed.models.vision.head import ImageHead
-from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.roles.image_retriever.bench import Descriptors, ImageBench
 from honed.roles.image_retriever.candidate import ImageCandidate
 from honed.roles.image_retriever.groups import group_batches
 from honed.roles.image_retriever.projection import Projection
+from honed.train.fit import Checkpoint, Fit, Schedule, fit
 
 
 def metric_loss(temperature: float) -> torch.nn.Module:

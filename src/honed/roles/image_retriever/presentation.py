@@ -12,12 +12,12 @@ import numpy as np
 
 from honed.catalog import images
 from honed.evaluate.image_board import IMAGE_METRICS
-from honed.roles.image_retriever.evaluation import Picture
 from honed.evaluate.report import ReportData
 from honed.ingest.describe import open_rendering
+from honed.roles.image_retriever.evaluation import Picture
 from honed.session import Session
-from honed.tuning.results import each_split, side, turn_json, turn_report
 from honed.tuning.nouns import ImageTurn, WordsTurn
+from honed.tuning.results import each_split, side, turn_json, turn_report
 from honed.types import Split
 
 _SHOWN_SIDE = 96

@@ -15,16 +15,16 @@ import numpy as np
 from honed.dataset.images import Pictures, load_image_task
 from honed.errors import UsageError
 from honed.evaluate.image_board import primary
-from honed.roles.image_retriever.evaluation import ImageExam, sit_images
-from honed.roles.image_retriever.snapshot import LEAST_TEST, experiment_of, gallery
-from honed.roles.image_retriever.systems import look_at_pictures
-from honed.roles.image_retriever.context import Studio
-from honed.roles.image_retriever.presentation import image_report, image_result
-from honed.roles.retriever.loop import close, judge, lineage_of, settle
 from honed.protocols import ImageEncoder
 from honed.release.build import HEAD_FILE, live_manifest
 from honed.release.open import image_encoder_of, image_head_of
 from honed.release.parts import ImageParts, Parts, parts_of, words_lost
+from honed.roles.image_retriever.context import Studio
+from honed.roles.image_retriever.evaluation import ImageExam, sit_images
+from honed.roles.image_retriever.presentation import image_report, image_result
+from honed.roles.image_retriever.snapshot import LEAST_TEST, experiment_of, gallery
+from honed.roles.image_retriever.systems import look_at_pictures
+from honed.roles.retriever.loop import close, judge, lineage_of, settle
 from honed.runs import open_run
 from honed.session import Session
 from honed.tuning.nouns import Finished, ImageGround, ImageTurn, Tell

@@ -14,14 +14,14 @@ from honed.errors import UsageError
 from honed.evaluate.comparison import Comparison
 from honed.evaluate.gate import GateSettings, Verdict, decide
 from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
-from honed.roles.image_retriever.evaluation import ImageExam, ImagePaper, sit_images
-from honed.roles.image_retriever.snapshot import gallery, known_by
 from honed.ingest.describe import describe_missing
 from honed.models.vision.head import ImageHead
 from honed.protocols import ImageEncoder
 from honed.release.build import manifest_of, row_of
 from honed.release.manifest import Manifest
 from honed.release.open import image_encoder_of, image_head_of
+from honed.roles.image_retriever.evaluation import ImageExam, ImagePaper, sit_images
+from honed.roles.image_retriever.snapshot import gallery, known_by
 from honed.runs import look_at
 from honed.session import Session
 from honed.types import SPLITS, Split

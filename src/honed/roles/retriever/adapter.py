@@ -11,11 +11,11 @@ from torch.nn.functional import normalize
 
 from honed.models.adapter import adapted
 from honed.models.weights import write_weights
-from honed.train.batches import epoch_batches
 from honed.roles.retriever.training import TrainingContext, Variant, best_allowed
-from honed.tuning.candidate import Candidate
+from honed.train.batches import epoch_batches
 from honed.train.fit import Fit, Schedule, fit
 from honed.train.objective import full_corpus_loss
+from honed.tuning.candidate import Candidate
 from honed.types import Vectors
 
 TIE = 1e-3

@@ -20,15 +20,15 @@ from honed.evaluate.board import Choice
 from honed.evaluate.probe import general_pairs
 from honed.evaluate.untuned import PLAIN
 from honed.index.dense import DenseIndex
-from honed.train.batches import epoch_batches
-from honed.roles.retriever.training import TrainingContext, Variant, best_allowed
-from honed.tuning.candidate import Candidate
-from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.roles.retriever.negatives import mine
-from honed.train.objective import MASKED
 from honed.roles.retriever.query_tower import Limits, checkpoint_key, details, learn_queries
+from honed.roles.retriever.training import TrainingContext, Variant, best_allowed
+from honed.train.batches import epoch_batches
+from honed.train.fit import Checkpoint, Fit, Schedule, fit
+from honed.train.objective import MASKED
 from honed.train.replay import Rehearsal
 from honed.train.tower import LearningTower, save_tower
+from honed.tuning.candidate import Candidate
 from honed.workspace import fsync_folder
 
 Texts = Callable[[NDArray[np.int64]], list[str]]

@@ -19,13 +19,13 @@ import torch
 from honed.dataset.examples import Examples
 from honed.evaluate.probe import general_pairs
 from honed.index.dense import DenseIndex
-from honed.train.batches import epoch_batches
 from honed.roles.retriever.training import TrainingContext, Variant, best_allowed
-from honed.tuning.candidate import Candidate
+from honed.train.batches import epoch_batches
 from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.train.objective import full_corpus_loss
 from honed.train.replay import Rehearsal
 from honed.train.tower import LearningTower, save_tower
+from honed.tuning.candidate import Candidate
 from honed.types import Vectors
 
 

@@ -15,8 +15,8 @@ from honed.evaluate.board import Choice
 from honed.evaluate.metrics import Scores
 from honed.index.lexical import LexicalSettings
 from honed.roles.retriever.training import TrainingContext
-from honed.tuning.candidate import Candidate
 from honed.roles.retriever.weighing import weighed
+from honed.tuning.candidate import Candidate
 
 CHOICES: tuple[tuple[dict[str, Any], ...], ...] = (
     ({"drop_stop_words": True},),

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from honed.protocols import Embedder
-from honed.roles.retriever.recipe import Recipe
 from honed.roles.retriever.plan import Speed
+from honed.roles.retriever.recipe import Recipe
 from honed.train.tower import LearningTower
 
 _PASSAGES = 64

@@ -17,6 +17,7 @@ from honed.roles.retriever.weighing import weighed
 from honed.tuning.role import Progress
 from honed.types import Vectors
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Guard:
     """General ability while variants are compared on dev: the gate would refuse what forgets more than `allowed`.

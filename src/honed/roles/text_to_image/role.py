@@ -24,18 +24,18 @@ from honed.dataset.image_questions import TextQueries, caption_pairs, half_hidde
 from honed.dataset.images import ImageTask, load_caption_task
 from honed.errors import UsageError
 from honed.evaluate.image_board import TEXT_METRIC
-from honed.roles.image_retriever.evaluation import TextExam, sit_text
 from honed.evaluate.untuned import UNTUNED
-from honed.roles.text_to_image.asking import LESS, Asking, captions_of
-from honed.roles.image_retriever.snapshot import LEAST_TEST, experiment_of, gallery
-from honed.roles.image_retriever.presentation import words_report, words_result
-from honed.roles.retriever.loop import close, judge, lineage_of, settle
 from honed.models.runtime import cores
 from honed.models.vision.head import ImageHead
 from honed.models.vision.words import own_matrix, text_vectors
 from honed.release.build import HEAD_FILE, live_manifest
 from honed.release.open import image_encoder_of, image_head_of, open_release
 from honed.release.parts import ImageParts, Parts, parts_of
+from honed.roles.image_retriever.evaluation import TextExam, sit_text
+from honed.roles.image_retriever.presentation import words_report, words_result
+from honed.roles.image_retriever.snapshot import LEAST_TEST, experiment_of, gallery
+from honed.roles.retriever.loop import close, judge, lineage_of, settle
+from honed.roles.text_to_image.asking import LESS, Asking, captions_of
 from honed.runs import look_at, open_run
 from honed.session import Session
 from honed.tuning.nouns import Asked, Finished, Sight, Tell, WordsGround, WordsTurn
@@ -43,8 +43,8 @@ from honed.types import SPLITS, Split
 
 if TYPE_CHECKING:  # torch is loaded by tuning alone
     from honed.roles.image_retriever.bench import ImageRecipe
-    from honed.roles.text_to_image.training import TextCandidate
     from honed.roles.text_to_image.plan import TextPlan
+    from honed.roles.text_to_image.training import TextCandidate
 
 _PROBED = 64
 

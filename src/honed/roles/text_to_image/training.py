@@ -24,10 +24,10 @@ from honed.errors import UsageError
 from honed.evaluate.image_board import IMAGE_METRICS, TextBoard
 from honed.evaluate.metrics import Scores
 from honed.models.vision.head import ImageHead
-from honed.train.batches import epoch_batches
-from honed.roles.retriever.recipe import Tell
-from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.roles.image_retriever.bench import Descriptors, ImageRecipe
+from honed.roles.retriever.recipe import Tell
+from honed.train.batches import epoch_batches
+from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.train.objective import full_corpus_loss
 from honed.types import Vectors
 from honed.workspace import read_json, write_json
