@@ -1,1 +1,1 @@
-""""""
+"""The text retriever: search settings, a query-side adapter, the query tower, both towers."""
