@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.answer.fusion import FusionSettings, Pool, Words, hybrid_pools
+from honed.answer.fusion import Bounds, FusionSettings, Pool, Words, hybrid_pools
 from honed.index.dense import DenseIndex
 from honed.index.lexical import PLAIN, Language, LexicalIndex, LexicalSettings
 from honed.index.rows import IndexRow
@@ -55,7 +55,8 @@ def search_captions(
     titled = np.array([bool(title.strip()) for title in titles], bool)
     rows = np.flatnonzero(titled)
     if not len(rows) or not questions:
-        nothing = Pool(rows, np.empty(0, np.float32), np.empty(0, np.float32))
+        none = np.empty(0, np.float32)
+        nothing = Pool(rows, none, none, Bounds(none, 0.0, 0.0))
         return CaptionScores([nothing] * len(questions), titled)
     known = [titles[row] for row in rows.tolist()]
     index = LexicalIndex.build(_rows(rows.tolist(), known), language=language)
