@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from honed.answer.fusion import Pool
+from honed.answer.fusion import FusionSettings, Pool
 from honed.errors import UsageError
 from honed.evaluate.comparison import Trial
 from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard, TextBoard, ranked_scores
@@ -136,7 +136,7 @@ def test_fusion_is_that_of_live_search() -> None:
     for weight in (0.3, 0.8, 1.0):
         expected = np.stack(
             [
-                Pool(np.arange(30), row, words).scores(weight)
+                Pool(np.arange(30), row, words).scores(FusionSettings("best", weight))
                 for row, words in zip(seen, judge.captions.astype(np.float32), strict=True)
             ]
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -106,3 +107,13 @@ def test_what_a_rung_changes_is_weighed_anew_and_words_stay(tmp_path: Path) -> N
         pools = bench.dev.pools(bench.dev_queries, bench.dense, choice.retrieval.lexical)
         measured = bench.dev.primary(pools, choice.retrieval.fusion)
         assert choice.mean == pytest.approx(float(np.nanmean(measured)))
+
+
+def test_the_settings_are_never_worse_than_those_of_the_baseline(tmp_path: Path) -> None:
+    """A search that is too cautious to move, and a baseline that somebody chose better."""
+    with bench_of(tmp_path, titles_tell=True) as (_, bench):
+        tuned = tune_settings(bench).retrieval
+        cautious = replace(bench, retrieval=tuned, fair=bench.dev, fair_queries=bench.dev_queries)
+        again = tune_settings(cautious)
+        pools = bench.dev.pools(bench.dev_queries, bench.dense, tuned.lexical)
+        assert again.mean >= float(np.nanmean(bench.dev.primary(pools, tuned.fusion))) - 1e-9

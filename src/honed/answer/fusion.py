@@ -86,8 +86,8 @@ class Pool:
     words: Bounds | None = None
 
     def scores(self, settings: FusionSettings) -> NDArray[np.float32]:
-        """Both sides' scores as one; a side alone keeps its own scores."""
-        if settings.weight in (0.0, 1.0):
+        """Both sides' scores as one; a side alone keeps its own scores, but for shares of the best."""
+        if settings.weight in (0.0, 1.0) and settings.normalisation != "best":
             return self.dense if settings.weight else self.lexical
         return self._fused(settings)[0]
 
@@ -96,7 +96,7 @@ class Pool:
 
         A passage that neither side of non-zero weight knows is left out: weight 0 is BM25 alone, exactly.
         """
-        if settings.weight in (0.0, 1.0):
+        if settings.weight in (0.0, 1.0):  # one side: what the other says does not even break its ties
             scores = self.scores(settings)
             order = np.argsort(-scores, kind="stable")
         else:

@@ -1,4 +1,4 @@
-"""Rung 1, seconds: what counts on the keyword side, and how both sides are fused. No model changes."""
+"""Seconds: what counts on the keyword side, and how both sides are fused. No model changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from honed.answer.fusion import FusionSettings, Normalisation
+from honed.answer.fusion import WEIGHTS, FusionSettings, Normalisation
 from honed.answer.settings import RetrievalSettings
 from honed.evaluate.board import Choice
 from honed.evaluate.metrics import Scores
@@ -33,12 +33,15 @@ NORMALISATIONS: tuple[Normalisation, ...] = ("z", "min-max")
 TRIED_AT = tuple(FusionSettings("z", weight) for weight in (0.0, 0.3, 0.6))
 """Fusions under which ways to count words are compared, each under the one that suits it best."""
 
+COARSE = WEIGHTS[::2]
+"""Weights of the vector side; on as many questions as there are here, half the grid that a stage on dev alone has."""
+
 
 def tune_settings(context: TrainingContext) -> Candidate:
     """Pick the settings where nothing was fitted: dev, and train while no model has learned from it."""
     started = time.monotonic()
     search = _Search(context)
-    best = search.fused(search.worded())
+    best = search.no_worse_than_before(search.fused(search.worded()))
     pools = context.dev.pools(context.dev_queries, context.dense, best.retrieval.lexical)
     return Candidate(
         name="settings",
@@ -76,14 +79,21 @@ class _Search:
         """How both sides are fused: absolute scores, unless something else is clearly better at its own best weight."""
         board = self.context.fair
         pools = board.pools(self.context.fair_queries, self.context.dense, lexical)
-        best = weighed(board, pools, RetrievalSettings(lexical))
+        best = weighed(board, pools, RetrievalSettings(lexical), COARSE)
         for normalisation in NORMALISATIONS if self.context.task.origin != "proxy" else ():
             fusion = FusionSettings(normalisation)
-            other = weighed(board, pools, RetrievalSettings(lexical, fusion))
+            other = weighed(board, pools, RetrievalSettings(lexical, fusion), COARSE)
             best = other if clearly_better(other.scores, best.scores) else best
             self.tried += 1
         self.tried += 1
         return best
+
+    def no_worse_than_before(self, chosen: Choice) -> Choice:
+        """The settings of the baseline where the cautious search has not come up to them."""
+        board, before = self.context.fair, self.context.retrieval
+        pools = board.pools(self.context.fair_queries, self.context.dense, before.lexical)
+        baseline = Choice(before, board.primary(pools, before.fusion))
+        return baseline if baseline.mean > chosen.mean else chosen
 
     def _at_best(self, lexical: LexicalSettings) -> Scores:
         board = self.context.fair
