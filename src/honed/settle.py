@@ -1,4 +1,4 @@
-"""Derived data after documents came or went, and before a release goes live: clusters, splits, vectors, indexes, a first release."""
+"""Derived data after documents came or went, or before a release goes live: clusters, splits, vectors, indexes."""
 
 from __future__ import annotations
 

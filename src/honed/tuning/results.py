@@ -97,6 +97,7 @@ def report_data(session: Session, finished: Finished) -> ReportData:
             StageRow(candidate.name, candidate.what, candidate.mean, candidate.seconds, chosen=candidate is finished.chosen)
             for candidate in finished.candidates
         ),
+        others={system.name: _means(system)["metrics"] for system in finished.evaluation.others},
         sheets=finished.evaluation.sheets,
         cases=finished.evaluation.cases(),
         costs=(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from numpy.typing import NDArray
 
@@ -23,7 +23,7 @@ from honed.release.manifest import Part
 from honed.session import Session
 from honed.tuning.candidate import Candidate
 from honed.tuning.plan import Clock, Plan, Stage
-from honed.types import Split
+from honed.types import SPLITS, Split
 
 Progress = Callable[[str], None]
 """Told one line of progress."""
@@ -164,6 +164,17 @@ class Measurement:
     unit: str
     labels: str
     general: float | None = None
+
+
+def checked_split(name: str) -> Split:
+    """A split by its name.
+
+    Raises:
+        UsageError: There is none of this name.
+    """
+    if name not in SPLITS:
+        raise UsageError(f"There is no split '{name}'.", hint=f"splits are: {', '.join(SPLITS)}")
+    return cast("Split", name)
 
 
 def deciding_metric(session: Session, role: Role[Any, Any]) -> str:

@@ -47,20 +47,9 @@ def survey_images(session: Session, tell: Tell) -> ImageGround:
     encoder = image_encoder_of(session.workspace, manifest, session.settings)
     head = image_head_of(session.workspace, manifest, encoder)
     task = load_image_task(session.catalog, seed=session.settings.seed)
-<<<<<<< HEAD:src/honed/roles/image_retriever/role.py
     for split, pictures in task.splits.items():
         _enough(pictures, split)
     every = gallery(session, encoder, task)
-=======
-    galleries = {split: gallery(session, encoder, pictures) for split, pictures in task.splits.items()}
-    for split, shown in galleries.items():
-        if shown.pictures.pairs < LEAST_TEST:
-            raise UsageError(
-                f"There are {shown.pictures.pairs} grouped pictures in {split} with another of their group; "
-                f"{LEAST_TEST} are needed.",
-                hint="honed label FILE.csv (columns image,group), honed label --by-folder DIR, or honed import an image pack",
-            )
->>>>>>> stats:src/honed/imaging/retriever.py
     side = manifest.images
     neighbours = side.neighbours if side else 0
     name = manifest.release if side and side.head else f"untuned {session.settings.image_encoder}"
