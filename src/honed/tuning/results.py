@@ -18,7 +18,7 @@ from honed.tuning.run import Finished
 
 def result(finished: Finished) -> dict[str, Any]:
     """The run as the JSON that scripts rely on."""
-    comparison, evaluation, baseline = finished.comparison, finished.evaluation, finished.baseline
+    comparison, evaluation, baseline = finished.comparison, finished.evaluation, finished.snapshot.baseline
     primary = comparison.primary
     return {
         "run": finished.run.id,

@@ -26,7 +26,7 @@ from honed.session import Session
 from honed.settle import drop_unused_vectors, settle
 from honed.tuning.candidate import Candidate, cheapest
 from honed.tuning.plan import Clock
-from honed.tuning.role import Baseline, DataCard, Evaluation, Progress, Role, deciding_metric
+from honed.tuning.role import DataCard, Evaluation, Progress, Role, Snapshot, deciding_metric
 from honed.tuning.stages import run_stages
 from honed.workspace import write_atomic, write_json
 
@@ -42,7 +42,7 @@ class Finished:
 
     role: str
     run: Run
-    baseline: Baseline
+    snapshot: Snapshot
     candidates: tuple[Candidate, ...]
     chosen: Candidate
     evaluation: Evaluation
@@ -111,7 +111,7 @@ def _tuned(
     finished = Finished(
         role=role.name,
         run=run,
-        baseline=snapshot.baseline,
+        snapshot=snapshot,
         candidates=tuple(candidates),
         chosen=chosen,
         evaluation=evaluation,

@@ -1,4 +1,4 @@
-"""The rung that picks what counts on the keyword side and how both sides are fused."""
+"""The stage that picks what counts on the keyword side and how both sides are fused."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from honed.answer.settings import RetrievalSettings
 from honed.evaluate.untuned import PLAIN, system_scores
 from honed.index.lexical import LexicalSettings
-from honed.roles.retriever.loop import settle, survey
-from honed.session import Session, open_session
-from honed.roles.retriever.bench import Bench
-from honed.roles.retriever.plan import Speed
+from honed.roles.retriever.models import Models
 from honed.roles.retriever.settings import clearly_better, tune_settings
-from honed.roles.retriever.context import Workbench
-from honed.workspace import Workspace
-from tests.test_loop import prepared
+from honed.roles.retriever.training import TrainingContext
+from honed.session import Session
+from honed.tuning.candidate import Candidate
+from honed.tuning.role import Work
+from tests.runs import opened, prepared, snapshot_of
 
 SUBJECTS = 60
 
@@ -52,31 +52,34 @@ def write_beir(folder: Path, *, titles_tell: bool) -> Path:
     return folder
 
 
+def settings_of(candidate: Candidate) -> RetrievalSettings:
+    return RetrievalSettings.from_dict(candidate.values["retrieval"])
+
+
 @contextmanager
-def bench_of(tmp_path: Path, *, titles_tell: bool) -> Iterator[tuple[Session, Bench]]:
+def context_of(tmp_path: Path, *, titles_tell: bool) -> Iterator[tuple[Session, TrainingContext]]:
     root = prepared(tmp_path, write_beir(tmp_path / "beir", titles_tell=titles_tell))
-    with open_session(Workspace(root)) as session:
-        settle(session, lambda _: None)
-        work = Workbench(session, survey(session, lambda _: None), lambda _: None)
+    with opened(root) as session:
+        models = Models(session, snapshot_of(session), lambda _: None)
         (tmp_path / "run").mkdir()
-        yield session, work.bench(tmp_path / "run", Speed(1.0, 1.0, False))
+        yield session, models.training(Work(tmp_path / "run", 60.0, lambda _: None), models.snapshot.retrieval)
 
 
 def test_titles_that_mislead_get_no_weight(tmp_path: Path) -> None:
-    with bench_of(tmp_path, titles_tell=False) as (_, bench):
-        tuned = tune_settings(bench)
-        assert tuned.retrieval.lexical.title_weight == 0.0
-        plain = system_scores(bench.fair, bench.fair_queries, bench.dense, PLAIN)
+    with context_of(tmp_path, titles_tell=False) as (_, context):
+        tuned = tune_settings(context)
+        assert settings_of(tuned).lexical.title_weight == 0.0
+        plain = system_scores(context.fair, context.fair_queries, context.dense, PLAIN)
         assert tuned.mean >= max(float(np.nanmean(scores)) for scores in plain.values()) - 0.02
 
 
 def test_titles_that_tell_get_weight(tmp_path: Path) -> None:
-    with bench_of(tmp_path, titles_tell=True) as (_, bench):
-        tuned = tune_settings(bench)
-        assert tuned.retrieval.lexical.title_weight > 0.0
+    with context_of(tmp_path, titles_tell=True) as (_, context):
+        tuned = tune_settings(context)
+        assert settings_of(tuned).lexical.title_weight > 0.0
         assert tuned.tried > 10
-        plain = bench.dev.primary(
-            bench.dev.pools(bench.dev_queries, bench.dense, LexicalSettings.plain()), PLAIN["bm25"].fusion
+        plain = context.dev.primary(
+            context.dev.pools(context.dev_queries, context.dense, LexicalSettings.plain()), PLAIN["bm25"].fusion
         )
         assert tuned.mean > float(np.nanmean(plain)) + 0.02
 
@@ -92,28 +95,28 @@ def test_a_gain_within_one_standard_error_stays_plain() -> None:
 
 
 def test_settings_are_chosen_where_nothing_was_fitted(tmp_path: Path) -> None:
-    with bench_of(tmp_path, titles_tell=True) as (_, bench):
-        asked = {query.id for query in bench.fair.labelled.queries}
-        splits = {split: {query.id for query in labelled.queries} for split, labelled in bench.task.splits.items()}
+    with context_of(tmp_path, titles_tell=True) as (_, context):
+        asked = {query.id for query in context.fair.labelled.queries}
+        splits = {split: {query.id for query in labelled.queries} for split, labelled in context.task.splits.items()}
         assert asked == splits["train"] | splits["dev"]
         assert not asked & splits["test"]
 
 
-def test_what_a_rung_changes_is_weighed_anew_and_words_stay(tmp_path: Path) -> None:
-    with bench_of(tmp_path, titles_tell=True) as (_, bench):
-        choice = bench.weighed(bench.dev_queries, bench.dense)
-        assert choice.retrieval.lexical == bench.retrieval.lexical
-        assert choice.retrieval.fusion.normalisation == bench.retrieval.fusion.normalisation
-        pools = bench.dev.pools(bench.dev_queries, bench.dense, choice.retrieval.lexical)
-        measured = bench.dev.primary(pools, choice.retrieval.fusion)
+def test_what_a_stage_changes_is_weighed_anew_and_words_stay(tmp_path: Path) -> None:
+    with context_of(tmp_path, titles_tell=True) as (_, context):
+        choice = context.weighed(context.dev_queries, context.dense)
+        assert choice.retrieval.lexical == context.retrieval.lexical
+        assert choice.retrieval.fusion.normalisation == context.retrieval.fusion.normalisation
+        pools = context.dev.pools(context.dev_queries, context.dense, choice.retrieval.lexical)
+        measured = context.dev.primary(pools, choice.retrieval.fusion)
         assert choice.mean == pytest.approx(float(np.nanmean(measured)))
 
 
 def test_the_settings_are_never_worse_than_those_of_the_baseline(tmp_path: Path) -> None:
     """A search that is too cautious to move, and a baseline that somebody chose better."""
-    with bench_of(tmp_path, titles_tell=True) as (_, bench):
-        tuned = tune_settings(bench).retrieval
-        cautious = replace(bench, retrieval=tuned, fair=bench.dev, fair_queries=bench.dev_queries)
+    with context_of(tmp_path, titles_tell=True) as (_, context):
+        tuned = settings_of(tune_settings(context))
+        cautious = replace(context, retrieval=tuned, fair=context.dev, fair_queries=context.dev_queries)
         again = tune_settings(cautious)
-        pools = bench.dev.pools(bench.dev_queries, bench.dense, tuned.lexical)
-        assert again.mean >= float(np.nanmean(bench.dev.primary(pools, tuned.fusion))) - 1e-9
+        pools = context.dev.pools(context.dev_queries, context.dense, tuned.lexical)
+        assert again.mean >= float(np.nanmean(context.dev.primary(pools, tuned.fusion))) - 1e-9
