@@ -17,6 +17,7 @@ from honed.dataset import prepare
 from honed.dataset.task import load_task
 from honed.dataset.widen import widen_dev
 from honed.errors import HonedError, MissingError, UsageError
+from honed.evaluate.board import Board
 from honed.evaluate.comparison import Comparison, General
 from honed.evaluate.exam import Entrant, Exam, sit
 from honed.evaluate.gate import Check, GateSettings, Verdict, decide
@@ -109,10 +110,12 @@ def survey(session: Session, tell: Tell) -> Ground:
     manifest = live_manifest(session.workspace, session.catalog)
     learned = bool(manifest.lineage.get("run"))
     ground = Ground(task, embedder, generation, NO_BASELINE, notes, learned)
-    return replace(ground, baseline=_baseline(ground, manifest, session.settings.pool))
+    fair = ground.fair_board(session.settings.pool)
+    ground = replace(ground, fair_queries=embedder.encode_query(fair.labelled.texts))
+    return replace(ground, baseline=_baseline(ground, fair, manifest))
 
 
-def _baseline(ground: Ground, manifest: Manifest, pool: int) -> Baseline:
+def _baseline(ground: Ground, fair: Board, manifest: Manifest) -> Baseline:
     """The strongest of the plain systems and of what is live, where nothing was fitted; a tie goes to the plainest.
 
     A tuned release comes first, so that it wins a tie against its own parts.
@@ -122,10 +125,9 @@ def _baseline(ground: Ground, manifest: Manifest, pool: int) -> Baseline:
         systems = live | {f"{name} of {manifest.release}": system for name, system in PLAIN.items()}
     elif manifest.retrieval not in PLAIN.values():
         systems = PLAIN | live
-    fair, dev = ground.fair_board(pool), ground.board("dev", pool)
-    queries, dense = ground.embedder.encode_query(fair.labelled.texts), ground.generation.dense
-    best = strongest(fair, queries, dense, systems)
-    means = system_means(dev, ground.embedder.encode_query(dev.labelled.texts), dense, systems)
+    dev, dense = ground.board("dev", fair.pool), ground.generation.dense
+    best = strongest(fair, ground.fair_queries, dense, systems)
+    means = system_means(dev, ground.fair_queries[: len(dev.labelled.queries)], dense, systems)
     return Baseline(best.name, best.retrieval, means)
 
 

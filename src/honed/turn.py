@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -109,7 +109,8 @@ NO_BASELINE = Baseline("", RetrievalSettings(), {})
 class Ground:
     """Where a turn starts from: the data, the live system, the baseline.
 
-    `learned` says whether the live models learned from train, whose questions are then no fair ones.
+    `learned` says whether the live models learned from train, whose questions are then no fair ones. `fair_queries` [f, d] are
+    the vectors of the fair board's questions; those of dev come first.
     """
 
     task: Task
@@ -118,6 +119,7 @@ class Ground:
     baseline: Baseline
     notes: tuple[str, ...]
     learned: bool = False
+    fair_queries: Vectors = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     def board(self, split: Split, pool: int) -> Board:
         """A split as a scoreboard over the live index's keyword side."""
