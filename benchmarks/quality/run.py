@@ -111,7 +111,7 @@ def table() -> str:
     lines = [
         "# Does tuning make retrieval better, and than what?",
         "",
-        "nDCG@10 on test. BM25 is plain: title and text, stemmed, the engine's defaults; fusion is of z-scores, RRF of ranks, both at",
+        "nDCG@10 on test. BM25 is plain: title and text, stemmed, without stop words; fusion is of z-scores, RRF of ranks, both at",
         "equal weight. `before` is the release that `honed import` makes, without labels and as labels choose it; `after` is what is",
         "live after `honed tune`. `gain` is after minus the best plain system **on test** (bm25s included), in points, so nobody can",
         "say that the baseline was chosen badly; interval and p are those of the sealed test against the baseline that was chosen",

@@ -53,10 +53,10 @@ def defaults() -> dict[str, RetrievalSettings]:
     What search is without labels comes first, so that it wins a tie: absolute scores at equal weight.
     """
     kinds = {
-        "content words": LexicalSettings(drop_stop_words=True),
+        "all words": LexicalSettings(drop_stop_words=False),
         "words as written": LexicalSettings(exact=1.0),
-        "content words as written": LexicalSettings(drop_stop_words=True, exact=1.0),
-        "content words and titles": LexicalSettings(drop_stop_words=True, title_weight=1.0),
+        "all words as written": LexicalSettings(drop_stop_words=False, exact=1.0),
+        "titles": LexicalSettings(title_weight=1.0),
     }
     systems = {DEFAULT: RetrievalSettings(), **PLAIN}
     return systems | {

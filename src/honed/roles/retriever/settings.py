@@ -19,7 +19,7 @@ from honed.roles.retriever.weighing import weighed
 from honed.tuning.candidate import Candidate
 
 CHOICES: tuple[tuple[dict[str, Any], ...], ...] = (
-    ({"drop_stop_words": True},),
+    ({"drop_stop_words": False},),
     ({"presence": 0.5}, {"presence": 2.0}),
     ({"exact": 0.5}, {"exact": 1.0}),
     ({"title_weight": 0.25}, {"title_weight": 0.5}, {"title_weight": 1.0}),
