@@ -18,10 +18,10 @@ from honed.catalog import history
 from honed.errors import BusyError, UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.settle import settle
 from honed.release.build import Shipment, build
 from honed.release.open import open_release
 from honed.session import open_session
+from honed.settle import settle
 from honed.tuning import run
 from honed.tuning.registry import load_role, role_names
 from honed.upkeep.doctor import examine

@@ -18,14 +18,14 @@ from honed.dataset.images import Pictures
 from honed.dataset.task import Task
 from honed.errors import UsageError
 from honed.formats import read_beir, read_pack
-from honed.roles.image_retriever.role import survey_images
-from honed.roles.text_to_image.role import survey_words
 from honed.ingest.importing import import_beir
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.settle import settle
+from honed.roles.image_retriever.role import survey_images
+from honed.roles.text_to_image.role import survey_words
 from honed.session import Session, open_session
+from honed.settle import settle
 from honed.types import SPLITS, Split
 from honed.workspace import create
 from tests import toy

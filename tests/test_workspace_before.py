@@ -11,9 +11,9 @@ import pytest
 from honed.catalog import documents, history
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.settle import make_live, settle
 from honed.release.open import open_release
 from honed.session import Session, open_session
+from honed.settle import make_live, settle
 from honed.upkeep.doctor import examine
 from honed.upkeep.repair import repair
 from honed.workspace import Workspace

@@ -13,11 +13,12 @@ pytest.importorskip("diffusers", reason="drawing needs the extra: pip install 'h
 
 from dataclasses import replace
 
+from honed.release.parts import parts_of
+
 from honed.catalog import history
 from honed.models.painter.compact import write_painter
 from honed.models.painter.provenance import read_provenance
 from honed.release.build import build, live_manifest
-from honed.release.parts import parts_of
 from honed.session import open_session
 from honed.workspace import at
 from tests.cli.conftest import HASHED, Honed

@@ -6,8 +6,8 @@ import numpy as np
 
 from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.image_board import TextBoard
-from honed.roles.image_retriever.evaluation import TextExam, sit_text
 from honed.evaluate.ledger import Looks
+from honed.roles.image_retriever.evaluation import TextExam, sit_text
 
 
 def seen(count: int) -> Looks:

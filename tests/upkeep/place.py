@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from honed.catalog import documents, history
-from honed.release.build import build
+from honed.release.build import Shipment, build, live_manifest
+from honed.release.manifest import RETRIEVER, Part
 from honed.release.open import load_embedder, open_release
-from honed.release.parts import Parts
 from honed.session import Session, open_session
 from honed.upkeep.doctor import examine
 from honed.workspace import Workspace
@@ -112,11 +112,12 @@ def release_by_hand(place: Place, spec: str = "") -> None:
         folder = None if spec else world.model(place.root / "other", seed=5)
         embedder = load_embedder(place.workspace, spec or f"folder:{folder}", session.settings)
         session.catch_up(embedder, tell=lambda _: None)
-        parts = Parts("by hand", spec, embedder.space, 0.5, 50, "english", folder, folder)
+        values = {**live_manifest(place.workspace, session.catalog).parts[RETRIEVER].values, "embedder": spec}
+        text = Part(values, {"model": folder}, embedder.space)
         place.live = build(
             place.workspace,
             session.catalog,
-            parts,
+            Shipment("by hand", {RETRIEVER: text}),
             expected=history.live_release(session.catalog),
             reason="for the test",
         )

@@ -18,6 +18,7 @@ from honed.types import Vectors
 
 PLAIN: dict[str, RetrievalSettings] = {
     "bm25": RetrievalSettings(fusion=FusionSettings(weight=0.0)),
+    "bm25-all-words": RetrievalSettings(LexicalSettings(drop_stop_words=False), FusionSettings(weight=0.0)),
     "dense": RetrievalSettings(fusion=FusionSettings(weight=1.0)),
     "fusion": RetrievalSettings(fusion=FusionSettings("z")),
     "rrf": RetrievalSettings(fusion=FusionSettings("ranks")),
@@ -74,7 +75,7 @@ def questions(task: Task) -> Labelled:
     return Labelled(
         (*dev.queries, *(train.queries[row] for row in rows)),
         (*dev.relevant, *(train.relevant[row] for row in rows)),
-        np.arange(len(dev.queries) + len(rows)),
+        np.concatenate([dev.clusters, train.clusters[rows]]),
     )
 
 

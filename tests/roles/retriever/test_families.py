@@ -14,20 +14,20 @@ from honed.ingest.importing import import_beir
 from honed.models.embedder import LocalEmbedder
 from honed.models.towers import save_towers
 from honed.models.weights import Weights
-from honed.session import open_session
-from honed.train import tower as module
-from honed.roles.retriever.recipe import Recipe
 from honed.roles.retriever.both_towers import Both, tune_both_towers
-from honed.tuning.candidate import Candidate
+from honed.roles.retriever.models import Models
 from honed.roles.retriever.query_tower import Limits, tune_query_tower
+from honed.roles.retriever.recipe import Recipe
+from honed.session import open_session
+from honed.settle import settle
+from honed.train import tower as module
 from honed.train.replay import Rehearsal
 from honed.train.tower import LearningTower, save_tower, whole_words
-from honed.roles.retriever.models import Models
-from honed.settle import settle
+from honed.tuning.candidate import Candidate
 from honed.tuning.role import Work
-from tests.runs import snapshot_of
 from honed.workspace import create
 from tests import toy
+from tests.runs import snapshot_of
 from tests.tiny_families import FAMILIES, WORDS
 
 QUESTIONS = [toy.question(pair).title() for pair in toy.PAIRS[:8]]

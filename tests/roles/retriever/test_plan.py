@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from honed.roles.retriever.plan import Size, Speed, make_plan
 from honed.roles.retriever.recipe import Recipe
 from honed.tuning.plan import RESERVE, Clock, Plan
-from honed.roles.retriever.plan import Size, Speed, make_plan
 
 SIZE = Size(questions=2000, question_tokens=60_000, passages=9000, passage_tokens=200.0)
 

@@ -212,7 +212,9 @@ def test_a_new_document_tower_makes_the_text_matrix_of_pictures_void(tuned: tupl
     session, _ = tuned
     live = live_manifest(session.workspace, session.catalog)
     eye = Part({"encoder": "thumbnail:8", "space": "eye", "neighbours": 0}, key="eye")
-    words = Part({"weight": 0.7, "leads": 3}, needs={RETRIEVER: live.space, IMAGE_RETRIEVER: "eye"}, otherwise="Void now.")
+    words = Part(
+        {"weight": 0.7, "leads": 3}, needs={RETRIEVER: live.space, IMAGE_RETRIEVER: "eye"}, otherwise="Void now."
+    )
     text = part_of(session.workspace, live, RETRIEVER)
     for key, kept in ((live.space, True), ("another", False)):
         seeing = Shipment("seeing", {IMAGE_RETRIEVER: eye, TEXT_TO_IMAGE: words, RETRIEVER: text})

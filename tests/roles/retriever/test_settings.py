@@ -85,13 +85,17 @@ def test_titles_that_tell_get_weight(tmp_path: Path) -> None:
 
 
 def test_a_gain_within_one_standard_error_stays_plain() -> None:
-    rng = np.random.default_rng(1)
+    rng, alone = np.random.default_rng(1), np.arange(400)
     plain = rng.random(400)
-    assert not clearly_better(plain, plain)
-    assert not clearly_better(plain + rng.normal(0, 0.3, 400) * 1.0, plain + 0.05)
-    assert clearly_better(plain + rng.normal(0.1, 0.3, 400), plain)
-    assert clearly_better(np.array([np.nan, 1.0, 0.9]), np.array([np.nan, 0.5, 0.3]))
-    assert not clearly_better(np.array([1.0]), np.array([0.0])), "one question shows nothing"
+    assert not clearly_better(plain, plain, alone)
+    assert not clearly_better(plain + rng.normal(0, 0.3, 400) * 1.0, plain + 0.05, alone)
+    better = plain + rng.normal(0.1, 0.3, 400)
+    assert clearly_better(better, plain, alone)
+    shifts = np.array([0.5, -0.3])[np.arange(400) % 2]
+    assert clearly_better(plain + shifts, plain, alone)
+    assert not clearly_better(plain + shifts, plain, alone % 2), "two clusters that disagree show nothing"
+    assert clearly_better(np.array([np.nan, 1.0, 0.9]), np.array([np.nan, 0.5, 0.3]), alone[:3])
+    assert not clearly_better(np.array([1.0]), np.array([0.0]), alone[:1]), "one question shows nothing"
 
 
 def test_settings_are_chosen_where_nothing_was_fitted(tmp_path: Path) -> None:

@@ -94,7 +94,10 @@ def test_the_query_tower_learns_and_the_passages_stay(models: Models, context: T
 def test_both_towers_learn_and_make_a_new_space(models: Models, context: TrainingContext) -> None:
     tuned = tune_both_towers(context, Both(Limits(10, LONG), Limits(5, LONG)), models.embedded, models.texts)
     assert tuned.mean > tune_settings(context).mean + 0.2
-    own, base = Weights(tuned.files["document-tower"] / "model.safetensors"), Weights(context.model / "model.safetensors")
+    own, base = (
+        Weights(tuned.files["document-tower"] / "model.safetensors"),
+        Weights(context.model / "model.safetensors"),
+    )
     assert any(not np.array_equal(own[name], base[name]) for name in own)
     assert models.dense(tuned) is not context.dense
     assert models.embedder(tuned).space != models.snapshot.embedder.space
