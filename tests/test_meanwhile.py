@@ -134,7 +134,7 @@ def test_a_turn_that_is_killed_while_others_write_holds_nothing(tmp_path: Path) 
         turn = tune(session, budget=600.0, tell=lambda _: None)
         assert turn is not None
         assert turn.release == "r2"
-        assert not turn.notes, "the note was there when this one was surveyed"
+        assert not any("while this ran" in note for note in turn.notes), "the note was there when this one was surveyed"
         assert sorted(history.run_states(session.catalog).values()) == ["done", "failed"], "begun anew on other data"
 
 

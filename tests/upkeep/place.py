@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from honed.catalog import documents, history
+from honed.evaluate.untuned import PLAIN
 from honed.release.build import Shipment, build, live_manifest
 from honed.release.manifest import RETRIEVER, Part
 from honed.release.open import load_embedder, open_release
@@ -113,7 +114,7 @@ def release_by_hand(place: Place, spec: str = "") -> None:
         embedder = load_embedder(place.workspace, spec or f"folder:{folder}", session.settings)
         session.catch_up(embedder, tell=lambda _: None)
         values = {**live_manifest(place.workspace, session.catalog).parts[RETRIEVER].values, "embedder": spec}
-        text = Part(values, {"model": folder}, embedder.space)
+        text = Part(values, {"model": folder} if folder else {}, embedder.space)
         place.live = build(
             place.workspace,
             session.catalog,
@@ -187,7 +188,7 @@ def _documents(session: Session, allowed: Allowed) -> Iterator[str]:
 
 def _searches(session: Session, allowed: Allowed) -> Iterator[str]:
     """Every tenth document that was acknowledged and did not change is found by its own words."""
-    retriever = open_release(session.workspace, session.catalog, session.settings).weighted(0.0)
+    retriever = open_release(session.workspace, session.catalog, session.settings).under(PLAIN["bm25"])
     for name, texts in sorted(allowed.items())[::10]:
         (text,) = texts if len(texts) == 1 else ("",)
         if not text:

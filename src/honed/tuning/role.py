@@ -198,6 +198,9 @@ class Role(Protocol[S, C]):
     name: str
     """As users type it; also the kind of its runs and the name of its part of a release."""
 
+    packages: tuple[str, ...]
+    """What training imports that an installation may lack."""
+
     metrics: tuple[str, ...]
     """What is measured; the first decides, unless the user names another."""
 

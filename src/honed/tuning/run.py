@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,10 @@ def tune(
     Raises:
         UsageError: There is nothing to learn from or to measure with, or another release went live while this ran.
         BusyError: Another process is tuning or changing the workspace.
+        ImportError: A package that the role trains with is not installed.
     """
+    for package in role.packages:  # what is missing is said before anything is read
+        import_module(package)
     with session.workspace.tuning():
         return _tuned(session, role, Clock.start(budget), tell, show_plan)
 

@@ -24,6 +24,7 @@ class Retriever:
     """See `tuning.role.Role`."""
 
     name = RETRIEVER
+    packages = ("torch", "transformers")
     metrics = METRICS
     metric_shape = TEXT_METRIC
 
