@@ -35,7 +35,7 @@ def dense() -> DenseIndex:
 
 
 def test_the_plain_systems_are_those_that_anybody_can_build() -> None:
-    assert list(PLAIN) == ["bm25", "dense", "fusion", "rrf"], "the plainest first, which wins a tie"
+    assert list(PLAIN) == ["bm25", "bm25-all-words", "dense", "fusion", "rrf"], "the plainest first, which wins a tie"
     assert {system.lexical for system in PLAIN.values()} == {LexicalSettings.plain()}
     assert plain_system("hybrid") == plain_system("fusion") == RetrievalSettings(fusion=FusionSettings("z", 0.5, 100))
     assert plain_system("live") is None
