@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from honed.errors import UsageError
 from honed.evaluate.comparison import Measured, Questions
+from honed.evaluate.gate import SUPERIOR, Criterion
 from honed.evaluate.ledger import TestSet
 from honed.evaluate.metrics import MetricShape
 from honed.release.build import live_manifest, manifest_of, part_of, row_of
@@ -65,9 +66,10 @@ class Guess:
     packages: tuple[str, ...] = ()
     metrics = ("nearness",)
     metric_shape = MetricShape("nearness", "nearness")
+    criterion: Criterion = SUPERIOR
 
-    def __init__(self, learned: float = 0.8) -> None:
-        self.learned = learned
+    def __init__(self, learned: float = 0.8, saved: float = 0.0) -> None:
+        self.learned, self.saved = learned, saved
 
     def snapshot(self, session: Session, metric: str, tell: Progress) -> Snapshot:
         release = live_manifest(session.workspace, session.catalog)
@@ -94,7 +96,8 @@ class Guess:
 
     def evaluate(self, context: Context, plan: Plan, candidate: Candidate) -> Evaluation:
         base = Measured(context.snapshot.baseline.name, scores("test", context.snapshot.guess))
-        return Evaluation(base, Measured("mean", scores("test", candidate.values["guess"])), questions("test"))
+        after = Measured("mean", scores("test", candidate.values["guess"]))
+        return Evaluation(base, after, questions("test"), saved=self.saved)
 
     def ship(self, context: Context, candidate: Candidate, folder: Path) -> Mapping[str, Part]:
         return {NAME: Part(candidate.values, candidate.files)}

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from honed.catalog import history
 from honed.cli import app
 from honed.errors import UsageError
+from honed.evaluate.gate import NotInferior
 from honed.release.build import live_manifest, part_of
 from honed.session import Session, open_session
 from honed.settle import settle
@@ -72,6 +73,20 @@ def test_the_live_release_is_what_has_to_be_beaten_next(session: Session) -> Non
     assert second is not None
     assert (second.snapshot.baseline.name, second.verdict.proven, second.release) == ("r2", False, "")
     assert history.live_release(session.catalog) == 2
+
+
+@pytest.mark.parametrize(
+    ("learned", "saved", "proven"), [(0.79, 0.5, True), (0.79, 0.2, False), (0.4, 0.5, False), (0.8, 0.5, True)]
+)
+def test_a_role_may_ask_for_no_loss_at_a_saving(session: Session, learned: float, saved: float, proven: bool) -> None:
+    tuned(session)
+    compact = Guess(learned, saved)
+    compact.criterion = NotInferior(margin=0.03, saving=0.4, of="digits")
+    finished = tuned(session, compact)
+    assert finished is not None
+    assert finished.verdict.proven == proven
+    assert finished.release == ("r3" if proven else "")
+    assert any("digits are saved" in check.sentence for check in finished.verdict.checks)
 
 
 def test_a_plan_alone_leaves_nothing(session: Session) -> None:

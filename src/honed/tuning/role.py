@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from honed.errors import UsageError
 from honed.evaluate.comparison import General, Measured, Questions, SliceResult, Trial
-from honed.evaluate.gate import Check, GateSettings
+from honed.evaluate.gate import Check, Criterion, GateSettings
 from honed.evaluate.ledger import TestSet
 from honed.evaluate.metrics import MetricShape
 from honed.evaluate.report import Case, Cost
@@ -95,7 +95,8 @@ class Evaluation:
         others: Systems that dev did not choose as baseline, for the reader; they decide nothing.
         general: The general probe of both; None where no language model changed.
         slices: Comparisons on other queries that count as slices, given how often the test set was read.
-        checks: What the role asks for besides being better.
+        checks: What the role asks for besides its criterion.
+        saved: Share that the candidate saves, where that is the criterion.
         cases: Queries to show, with what both systems give.
         costs: Lines of "time and size".
         sheets: Pictures to show whole: a sentence and a data URI each.
@@ -109,6 +110,7 @@ class Evaluation:
     general: General | None = None
     slices: Callable[[Trial], tuple[SliceResult, ...]] = lambda _: ()
     checks: Callable[[GateSettings, Trial], Sequence[Check]] = lambda _gate, _trial: ()
+    saved: float = 0.0
     cases: Callable[[], tuple[Case, ...]] = lambda: ()
     costs: tuple[Cost, ...] = ()
     sheets: tuple[tuple[str, str], ...] = ()
@@ -206,6 +208,9 @@ class Role(Protocol[S, C]):
 
     metric_shape: MetricShape
     """Which metrics may decide."""
+
+    criterion: Criterion
+    """What a candidate has to be: better, or no worse at a saving."""
 
     def snapshot(self, session: Session, metric: str, tell: Progress) -> S:
         """Read the data and choose the baseline on dev, by the metric that decides.

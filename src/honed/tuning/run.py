@@ -120,7 +120,9 @@ def _tuned(
         chosen=chosen,
         evaluation=evaluation,
         comparison=comparison,
-        verdict=decide(comparison, gate, evaluation.checks(gate, trial)),
+        verdict=decide(
+            comparison, gate, evaluation.checks(gate, trial), criterion=role.criterion, saved=evaluation.saved
+        ),
         gate=gate,
         card=role.data_card(context, chosen),
         seconds=clock.spent,
