@@ -50,13 +50,20 @@ def unrelated(groups: NDArray[Any], *, rows: Rows, allowed: Rows, k: int, seed: 
         UsageError: There are too few pictures of other groups.
     """
     random = np.random.default_rng(seed)
-    found = np.empty((len(rows), k), np.int64)
+    chosen = np.empty((len(rows), k), np.int64)
     for at, row in enumerate(rows):
         others = allowed[groups[allowed] != groups[row]]
         if len(others) < k:
             raise UsageError(f"{len(others)} pictures of other groups are too few for {k} random references.")
-        found[at] = random.choice(others, k, replace=False)
-    return found
+        chosen[at] = random.choice(others, k, replace=False)
+    return chosen
+
+
+def by_lot(rows: Rows, most: int, seed: int) -> Rows:
+    """Some of the rows, by lot, in order; all where there are no more than `most`."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng([seed, len(rows)]).choice(rows, most, replace=False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +145,9 @@ def _slots(candidates: Rows, variety: Variety, random: np.random.Generator) -> R
     filled = np.full_like(candidates, -1)
     counts = random.choice(len(variety.counts), len(candidates), p=variety.counts)
     for at, count in enumerate(counts):
-        known = random.permutation(candidates[at][candidates[at] >= 0])
-        known = known if count == len(variety.counts) - 1 else known[:count]
-        filled[at, : len(known)] = known
+        present = random.permutation(candidates[at][candidates[at] >= 0])
+        kept = present if count == len(variety.counts) - 1 else present[:count]
+        filled[at, : len(kept)] = kept
     return filled
 
 
@@ -155,6 +162,5 @@ def batch_of(
 
 def labels(values: Sequence[str]) -> Rows:
     """Numbers for names, from 1 in alphabetical order; 0 for an empty name."""
-    known = sorted(set(values) - {""})
-    numbers = {name: number for number, name in enumerate(known, 1)}
+    numbers = {name: number for number, name in enumerate(sorted(set(values) - {""}), 1)}
     return np.array([numbers.get(value, 0) for value in values], np.int64)

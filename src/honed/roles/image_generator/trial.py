@@ -24,6 +24,13 @@ from honed.roles.image_generator.pictures import Pictures, Rows, unrelated
 RETRIEVED, RANDOM, NONE = "retrieved", "random", "none"
 KINDS = RETRIEVED, RANDOM, NONE
 
+KIND_NAMES = {
+    RETRIEVED: "drawn from retrieved references",
+    RANDOM: "the same painter with random references",
+    NONE: "the same painter without references",
+}
+"""What a reader calls them."""
+
 Pixels = NDArray[np.uint8]
 
 
@@ -55,8 +62,8 @@ class Targets:
 
     Attributes:
         pictures: What there is.
-        rows: The targets.
-        gallery: Rows that random references are drawn from.
+        rows: The targets, in order.
+        gallery: All of their split that may be drawn, in order; random references come from it.
         threshold: From `real_threshold` on train.
         seed: Of noise and lots.
     """
@@ -69,13 +76,19 @@ class Targets:
 
     def references(self, kind: str) -> Rows:
         """[len(rows), k] references of a kind."""
-        known = self.pictures.references[self.rows]
+        retrieved = self.pictures.references[self.rows]
         if kind == RETRIEVED:
-            return known
+            return retrieved
         if kind == NONE:
-            return np.full_like(known, -1)
+            return np.full_like(retrieved, -1)
         groups = self.pictures.groups
-        return unrelated(groups, rows=self.rows, allowed=self.gallery, k=known.shape[1], seed=self.seed)
+        return unrelated(groups, rows=self.rows, allowed=self.gallery, k=retrieved.shape[1], seed=self.seed)
+
+    def spread(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values of the targets as values of the whole gallery, in its order; NaN for what is no target."""
+        whole = np.full(len(self.gallery), np.nan)
+        whole[np.searchsorted(self.gallery, self.rows)] = values
+        return whole
 
 
 Draw = Callable[[Targets, Rows], Pixels]
@@ -148,13 +161,13 @@ def distances_to(
     maps: list[NDArray[np.float16]], pictures: Pictures, references: Rows, perception: Perception
 ) -> NDArray[np.float64]:
     """[n, k] from pictures with these maps to each of their references; NaN where there is none."""
-    found = np.full(references.shape, np.nan)
+    distances = np.full(references.shape, np.nan)
     if not (references >= 0).any():
-        return found
+        return distances
     used, places = np.unique(references, return_inverse=True)
     places = places.reshape(references.shape)
-    known, _ = perception(pictures.pixels[used])
+    reference_maps, _ = perception(pictures.pixels[used])
     for slot in range(references.shape[1]):
-        distance = map_distance(maps, [layer[places[:, slot]] for layer in known])
-        found[:, slot] = np.where(references[:, slot] >= 0, distance, np.nan)
-    return found
+        distance = map_distance(maps, [layer[places[:, slot]] for layer in reference_maps])
+        distances[:, slot] = np.where(references[:, slot] >= 0, distance, np.nan)
+    return distances
