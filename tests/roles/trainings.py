@@ -12,14 +12,14 @@ import torch
 from honed.models.painter.compact import read_painter
 from honed.models.vision.folder import read_encoder_folder, write_encoder_folder
 from honed.models.weights import write_weights
-from honed.train import fit
+from honed.roles.image_generator.train import Course, PaintRecipe, train_painter
 from honed.roles.image_retriever.bench import ImageBench, Trainee
 from honed.roles.image_retriever.free import tune_discriminant
 from honed.roles.image_retriever.last_blocks import BlockLimits, tune_blocks
 from honed.roles.image_retriever.learned import tune_head
 from honed.roles.image_retriever.network import LearningEncoder
 from honed.roles.text_to_image.training import tune_text
-from honed.roles.image_generator.train import Course, PaintRecipe, train_painter
+from honed.train import fit
 from tests.models.vision.make import SMALL, state_dict
 from tests.tune.images import conftest as drawn
 from tests.tune.images import test_text as told

@@ -10,9 +10,9 @@ from honed.errors import UsageError
 from honed.models.painter.pipeline import LORA_WEIGHTS, DiffusersPainter, PipelineSettings, load_pipeline
 from honed.models.registry import parse
 from honed.models.weights import Weights
-from honed.train import fit as fit_module
 from honed.roles.image_generator import lora as module
 from honed.roles.image_generator.lora import LoraRecipe, train_lora
+from honed.train import fit as fit_module
 from tests.models.painter.tiny_pipeline import SIDE, make_tiny_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]

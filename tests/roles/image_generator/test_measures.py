@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from honed.roles.image_generator.distance import map_distance
 from honed.models.vision.efficientnet import LITE1, checked
 from honed.models.vision.folder import judge_tensors, package_tower
+from honed.roles.image_generator.distance import map_distance
 from honed.roles.image_generator.perception import Perception
 from honed.roles.image_generator.pictures import Pictures, Rows
 from honed.roles.image_generator.speed import measure_speed

