@@ -12,7 +12,7 @@ import torch
 from honed.models.painter.compact import read_painter
 from honed.models.vision.folder import read_encoder_folder, write_encoder_folder
 from honed.models.weights import write_weights
-from honed.roles.image_generator.train import Course, PaintRecipe, train_painter
+from honed.roles.image_generator.train import PainterTraining, PaintRecipe, train_painter
 from honed.roles.image_retriever.bench import ImageBench, Trainee
 from honed.roles.image_retriever.free import tune_discriminant
 from honed.roles.image_retriever.last_blocks import BlockLimits, tune_blocks
@@ -76,7 +76,7 @@ def painter(folder: Path) -> Tensors:
     """The compact painter."""
     pictures, train, _ = painted.make(40)
     recipe = PaintRecipe(batch=8, threads=1, average=0.9, device="cpu")
-    trained = train_painter(Course(pictures, train, painted.CONFIG, recipe), folder, steps=PAINTER_STEPS)
+    trained = train_painter(PainterTraining(pictures, train, painted.CONFIG, recipe), folder, steps=PAINTER_STEPS)
     return {name: np.array(value) for name, value in read_painter(trained.folder)[1].items()}
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from honed.models.painter.config import PainterConfig
 from honed.models.vision.efficientnet import LITE0, shapes
-from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.perceptual import PerceptualFeatures
 from honed.roles.image_generator.pictures import Pictures, Rows
 
 SIDE = 16
@@ -73,6 +73,6 @@ def random_tensors(depth: float = LITE0) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def perception() -> Perception:
+def perception() -> PerceptualFeatures:
     """The network with random weights: its maps tell pictures apart, which is all that tests need."""
-    return Perception(random_tensors(), device="cpu")
+    return PerceptualFeatures(random_tensors(), device="cpu")

@@ -36,9 +36,9 @@ from honed.release.manifest import IMAGE_GENERATOR, RETRIEVER
 from honed.roles.image_generator import collection
 from honed.roles.image_generator.collection import collect
 from honed.roles.image_generator.distance import LIKENESS
+from honed.roles.image_generator.held_out import KIND_NAMES, RANDOM
 from honed.roles.image_generator.role import ImageGenerator
 from honed.roles.image_generator.train import PaintRecipe
-from honed.roles.image_generator.trial import KIND_NAMES, RANDOM
 from honed.session import Session, open_session
 from honed.settle import make_live, settle
 from honed.tuning.candidate import Candidate

@@ -10,18 +10,18 @@ import torch
 from honed.models.vision.efficientnet import LITE1, checked
 from honed.models.vision.folder import judge_tensors, package_tower
 from honed.roles.image_generator.distance import map_distance
-from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.held_out import Targets, distances_to, real_threshold
+from honed.roles.image_generator.perceptual import PerceptualFeatures
 from honed.roles.image_generator.pictures import Pictures, Rows
 from honed.roles.image_generator.speed import measure_speed
-from honed.roles.image_generator.train import Course, PaintRecipe
-from honed.roles.image_generator.trial import Targets, distances_to, real_threshold
+from honed.roles.image_generator.train import PainterTraining, PaintRecipe
 
 from .conftest import CONFIG, random_tensors
 
 Toy = tuple[Pictures, Rows, Rows]
 
 
-def test_maps_tell_how_unlike_pictures_are(toy: Toy, perception: Perception) -> None:
+def test_maps_tell_how_unlike_pictures_are(toy: Toy, perception: PerceptualFeatures) -> None:
     pixels = toy[0].pixels
     maps, features = perception(pixels[:40])
     assert [layer.shape[2] for layer in maps] == [32, 16, 8, 4] and len(maps) == len(perception.layers)
@@ -36,8 +36,10 @@ def test_maps_tell_how_unlike_pictures_are(toy: Toy, perception: Perception) -> 
     assert same < other
 
 
-def test_who_judges_is_a_deeper_network_that_compares_maps_of_the_same_sizes(toy: Toy, perception: Perception) -> None:
-    judge = Perception(random_tensors(LITE1), depth=LITE1, device="cpu")
+def test_who_judges_is_a_deeper_network_that_compares_maps_of_the_same_sizes(
+    toy: Toy, perception: PerceptualFeatures
+) -> None:
+    judge = PerceptualFeatures(random_tensors(LITE1), depth=LITE1, device="cpu")
     assert (perception.layers, judge.layers) == ((2, 4, 10, 15), (3, 6, 14, 20))
     maps, features = judge(toy[0].pixels[:3])
     assert [layer.shape[1:] for layer in maps] == [layer.shape[1:] for layer in perception(toy[0].pixels[:3])[0]]
@@ -59,10 +61,10 @@ def test_no_weight_of_the_loss_is_one_of_the_judge() -> None:
     ]
     assert not shared
     assert len(judging) > len(training) > 200
-    Perception.judge(device="cpu")  # it is the network that this depth describes
+    PerceptualFeatures.judge(device="cpu")  # it is the network that this depth describes
 
 
-def test_the_loss_is_the_distance_and_has_a_gradient(perception: Perception) -> None:
+def test_the_loss_is_the_distance_and_has_a_gradient(perception: PerceptualFeatures) -> None:
     generator = torch.Generator().manual_seed(0)
     target = torch.rand(3, 3, 16, 16, generator=generator) * 2 - 1
     estimate = (target + 0.5 * torch.randn(target.shape, generator=generator)).requires_grad_()
@@ -73,7 +75,7 @@ def test_the_loss_is_the_distance_and_has_a_gradient(perception: Perception) -> 
     assert estimate.grad is not None and float(estimate.grad.abs().sum()) > 0
 
 
-def test_distances_to_references_leave_out_what_is_not_there(toy: Toy, perception: Perception) -> None:
+def test_distances_to_references_leave_out_what_is_not_there(toy: Toy, perception: PerceptualFeatures) -> None:
     pictures, train, _ = toy
     rows = train[:6]
     references = pictures.references[rows].copy()
@@ -88,7 +90,7 @@ def test_distances_to_references_leave_out_what_is_not_there(toy: Toy, perceptio
     assert np.isnan(nothing).all()
 
 
-def test_kinds_of_references(toy: Toy, perception: Perception) -> None:
+def test_kinds_of_references(toy: Toy, perception: PerceptualFeatures) -> None:
     pictures, train, dev = toy
     targets = Targets(pictures, dev, dev, real_threshold(pictures, train[:30], perception))
     assert targets.threshold > 0
@@ -98,7 +100,7 @@ def test_kinds_of_references(toy: Toy, perception: Perception) -> None:
 
 
 def test_speed_is_measured(toy: Toy) -> None:
-    speed = measure_speed(Course(toy[0], toy[1], CONFIG, PaintRecipe(batch=8, threads=1, device="cpu")))
+    speed = measure_speed(PainterTraining(toy[0], toy[1], CONFIG, PaintRecipe(batch=8, threads=1, device="cpu")))
     assert speed.steps > 0 and speed.calls > 0
     assert speed.affordable(10.0) == max(1, int(10 * speed.steps))
     assert speed.affordable(0.0) == 1

@@ -7,10 +7,10 @@ import pytest
 
 from honed.errors import UsageError
 from honed.roles.image_generator.pictures import (
+    Augmentation,
     Batch,
     Pictures,
     Rows,
-    Variety,
     batch_of,
     epoch_rows,
     labels,
@@ -18,7 +18,7 @@ from honed.roles.image_generator.pictures import (
 )
 
 Toy = tuple[Pictures, Rows, Rows]
-PLAIN = Variety(counts=(0.0, 0.0, 1.0), wrong=0.0, wordless=0.0, styleless=0.0, mirrored=0.0, recoloured=0.0)
+PLAIN = Augmentation(counts=(0.0, 0.0, 1.0), wrong=0.0, wordless=0.0, styleless=0.0, mirrored=0.0, recoloured=0.0)
 
 
 def equal(one: Batch, other: Batch) -> bool:
@@ -45,13 +45,13 @@ def test_pictures_are_not_changed(toy: Toy) -> None:
     pictures, train, _ = toy
     before = pictures.pixels.copy()
     for step in range(20):
-        batch_of(pictures, train, seed=1, step=step, size=8, variety=Variety(mirrored=1.0, recoloured=1.0))
+        batch_of(pictures, train, seed=1, step=step, size=8, augmentation=Augmentation(mirrored=1.0, recoloured=1.0))
     assert np.array_equal(pictures.pixels, before)
 
 
 def test_without_variety_an_example_is_what_was_retrieved(toy: Toy) -> None:
     pictures, train, _ = toy
-    batch = batch_of(pictures, train, seed=1, step=0, size=8, variety=PLAIN)
+    batch = batch_of(pictures, train, seed=1, step=0, size=8, augmentation=PLAIN)
     rows = epoch_rows(train, 8, 1, 0)
     assert np.array_equal(batch.targets, pictures.pixels[rows])
     assert np.array_equal(batch.styles, pictures.styles[rows])
@@ -63,12 +63,12 @@ def test_without_variety_an_example_is_what_was_retrieved(toy: Toy) -> None:
 
 def test_target_and_references_are_altered_together(toy: Toy) -> None:
     pictures, train, _ = toy
-    plain = batch_of(pictures, train, seed=1, step=0, size=8, variety=PLAIN)
-    mirrored = batch_of(pictures, train, seed=1, step=0, size=8, variety=replace(PLAIN, mirrored=1.0))
+    plain = batch_of(pictures, train, seed=1, step=0, size=8, augmentation=PLAIN)
+    mirrored = batch_of(pictures, train, seed=1, step=0, size=8, augmentation=replace(PLAIN, mirrored=1.0))
     assert np.array_equal(mirrored.targets, plain.targets[:, :, ::-1])
     assert np.array_equal(mirrored.references, plain.references[:, :, :, ::-1])
     assert mirrored.altered[:, 0].all() and not mirrored.altered[:, 1].any()
-    recoloured = batch_of(pictures, train, seed=1, step=0, size=8, variety=replace(PLAIN, recoloured=1.0))
+    recoloured = batch_of(pictures, train, seed=1, step=0, size=8, augmentation=replace(PLAIN, recoloured=1.0))
     for name in ("targets", "references"):
         one, other = getattr(plain, name), getattr(recoloured, name)
         assert np.array_equal(np.sort(one, axis=-1), np.sort(other, axis=-1))
@@ -77,8 +77,8 @@ def test_target_and_references_are_altered_together(toy: Toy) -> None:
 
 def test_shares_are_kept(toy: Toy) -> None:
     pictures, train, _ = toy
-    variety = Variety(counts=(0.2, 0.3, 0.5), wrong=0.0, wordless=0.3, styleless=0.1)
-    batches = [batch_of(pictures, train, seed=1, step=step, size=32, variety=variety) for step in range(60)]
+    augmentation = Augmentation(counts=(0.2, 0.3, 0.5), wrong=0.0, wordless=0.3, styleless=0.1)
+    batches = [batch_of(pictures, train, seed=1, step=step, size=32, augmentation=augmentation) for step in range(60)]
     counts = np.concatenate([batch.present.sum(axis=1) for batch in batches])
     assert [round(float((counts == number).mean()), 1) for number in range(3)] == [0.2, 0.3, 0.5]
     worded = np.concatenate([batch.worded for batch in batches])

@@ -12,9 +12,9 @@ pytest.importorskip("torch", reason="tuning needs the extra: pip install 'honed[
 from honed.evaluate.comparison import Questions, Trial, compare
 from honed.evaluate.gate import Check, GateSettings
 from honed.roles.image_generator.distance import LIKENESS, Drawn
+from honed.roles.image_generator.held_out import RANDOM, RETRIEVED, Drawings, Targets
 from honed.roles.image_generator.pictures import Pictures
 from honed.roles.image_generator.results import Results
-from honed.roles.image_generator.trial import RANDOM, RETRIEVED, Exhibition, Targets
 
 COUNT = 60
 RNG = np.random.default_rng(0)
@@ -35,7 +35,7 @@ def results(pixels: float) -> Results:
     )  # fmt: skip
     shown = {RETRIEVED: drawn(RETRIEVED, 0.3, pixels), RANDOM: drawn(RANDOM, 0.6, 0.2)}
     targets = Targets(pictures, every, every, 0.1)
-    return Results(targets, None, Exhibition(shown, {}, 0.0, 0.1))
+    return Results(targets, None, Drawings(shown, {}, 0.0, 0.1))
 
 
 def delta(of: Results) -> float:
@@ -58,7 +58,7 @@ def test_what_pleases_a_network_and_is_further_from_the_truth_in_pixels_is_refus
 
 def test_a_first_painter_is_compared_with_random_references_in_pixels_too() -> None:
     better = results(0.1)
-    live = replace(better, before=("r1", Exhibition({RETRIEVED: drawn(RETRIEVED, 0.5, 0.02)}, {}, 0.0, 0.1)))
+    live = replace(better, before=("r1", Drawings({RETRIEVED: drawn(RETRIEVED, 0.5, 0.02)}, {}, 0.0, 0.1)))
     assert check(better).passed
     assert not check(live).passed, "the live painter is what it has to hold against"
 

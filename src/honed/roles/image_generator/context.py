@@ -12,12 +12,12 @@ import numpy as np
 from honed.models.runtime import cores
 from honed.models.vision.folder import JUDGE_SHA256
 from honed.roles.image_generator.collection import Collection
+from honed.roles.image_generator.held_out import Targets, real_threshold
 from honed.roles.image_generator.learners import Learner, open_compact
-from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.perceptual import PerceptualFeatures
 from honed.roles.image_generator.pictures import by_lot
 from honed.roles.image_generator.snapshot import Snapshot
 from honed.roles.image_generator.train import PaintRecipe
-from honed.roles.image_generator.trial import Targets, real_threshold
 from honed.session import Session
 from honed.types import Split
 
@@ -37,7 +37,7 @@ class TrainingContext:
     session: Session
     snapshot: Snapshot
     learner: Learner
-    judge: Perception
+    judge: PerceptualFeatures
     threshold: float
 
     @property
@@ -70,7 +70,7 @@ def open_context(session: Session, snapshot: Snapshot, recipe: PaintRecipe) -> T
         UsageError: What is configured cannot be tuned.
         MissingError: The weights of the network that judges are not installed.
     """
-    judge, seed = Perception.judge(device=recipe.device), session.settings.seed
+    judge, seed = PerceptualFeatures.judge(device=recipe.device), session.settings.seed
     learner: Learner
     if snapshot.config is None:
         from honed.roles.image_generator.pipeline import open_pipeline_learner

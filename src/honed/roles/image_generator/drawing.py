@@ -10,8 +10,8 @@ from PIL import Image
 from honed.models.painter.compact import CompactPainter
 from honed.protocols import ImageGenerator
 from honed.roles.image_generator.collection import Collection
+from honed.roles.image_generator.held_out import Draw, Pixels, Targets, by_compact
 from honed.roles.image_generator.pictures import Rows
-from honed.roles.image_generator.trial import Draw, Pixels, Targets, by_compact
 
 
 def by_painter(painter: ImageGenerator, collection: Collection) -> Draw:

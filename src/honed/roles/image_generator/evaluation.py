@@ -12,10 +12,10 @@ from honed.models.vision.folder import JUDGE_PACKAGE
 from honed.roles.image_generator.collection import Collection
 from honed.roles.image_generator.context import TrainingContext
 from honed.roles.image_generator.drawing import by_painter
+from honed.roles.image_generator.held_out import KIND_NAMES, KINDS, RETRIEVED, Drawings, draw_and_measure
 from honed.roles.image_generator.plan import PAINTER
 from honed.roles.image_generator.presentation import cases, copies, cost, grid, grid_words
 from honed.roles.image_generator.results import Results
-from honed.roles.image_generator.trial import KIND_NAMES, KINDS, RETRIEVED, Exhibition, exhibit
 from honed.tuning.candidate import Candidate
 from honed.tuning.plan import Plan
 from honed.tuning.role import Evaluation
@@ -26,11 +26,11 @@ def evaluated(context: TrainingContext, plan: Plan, candidate: Candidate) -> Eva
     """Candidate and what is live draw the test; the candidate from random and from no references too."""
     snapshot, collection = context.snapshot, context.collection
     targets = context.targets("test", plan.stage(PAINTER).options["test"])
-    drawn = exhibit(context.learner.draw(candidate.files[PAINTER]), targets, context.judge)
-    before: tuple[str, Exhibition] | None = None
+    drawn = draw_and_measure(context.learner.draw(candidate.files[PAINTER]), targets, context.judge)
+    before: tuple[str, Drawings] | None = None
     if snapshot.live is not None:
         draw = by_painter(snapshot.live, collection)
-        before = snapshot.baseline.name, exhibit(draw, targets, context.judge, kinds=(RETRIEVED,))
+        before = snapshot.baseline.name, draw_and_measure(draw, targets, context.judge, kinds=(RETRIEVED,))
     results = Results(targets, before, drawn)
     return Evaluation(
         results.measured(results.base, results.base_name),

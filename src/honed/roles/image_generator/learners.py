@@ -17,13 +17,13 @@ from honed.models.vision.folder import package_tower
 from honed.release.build import part_of
 from honed.release.manifest import IMAGE_GENERATOR
 from honed.roles.image_generator.distance import map_distance
-from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.held_out import RETRIEVED, Draw, Targets, by_compact
+from honed.roles.image_generator.perceptual import PerceptualFeatures
 from honed.roles.image_generator.pictures import by_lot
 from honed.roles.image_generator.plan import PAINTER, PICKED, SAMPLINGS, plan_painting
-from honed.roles.image_generator.sheet import Sheet
+from honed.roles.image_generator.sample_grid import SampleGrid
 from honed.roles.image_generator.snapshot import Snapshot
-from honed.roles.image_generator.train import Course, PaintRecipe, train_painter
-from honed.roles.image_generator.trial import RETRIEVED, Draw, Targets, by_compact
+from honed.roles.image_generator.train import PainterTraining, PaintRecipe, train_painter
 from honed.session import Session
 from honed.tuning.plan import Clock, Plan, Stage
 from honed.tuning.role import Progress
@@ -46,7 +46,7 @@ class Learner(Protocol):
     def plan(self, clock: Clock) -> Plan:
         """Measure the machine and fit training and judging into the budget."""
 
-    def train(self, folder: Path, stage: Stage, sheet: Sheet, tell: Progress) -> Taught:
+    def train(self, folder: Path, stage: Stage, samples: SampleGrid, tell: Progress) -> Taught:
         """Learn, and write what was learnt to `folder`; a training that was killed goes on."""
 
     def pick(self, folder: Path, targets: Targets) -> int:
@@ -72,15 +72,15 @@ class CompactLearner:
     """Our own painter, from scratch or from where the live release left it.
 
     Attributes:
-        course: With the network of the loss.
+        training: With the network of the loss.
         judge: Who measures the drawings.
         sizes: Pictures of dev and of test that are drawn.
         start: Weights to go on from; None for random ones.
         live: Name of what draws now, or "".
     """
 
-    course: Course
-    judge: Perception
+    training: PainterTraining
+    judge: PerceptualFeatures
     sizes: tuple[int, int]
     start: Mapping[str, NDArray[Any]] | None
     live: str
@@ -88,30 +88,30 @@ class CompactLearner:
     @property
     def key(self) -> dict[str, Any]:
         """See `Learner`."""
-        settings = asdict(self.course.recipe)
+        settings = asdict(self.training.recipe)
         for name in ("threads", "device", "bf16"):
             settings.pop(name)
-        return {"shape": repr(self.course.config), "live": self.live, "settings": repr(sorted(settings.items()))}
+        return {"shape": repr(self.training.config), "live": self.live, "settings": repr(sorted(settings.items()))}
 
     @property
     def words(self) -> str:
         """See `Learner`."""
-        return self.course.config.text_space
+        return self.training.config.text_space
 
     def plan(self, clock: Clock) -> Plan:
         """See `Learner`."""
-        return plan_painting(clock, self.course, self.judge, self.sizes)
+        return plan_painting(clock, self.training, self.judge, self.sizes)
 
-    def train(self, folder: Path, stage: Stage, sheet: Sheet, tell: Progress) -> Taught:
+    def train(self, folder: Path, stage: Stage, samples: SampleGrid, tell: Progress) -> Taught:
         """See `Learner`."""
         steps = stage.options["steps"]
 
         def watch(painter: CompactPainter, step: int) -> None:
-            sheet.show(by_compact(painter))
+            samples.show(by_compact(painter))
             tell(f"{PAINTER:<12} step {step:,} of {steps:,}")
 
-        course = replace(self.course, recipe=replace(self.course.recipe, bf16=stage.options["bf16"]))
-        trained = train_painter(course, folder, steps=steps, seconds=stage.seconds, start=self.start, watch=watch)
+        training = replace(self.training, recipe=replace(self.training.recipe, bf16=stage.options["bf16"]))
+        trained = train_painter(training, folder, steps=steps, seconds=stage.seconds, start=self.start, watch=watch)
         config, weights = read_painter(folder)
         count = sum(int(np.prod(value.shape)) for value in weights.values())
         origin = "tuned further" if self.start else "trained from scratch"
@@ -120,7 +120,7 @@ class CompactLearner:
 
     def pick(self, folder: Path, targets: Targets) -> int:
         """See `Learner`: guidance on references and words, and steps."""
-        sample = replace(targets, rows=by_lot(targets.rows, PICKED, self.course.recipe.seed))
+        sample = replace(targets, rows=by_lot(targets.rows, PICKED, self.training.recipe.seed))
         truth, _ = self.judge(sample.pictures.pixels[sample.rows])
         distances = []
         for sampling in SAMPLINGS:
@@ -141,7 +141,9 @@ class CompactLearner:
         return by_compact(painter)
 
 
-def open_compact(session: Session, snapshot: Snapshot, recipe: PaintRecipe, judge: Perception) -> CompactLearner:
+def open_compact(
+    session: Session, snapshot: Snapshot, recipe: PaintRecipe, judge: PerceptualFeatures
+) -> CompactLearner:
     """The compact painter of the snapshot's shape, ready to learn."""
     collection, live = snapshot.collection, snapshot.live
     pictures = collection.pictures
@@ -153,7 +155,7 @@ def open_compact(session: Session, snapshot: Snapshot, recipe: PaintRecipe, judg
     if isinstance(live, CompactPainter) and live.config == config:
         part = part_of(session.workspace, snapshot.release, IMAGE_GENERATOR)
         start = dict(read_painter(part.files[PAINTER])[1])
-    trains = Perception.of(package_tower(), device=recipe.device)
-    course = Course(pictures, collection.rows["train"], config, recipe, trains)
+    trains = PerceptualFeatures.of(package_tower(), device=recipe.device)
+    training = PainterTraining(pictures, collection.rows["train"], config, recipe, trains)
     sizes = len(collection.rows["dev"]), len(collection.rows["test"])
-    return CompactLearner(course, judge, sizes, start, live.name if live else "")
+    return CompactLearner(training, judge, sizes, start, live.name if live else "")

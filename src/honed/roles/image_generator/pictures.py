@@ -67,7 +67,7 @@ def by_lot(rows: Rows, most: int, seed: int) -> Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Variety:
+class Augmentation:
     """How examples are varied, so that the painter copes with what it will meet.
 
     Attributes:
@@ -110,28 +110,30 @@ def epoch_rows(rows: Rows, size: int, seed: int, step: int) -> Rows:
     return np.asarray(order[at * size : (at + 1) * size])
 
 
-def make_batch(pictures: Pictures, rows: Rows, chosen: Rows, variety: Variety, random: np.random.Generator) -> Batch:
+def make_batch(
+    pictures: Pictures, rows: Rows, chosen: Rows, augmentation: Augmentation, random: np.random.Generator
+) -> Batch:
     """The examples of a step.
 
     Args:
         pictures: What there is.
         rows: The pictures that may be seen in training, for wrong references.
         chosen: The targets.
-        variety: How they are varied.
+        augmentation: How they are varied.
         random: Of this step alone.
     """
     size, slots = len(chosen), pictures.references.shape[1]
-    slot_rows = _slots(pictures.references[chosen], variety, random)
+    slot_rows = _slots(pictures.references[chosen], augmentation, random)
     present = slot_rows >= 0
-    wrong = present & (random.random((size, slots)) < variety.wrong)
+    wrong = present & (random.random((size, slots)) < augmentation.wrong)
     slot_rows[wrong] = random.choice(rows, int(wrong.sum()))
     references = np.where(present[..., None, None, None], pictures.pixels[slot_rows], np.uint8(0))
-    wordless = np.where(present.any(axis=1), variety.wordless, variety.wordless / 3)
-    styles = np.where(random.random(size) < variety.styleless, 0, pictures.styles[chosen])
+    wordless = np.where(present.any(axis=1), augmentation.wordless, augmentation.wordless / 3)
+    styles = np.where(random.random(size) < augmentation.styleless, 0, pictures.styles[chosen])
     worded = random.random(size) >= wordless
     targets, altered = pictures.pixels[chosen].copy(), np.zeros((size, 2), bool)
-    altered[:, 0] = random.random(size) < variety.mirrored
-    altered[:, 1] = random.random(size) < variety.recoloured
+    altered[:, 0] = random.random(size) < augmentation.mirrored
+    altered[:, 1] = random.random(size) < augmentation.recoloured
     for at in np.flatnonzero(altered[:, 0]):
         targets[at], references[at] = targets[at, :, ::-1].copy(), references[at, :, :, ::-1].copy()
     for at in np.flatnonzero(altered[:, 1]):
@@ -140,24 +142,24 @@ def make_batch(pictures: Pictures, rows: Rows, chosen: Rows, variety: Variety, r
     return Batch(targets, references, present, styles, pictures.texts[chosen], worded, altered)
 
 
-def _slots(candidates: Rows, variety: Variety, random: np.random.Generator) -> Rows:
+def _slots(candidates: Rows, augmentation: Augmentation, random: np.random.Generator) -> Rows:
     """Which reference stands in which slot, -1 for none: some of the candidates in any order, as many as `counts` says."""
     filled = np.full_like(candidates, -1)
-    counts = random.choice(len(variety.counts), len(candidates), p=variety.counts)
+    counts = random.choice(len(augmentation.counts), len(candidates), p=augmentation.counts)
     for at, count in enumerate(counts):
         present = random.permutation(candidates[at][candidates[at] >= 0])
-        kept = present if count == len(variety.counts) - 1 else present[:count]
+        kept = present if count == len(augmentation.counts) - 1 else present[:count]
         filled[at, : len(kept)] = kept
     return filled
 
 
 def batch_of(
-    pictures: Pictures, rows: Rows, *, seed: int, step: int, size: int, variety: Variety | None = None
+    pictures: Pictures, rows: Rows, *, seed: int, step: int, size: int, augmentation: Augmentation | None = None
 ) -> Batch:
     """The batch of a step of a training on `rows`."""
     chosen = epoch_rows(rows, size, seed, step)
     random: np.random.Generator = np.random.default_rng([seed, 1, step])
-    return make_batch(pictures, rows, chosen, variety or Variety(), random)
+    return make_batch(pictures, rows, chosen, augmentation or Augmentation(), random)
 
 
 def labels(values: Sequence[str]) -> Rows:

@@ -16,12 +16,12 @@ from honed.models.painter.pipeline import LORA_WEIGHTS, DiffusersPainter
 from honed.release.open import LORA, load_generator
 from honed.roles.image_generator.collection import LEAST_TEST, Collection, squares
 from honed.roles.image_generator.drawing import by_painter
+from honed.roles.image_generator.held_out import Draw, Pixels, Targets
 from honed.roles.image_generator.lora import LoraRecipe, train_lora
 from honed.roles.image_generator.pictures import Rows, by_lot
 from honed.roles.image_generator.plan import LEAST_TRAINING, painting_plan
-from honed.roles.image_generator.sheet import Sheet
+from honed.roles.image_generator.sample_grid import SampleGrid
 from honed.roles.image_generator.snapshot import Snapshot
-from honed.roles.image_generator.trial import Draw, Pixels, Targets
 from honed.session import Session
 from honed.tuning.plan import RESERVE, Clock, Plan, Stage
 from honed.tuning.role import Progress
@@ -97,7 +97,7 @@ class PipelineLearner:
         options = {"steps": max(1, int(seconds / step)), "bf16": self.recipe.bf16, "dev": dev, "test": test}
         return painting_plan(clock, seconds, options, judging, self.recipe.batch / step)
 
-    def train(self, folder: Path, stage: Stage, sheet: Sheet, tell: Progress) -> tuple[str, Mapping[str, Any]]:
+    def train(self, folder: Path, stage: Stage, samples: SampleGrid, tell: Progress) -> tuple[str, Mapping[str, Any]]:
         """See `learners.Learner`."""
         steps = stage.options["steps"]
         chosen = self._learnt(MOST_LEARNT)
@@ -106,7 +106,7 @@ class PipelineLearner:
         pipeline = self._fresh().pipeline
         done = train_lora(pipeline, self._squares(chosen), self._prompts(chosen), folder, recipe=recipe, steps=steps)
         write_json(folder / "config.json", {"model_type": LORA, "pipeline": self.spec})
-        sheet.show(self.draw(folder))
+        samples.show(self.draw(folder))
         return f"a LoRA of rank {recipe.rank} for {self.spec}", asdict(done)
 
     def draw(self, folder: Path) -> Draw:

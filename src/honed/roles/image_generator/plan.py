@@ -9,10 +9,10 @@ import numpy as np
 
 from honed.errors import UsageError
 from honed.models.painter.sampler import Sampling
-from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.held_out import KINDS
+from honed.roles.image_generator.perceptual import PerceptualFeatures
 from honed.roles.image_generator.speed import PaintSpeed, measure_speed
-from honed.roles.image_generator.train import Course
-from honed.roles.image_generator.trial import KINDS
+from honed.roles.image_generator.train import PainterTraining
 from honed.tuning.plan import RESERVE, SLACK, Clock, Plan, Stage
 
 PAINTER = "painter"
@@ -32,20 +32,22 @@ _LOOKS = 3
 """Times that a target goes through the perception besides its drawings: itself, and its references, which others share."""
 
 
-def plan_painting(clock: Clock, course: Course, perception: Perception, sizes: tuple[int, int]) -> Plan:
+def plan_painting(
+    clock: Clock, training: PainterTraining, perception: PerceptualFeatures, sizes: tuple[int, int]
+) -> Plan:
     """Measure the machine and fit training into the budget.
 
     Args:
         clock: Of the run.
-        course: What is to be learnt.
+        training: What is to be learnt.
         perception: What measures the drawings.
         sizes: Pictures of dev and of test that are drawn.
 
     Raises:
         UsageError: The budget does not leave time to train and to judge.
     """
-    speed = measure_speed(course)
-    looks = _looks(perception, course)
+    speed = measure_speed(training)
+    looks = _looks(perception, training)
     dev, test = sizes
     dev_seconds, test_seconds = _judging(dev, 1, speed, looks), _judging(test, len(KINDS), speed, looks)
     dev_seconds += _judging(min(dev, PICKED), 2 * len(SAMPLINGS), speed, looks)  # guidance asks the network twice
@@ -60,12 +62,12 @@ def plan_painting(clock: Clock, course: Course, perception: Perception, sizes: t
         )
     steps = speed.affordable(seconds / SLACK)  # so that steps end the training, and a repeated run takes the same
     options = {
-        "steps": min(steps, course.recipe.steps or steps),
+        "steps": min(steps, training.recipe.steps or steps),
         "bf16": speed.bf16,
         "dev": dev,
         "test": test,
     }
-    return painting_plan(clock, seconds, options, test_seconds, speed.steps * course.recipe.batch)
+    return painting_plan(clock, seconds, options, test_seconds, speed.steps * training.recipe.batch)
 
 
 def painting_plan(clock: Clock, seconds: float, options: dict[str, Any], judging: float, rate: float) -> Plan:
@@ -93,9 +95,9 @@ def _judging(count: int, kinds: int, speed: PaintSpeed, looks: float) -> float:
     return SLACK * (drawing + (_LOOKS + kinds) * count / max(looks, 1e-9))
 
 
-def _looks(perception: Perception, course: Course) -> float:
+def _looks(perception: PerceptualFeatures, training: PainterTraining) -> float:
     """Pictures a second through the perception."""
-    sample = course.pictures.pixels[np.resize(course.rows, _PROBED)]
+    sample = training.pictures.pixels[np.resize(training.rows, _PROBED)]
     perception(sample[:4])
     started = time.monotonic()
     perception(sample)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from honed.evaluate.report import Case, Cost, Hit, extremes
 from honed.roles.image_generator.collection import Collection
 from honed.roles.image_generator.distance import Drawn
+from honed.roles.image_generator.held_out import KINDS, NONE, RANDOM, RETRIEVED, Drawings, Targets
 from honed.roles.image_generator.pictures import by_lot
 from honed.roles.image_generator.results import Results
-from honed.roles.image_generator.sheet import sheet_png, uri
-from honed.roles.image_generator.trial import KINDS, NONE, RANDOM, RETRIEVED, Exhibition, Targets
+from honed.roles.image_generator.sample_grid import grid_png, uri
 
 _LINES = 24
 """Targets of the report's grid, by lot: no best ones are picked."""
@@ -43,7 +43,7 @@ def grid(results: Results) -> str:
         lines.append([*references, None, *drawings, None, pictures.pixels[rows[place]]])
     half = (len(lines) + 1) // 2
     right: list[list[Picture | None]] = [*lines[half:], *([[]] * (2 * half - len(lines)))]
-    return uri(sheet_png([[*left, None, *other] for left, other in zip(lines[:half], right, strict=True)], cell=_CELL))
+    return uri(grid_png([[*left, None, *other] for left, other in zip(lines[:half], right, strict=True)], cell=_CELL))
 
 
 def cases(results: Results, collection: Collection) -> tuple[Case, ...]:
@@ -71,7 +71,7 @@ def _case(results: Results, collection: Collection, place: int) -> Case:
 
 
 def _cell(picture: Picture) -> str:
-    return uri(sheet_png([[picture]], cell=_CELL))
+    return uri(grid_png([[picture]], cell=_CELL))
 
 
 def cost(kind: str, drawn: Drawn) -> Cost:
@@ -82,7 +82,7 @@ def cost(kind: str, drawn: Drawn) -> Cost:
     )
 
 
-def copies(candidate: Exhibition) -> Cost:
+def copies(candidate: Drawings) -> Cost:
     """How many drawings are near-copies."""
     what = f"near-copies of a reference (distance below {candidate.threshold:.3f}, 1 in 20 of real pairs)"
     return Cost(what, "", f"{100 * candidate.near_copies:.1f} %")

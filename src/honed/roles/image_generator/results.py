@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from honed.evaluate.comparison import Measured, Trial
 from honed.evaluate.gate import Check, GateSettings
-from honed.evaluate.significance import confidence_after, paired
+from honed.evaluate.significance import Paired, confidence_after, paired
 from honed.evaluate.wording import interval, p_value, percent, points
 from honed.roles.image_generator.distance import Drawn
-from honed.roles.image_generator.trial import KIND_NAMES, NONE, RANDOM, RETRIEVED, Exhibition, Pixels, Targets
+from honed.roles.image_generator.held_out import KIND_NAMES, NONE, RANDOM, RETRIEVED, Drawings, Pixels, Targets
 
 MOST_COPIES = 0.1
 """Share of drawings that may be near-copies of a reference: beyond it a search engine would have done."""
@@ -29,8 +29,8 @@ class Results:
     """
 
     targets: Targets
-    before: tuple[str, Exhibition] | None
-    candidate: Exhibition
+    before: tuple[str, Drawings] | None
+    candidate: Drawings
 
     @property
     def base(self) -> Drawn:
@@ -98,7 +98,9 @@ class Results:
         )
         return Check("Does it draw, not copy?", share < MOST_COPIES, sentence)
 
-    def _paired(self, before: NDArray[np.float64], after: NDArray[np.float64], confidence: float, trial: Trial) -> Paired:
+    def _paired(
+        self, before: NDArray[np.float64], after: NDArray[np.float64], confidence: float, trial: Trial
+    ) -> Paired:
         """Scores of the targets in pairs, over those that decide."""
         scores = [self.targets.spread(values) for values in (before, after)]
         if trial.fresh_only and trial.fresh is not None:

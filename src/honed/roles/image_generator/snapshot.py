@@ -20,7 +20,7 @@ from honed.release.build import live_manifest
 from honed.release.manifest import IMAGE_GENERATOR, Manifest
 from honed.release.open import painter_of
 from honed.roles.image_generator.collection import Collection, collect
-from honed.roles.image_generator.trial import KIND_NAMES, RANDOM
+from honed.roles.image_generator.held_out import KIND_NAMES, RANDOM
 from honed.session import Session
 from honed.tuning.role import Baseline, Progress
 from honed.types import Split

@@ -9,16 +9,16 @@ from typing import Any
 
 from honed.roles.image_generator.context import TrainingContext
 from honed.roles.image_generator.distance import LIKENESS
+from honed.roles.image_generator.held_out import RETRIEVED, Targets, draw_and_measure
 from honed.roles.image_generator.pictures import by_lot
 from honed.roles.image_generator.plan import PAINTER
-from honed.roles.image_generator.sheet import Sheet
-from honed.roles.image_generator.trial import RETRIEVED, Targets, exhibit
+from honed.roles.image_generator.sample_grid import SampleGrid
 from honed.tuning.candidate import Candidate
 from honed.tuning.plan import Stage
 from honed.tuning.role import Work
 from honed.workspace import read_json, write_json
 
-SHEET_FILE, SHEET_LINES = "samples.png", 12
+SAMPLES_FILE, SAMPLES_LINES = "samples.png", 12
 TAUGHT_FILE = "painter-taught.json"
 
 
@@ -28,7 +28,7 @@ def run_stage(context: TrainingContext, stage: Stage, work: Work) -> Candidate:
     targets = context.targets("dev", stage.options["dev"])
     taught = _taught(context, stage, work, targets)
     tried = learner.pick(folder, targets)
-    drawn = exhibit(learner.draw(folder), targets, context.judge, kinds=(RETRIEVED,)).drawn[RETRIEVED]
+    drawn = draw_and_measure(learner.draw(folder), targets, context.judge, kinds=(RETRIEVED,)).drawn[RETRIEVED]
     return Candidate(
         stage.name,
         taught["what"],
@@ -45,9 +45,9 @@ def _taught(context: TrainingContext, stage: Stage, work: Work, targets: Targets
     notes: Path = work.folder / TAUGHT_FILE
     if not notes.is_file():
         stage = replace(stage, seconds=min(stage.seconds, max(work.seconds, 1.0)))
-        sheet = Sheet(replace(targets, rows=by_lot(targets.rows, SHEET_LINES, 1)), work.folder / SHEET_FILE)
-        work.tell(f"{stage.name:<12} samples in {sheet.path}")
-        what, details = context.learner.train(work.folder / PAINTER, stage, sheet, work.tell)
+        samples = SampleGrid(replace(targets, rows=by_lot(targets.rows, SAMPLES_LINES, 1)), work.folder / SAMPLES_FILE)
+        work.tell(f"{stage.name:<12} samples in {samples.path}")
+        what, details = context.learner.train(work.folder / PAINTER, stage, samples, work.tell)
         write_json(notes, {"what": what, "details": dict(details)})
     taught: dict[str, Any] = read_json(notes)
     return taught

@@ -11,9 +11,9 @@ from honed.release.open import painter_of
 from honed.roles.image_generator.collection import collect
 from honed.roles.image_generator.drawing import by_painter
 from honed.roles.image_generator.evaluation import sliced
-from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.held_out import RETRIEVED, Targets, draw_and_measure
+from honed.roles.image_generator.perceptual import PerceptualFeatures
 from honed.roles.image_generator.snapshot import PIPELINE_REFERENCES, PIPELINE_SIDE, test_set
-from honed.roles.image_generator.trial import RETRIEVED, Targets, exhibit
 from honed.session import Session
 from honed.tuning.role import Measurement, checked_split
 
@@ -42,7 +42,9 @@ def measured(session: Session, system: str, split: str, metric: str) -> Measurem
     collection = collect(session, *shape_of(painter), lambda _: None, release=row.name)
     rows = collection.rows[chosen]
     targets = Targets(collection.pictures, rows, rows, 0.0, session.settings.seed)
-    drawn = exhibit(by_painter(painter, collection), targets, Perception.judge(), kinds=(RETRIEVED,)).drawn[RETRIEVED]
+    drawn = draw_and_measure(
+        by_painter(painter, collection), targets, PerceptualFeatures.judge(), kinds=(RETRIEVED,)
+    ).drawn[RETRIEVED]
     return Measurement(
         system=system,
         release=row.name,

@@ -18,7 +18,7 @@ from honed.roles.image_generator.distance import (
     near_copy_share,
     pixel_distance,
 )
-from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.perceptual import PerceptualFeatures
 from honed.roles.image_generator.pictures import Pictures, Rows, unrelated
 
 RETRIEVED, RANDOM, NONE = "retrieved", "random", "none"
@@ -35,7 +35,7 @@ Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Exhibition:
+class Drawings:
     """What one painter drew of the targets, and how it was measured.
 
     Attributes:
@@ -115,13 +115,13 @@ def orders_for(pictures: Pictures, rows: Rows, references: Rows, *, seed: int) -
     )
 
 
-def exhibit(
+def draw_and_measure(
     draw: Draw,
     targets: Targets,
-    perception: Perception,
+    perception: PerceptualFeatures,
     *,
     kinds: Sequence[str] = KINDS,
-) -> Exhibition:
+) -> Drawings:
     """Let a painter draw every target from retrieved, from random and from no references, with the same noise, and measure.
 
     Args:
@@ -148,17 +148,17 @@ def exhibit(
             kid(features, true_features),
         )
     share = near_copy_share(drawn[RETRIEVED].to_references, targets.threshold)
-    return Exhibition(drawn, made, share, targets.threshold)
+    return Drawings(drawn, made, share, targets.threshold)
 
 
-def real_threshold(pictures: Pictures, rows: Rows, perception: Perception) -> float:
+def real_threshold(pictures: Pictures, rows: Rows, perception: PerceptualFeatures) -> float:
     """The near-copy threshold from real pictures: distances of those of `rows` to each of their own references."""
     maps, _ = perception(pictures.pixels[rows])
     return copy_threshold(distances_to(maps, pictures, pictures.references[rows], perception))
 
 
 def distances_to(
-    maps: list[NDArray[np.float16]], pictures: Pictures, references: Rows, perception: Perception
+    maps: list[NDArray[np.float16]], pictures: Pictures, references: Rows, perception: PerceptualFeatures
 ) -> NDArray[np.float64]:
     """[n, k] from pictures with these maps to each of their references; NaN where there is none."""
     distances = np.full(references.shape, np.nan)

@@ -1,4 +1,4 @@
-"""A sheet of samples that is written anew while a painter learns: references, what it draws from them, the true picture."""
+"""A grid of samples that is written anew while a painter learns: references, what it draws from them, the true picture."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.roles.image_generator.trial import RETRIEVED, Draw, Targets
+from honed.roles.image_generator.held_out import RETRIEVED, Draw, Targets
 from honed.workspace import write_atomic
 
 Pixels = NDArray[np.uint8]
@@ -21,13 +21,13 @@ PAPER = 222
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sheet:
+class SampleGrid:
     """A PNG file of samples that is kept up to date while a painter learns.
 
     Attributes:
-        targets: The pictures that it is to draw, a line each; held out, or the sheet shows what was learnt by heart.
+        targets: The pictures that it is to draw, a line each; held out, or the grid shows what was learnt by heart.
         path: The file.
-        cell: Side of a picture on the sheet, in pixels.
+        cell: Side of a picture on the grid, in pixels.
     """
 
     targets: Targets
@@ -38,13 +38,13 @@ class Sheet:
         """Draw the samples and write the file, whole or not at all. The noise is the same each time: only the painter changes."""
         pictures, rows, references = self.targets.pictures, self.targets.rows, self.targets.references(RETRIEVED)
         lines = [
-            [*(pictures.pixels[one] if one >= 0 else None for one in known), None, picture, pictures.pixels[row]]
-            for known, picture, row in zip(references, draw(self.targets, references), rows, strict=True)
+            [*(pictures.pixels[other] if other >= 0 else None for other in given), None, picture, pictures.pixels[row]]
+            for given, picture, row in zip(references, draw(self.targets, references), rows, strict=True)
         ]
-        write_atomic(self.path, sheet_png(lines, cell=self.cell))
+        write_atomic(self.path, grid_png(lines, cell=self.cell))
 
 
-def sheet_png(lines: list[list[Pixels | None]], *, cell: int) -> bytes:
+def grid_png(lines: list[list[Pixels | None]], *, cell: int) -> bytes:
     """Lines of pictures [side, side, 3] as one PNG file; None leaves a gap."""
     from PIL import Image
 

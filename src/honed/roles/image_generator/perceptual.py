@@ -35,7 +35,7 @@ TINY = 1e-8
 Maps = list[NDArray[np.float16]]
 
 
-class Perception:
+class PerceptualFeatures:
     """EfficientNet-Lite as far as its feature maps; batch norms folded into the convolutions."""
 
     def __init__(self, tensors: Mapping[str, NDArray[Any]], *, depth: float = LITE0, device: str = "") -> None:
@@ -51,12 +51,12 @@ class Perception:
         self._folded: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
 
     @classmethod
-    def of(cls, tower: ImageTower, *, device: str = "") -> Perception:
+    def of(cls, tower: ImageTower, *, device: str = "") -> PerceptualFeatures:
         """The one of an image encoder, such as `package_tower()`: for the loss."""
         return cls(tower.tensors(), device=device)
 
     @classmethod
-    def judge(cls, *, device: str = "") -> Perception:
+    def judge(cls, *, device: str = "") -> PerceptualFeatures:
         """The one that judges.
 
         Raises:
@@ -73,8 +73,8 @@ class Perception:
         maps: list[list[NDArray[np.float16]]] = [[] for _ in self.layers]
         pooled: list[NDArray[np.float32]] = []
         for start in range(0, len(pixels), BATCH):
-            found, features = self._batch(pixels[start : start + BATCH])
-            for layer, states in zip(maps, found, strict=True):
+            outputs, features = self._batch(pixels[start : start + BATCH])
+            for layer, states in zip(maps, outputs, strict=True):
                 layer.append((states / states.norm(dim=1, keepdim=True).clamp_min(TINY)).half().cpu().numpy())
             pooled.append(features.float().cpu().numpy())
         return [np.concatenate(layer) for layer in maps], np.concatenate(pooled)
@@ -88,10 +88,10 @@ class Perception:
         """
         with torch.no_grad():
             wanted = self._maps(targets, LOSS_SIDE, self.layers[:-1])
-        found = self._maps(estimates, LOSS_SIDE, self.layers[:-1])
+        estimated = self._maps(estimates, LOSS_SIDE, self.layers[:-1])
         parts = [
-            1.0 - functional.cosine_similarity(one.float(), other.float(), dim=1, eps=TINY).mean(dim=(1, 2))
-            for one, other in zip(found, wanted, strict=True)
+            1.0 - functional.cosine_similarity(states.float(), target.float(), dim=1, eps=TINY).mean(dim=(1, 2))
+            for states, target in zip(estimated, wanted, strict=True)
         ]
         return torch.stack(parts).mean(dim=0)
 
@@ -102,14 +102,14 @@ class Perception:
     def _maps(self, images: torch.Tensor, side: int, layers: tuple[int, ...]) -> list[torch.Tensor]:
         """Outputs of some blocks, for pictures from -1 to 1."""
         images = functional.interpolate(images, size=(side, side), mode="bilinear", align_corners=False, antialias=True)
-        states, found = self._conv(images, "_conv_stem", "_bn0", stride=2), []
+        states, outputs = self._conv(images, "_conv_stem", "_bn0", stride=2), []
         for number, block in enumerate(self._blocks):
             states = self._block(states, block, f"_blocks.{number}")
             if number in layers:
-                found.append(states)
+                outputs.append(states)
             if number == layers[-1]:
                 break
-        return found
+        return outputs
 
     def _block(self, states: torch.Tensor, block: Block, name: str) -> torch.Tensor:
         inner = states
