@@ -172,7 +172,8 @@ def test_the_test_searches_the_captions_that_live_search_does(
         rowids, values = live._described(question, 1000, None)
         expected = np.zeros(len(task.everything), np.float32)
         expected[np.searchsorted(task.everything.rowids, rowids)] = values
-        np.testing.assert_allclose(row, expected, atol=1e-6)
+        # The cosines of a batch differ from those of one query in the last bit, which turns the ranks of ties.
+        np.testing.assert_allclose(row, expected, atol=1e-3 if live.text.retrieval == PLAIN["rrf"] else 1e-6)
 
 
 def test_only_the_share_that_has_no_words_here_is_hidden_and_less_is_told_beside(
