@@ -8,13 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageDraw
+
+pytest.importorskip("torch", reason="tests of training need the extra: pip install 'honed[tune]'")
+pytest.importorskip("pytorch_metric_learning", reason="tests of training need the extra: pip install 'honed[tune]'")
+
+import torch
 
 from honed.evaluate.image_board import ImageBoard
 from honed.models.vision.folder import ImageTower, read_encoder_folder, write_encoder_folder
-from honed.roles.image_retriever.bench import ImageBench, ImageRecipe, Trainee
 from honed.roles.image_retriever.network import LearningEncoder
+from honed.roles.image_retriever.recipe import ImageRecipe
+from honed.roles.image_retriever.training import Trainee, TrainingContext
 from tests.models.vision.make import SMALL, state_dict
 
 RECIPE = ImageRecipe(
@@ -64,11 +69,11 @@ def in_torch(folder: Path, pixels: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="session")
 def data(tower: ImageTower) -> dict[str, np.ndarray]:
     encoder = LearningEncoder(tower, first_block=14)
-    found: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, shapes in (("train", range(24)), ("dev", range(100, 112))):
-        found[f"{name}_pixels"], found[f"{name}_groups"] = drawings(shapes, seed=shapes.start)
-        found[name] = encoder.encode(found[f"{name}_pixels"])
-    return found
+        arrays[f"{name}_pixels"], arrays[f"{name}_groups"] = drawings(shapes, seed=shapes.start)
+        arrays[name] = encoder.encode(arrays[f"{name}_pixels"])
+    return arrays
 
 
 def everything(train: np.ndarray, dev: np.ndarray) -> ImageBoard:
@@ -80,25 +85,27 @@ def everything(train: np.ndarray, dev: np.ndarray) -> ImageBoard:
 
 
 @pytest.fixture
-def make_bench(tower: ImageTower, data: dict[str, np.ndarray]) -> Callable[[Path], ImageBench]:
-    def make(folder: Path) -> ImageBench:
+def make_context(tower: ImageTower, data: dict[str, np.ndarray]) -> Callable[[Path], TrainingContext]:
+    def make(folder: Path) -> TrainingContext:
         folder.mkdir(parents=True, exist_ok=True)
         pixels = np.concatenate([data["train_pixels"], data["dev_pixels"]])
         trainee = Trainee(tower, data["train_pixels"], in_torch, lambda path: in_torch(path, pixels))
         gallery = np.concatenate([data["train"], data["dev"]])
         board = everything(data["train_groups"], data["dev_groups"])
         rows = np.arange(len(data["train"]))
-        return ImageBench(gallery, rows, data["train_groups"], board, folder, RECIPE, lambda _: None, trainee=trainee)
+        return TrainingContext(
+            gallery, rows, data["train_groups"], board, folder, RECIPE, lambda _: None, trainee=trainee
+        )
 
     return make
 
 
 @pytest.fixture
-def bench(make_bench: Callable[[Path], ImageBench], tmp_path: Path) -> ImageBench:
-    return make_bench(tmp_path / "run")
+def context(make_context: Callable[[Path], TrainingContext], tmp_path: Path) -> TrainingContext:
+    return make_context(tmp_path / "run")
 
 
 @pytest.fixture
-def still(bench: ImageBench) -> ImageBench:
+def still(context: TrainingContext) -> TrainingContext:
     """Without an encoder that can learn."""
-    return replace(bench, trainee=None)
+    return replace(context, trainee=None)

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from honed.errors import UsageError
+from honed.index.images import Descriptors
 from honed.models.vision.head import ImageHead
-from honed.roles.image_retriever.bench import Descriptors
 
 LEAST = 1e-6
 """Variance that a part is taken to have at least, so that a constant one stays finite."""

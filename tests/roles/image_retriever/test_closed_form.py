@@ -5,7 +5,7 @@ import pytest
 
 from honed.errors import UsageError
 from honed.models.vision.head import whitening
-from honed.roles.image_retriever.closed import Scaling, discriminants, whitenings
+from honed.roles.image_retriever.closed_form import Scaling, discriminants, whitenings
 
 
 def clouds(seed: int = 0, width: int = 12) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
