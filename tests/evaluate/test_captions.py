@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from honed.answer.fusion import FusionSettings
 from honed.evaluate.captions import Captions, CaptionScores, search_titles
 from honed.models.hashing import HashEmbedder
 
 TITLES = ("red ship", "", "green tree", "red tree", " ")
 QUESTIONS = ("red", "tree green", "nothing of it")
 EMBEDDER = HashEmbedder(512)
+BM25, DENSE = FusionSettings(weight=0.0), FusionSettings(weight=1.0)
 
 
 def found(titles: tuple[str, ...] = TITLES, questions: tuple[str, ...] = QUESTIONS) -> CaptionScores:
@@ -17,7 +19,7 @@ def found(titles: tuple[str, ...] = TITLES, questions: tuple[str, ...] = QUESTIO
 
 def test_keywords_find_the_titles_that_have_them_and_no_others() -> None:
     assert found().captions.described.tolist() == [True, False, True, True, False]
-    words = found().under(0.0)
+    words = found().under(BM25)
     assert (words > 0).tolist() == [
         [True, False, False, True, False],
         [False, False, True, True, False],
@@ -27,15 +29,15 @@ def test_keywords_find_the_titles_that_have_them_and_no_others() -> None:
 
 
 def test_vectors_score_every_title_by_its_cosine() -> None:
-    scores = found().under(1.0)
+    scores = found().under(DENSE)
     cosine = EMBEDDER.encode_query(QUESTIONS[:2]) @ EMBEDDER.encode_document(["red ship", "green tree", "red tree"]).T
-    np.testing.assert_allclose(scores[:2][:, [0, 2, 3]], cosine / cosine.max(axis=1, keepdims=True), atol=1e-6)
+    np.testing.assert_allclose(scores[:2][:, [0, 2, 3]], cosine, atol=1e-6)
     assert not scores[:, [1, 4]].any()
 
 
 def test_no_titles_and_no_questions() -> None:
-    assert not found(("", " ")).under(0.8).any()
-    assert found(questions=()).under(0.8).shape == (0, 5)
+    assert not found(("", " ")).under(FusionSettings()).any()
+    assert found(questions=()).under(FusionSettings()).shape == (0, 5)
 
 
 def test_a_hidden_picture_has_no_caption_though_its_passage_describes_another_one() -> None:

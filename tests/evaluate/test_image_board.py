@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from honed.answer.fusion import FusionSettings, Pool
 from honed.errors import UsageError
-from honed.evaluate.comparison import Trial
-from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard, TextBoard, ranked_scores
+from honed.evaluate.comparison import Measured, compare
+from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard, TextBoard, primary, ranked_scores
 from honed.models.vision.head import unit
 
 
@@ -106,7 +108,8 @@ def test_comparison_clusters_by_group_and_slices_by_variant_and_size() -> None:
     variants = ["line" if at % 2 else "fill" for at in range(141)]
     judge, vectors = board(random.normal(size=(141, 6)), groups, variants)
     better = unit(vectors + 2 * np.eye(60, 6, dtype=np.float32)[np.array(groups) % 6])
-    result = judge.compared(("base", judge.measure(vectors)), ("tuned", judge.measure(better)), Trial())
+    systems = Measured("base", judge.measure(vectors)), Measured("tuned", judge.measure(better))
+    result = compare(*systems, judge.questions(), metric=judge.metric)
     assert result.metric == "recall@1"
     assert result.primary.clusters == 50
     assert result.primary.unjudged == 1
@@ -175,8 +178,32 @@ def test_captions_lead_to_pictures_without_one() -> None:
     judge, queries, vectors = text_board()
     plain, lead = (judge.measure(judge.seen(queries, vectors, leads=leads), 1.0)["map"].mean() for leads in (0, 2))
     assert lead > plain
-    result = judge.compared(
-        ("captions", judge.described()), ("led", judge.measure(judge.seen(queries, vectors, leads=2), 1.0)), Trial()
-    )
+    systems = Measured("captions", judge.described()), Measured("led", judge.measure(judge.seen(queries, vectors), 1.0))
+    result = compare(*systems, judge.questions(), metric=judge.metric)
     assert result.metric == "map"
     assert result.primary.clusters == 10
+
+
+def test_the_metric_that_decides_is_measured_first_and_the_usual_ones_beside_it() -> None:
+    random = np.random.default_rng(2)
+    judge, vectors = board(random.normal(size=(30, 4)), [at // 3 for at in range(30)])
+    named = replace(judge, metric="recall@5")
+    assert list(named.measure(vectors)) == ["recall@5", *IMAGE_METRICS]
+    np.testing.assert_array_equal(primary(named, vectors), named.measure(vectors)["recall@5"])
+    texts, queries, pictures = text_board()
+    wanted = replace(texts, metric="recall@3")
+    assert list(wanted.measure(texts.seen(queries, pictures), 0.5)) == ["recall@3", *IMAGE_METRICS]
+
+
+def test_slices_tell_pictures_with_words_from_those_without() -> None:
+    random = np.random.default_rng(0)
+    relevant = np.eye(90, dtype=bool) | (random.random((90, 90)) < 0.01)
+    titled = np.arange(90) % 2 == 0
+    ids = [f"word{at}" + " more" * (at % 3) for at in range(90)]
+    judge = TextBoard(ids, relevant, np.arange(90), np.zeros((90, 90), np.float32), titled)
+    members = {part.name: part.members for part in judge.slices()}
+    assert {name for name in members if "words" in name and "length" not in name} == {
+        "no picture has words", "some pictures have words", "all pictures have words"
+    }  # fmt: skip
+    assert not (relevant[members["no picture has words"]] & titled).any()
+    assert any(name.startswith("length") for name in members)

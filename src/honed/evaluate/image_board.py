@@ -6,7 +6,7 @@ among the first k, mAP the mean over queries of the average precision of the who
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 
 from honed.answer.pictures import DEEP, NEAR_COPY_BITS
 from honed.errors import UsageError
-from honed.evaluate.comparison import Comparison, Measured, Questions, Trial, compare
-from honed.evaluate.metrics import Scores
+from honed.evaluate.comparison import Questions
+from honed.evaluate.metrics import Scores, reported
 from honed.evaluate.slices import MIN_QUERIES, Slice, build_slices
 from honed.models.vision.leads import led
 from honed.models.vision.levers import expanded
 from honed.types import Query, Ranking, Vectors
 
 IMAGE_METRICS: tuple[str, ...] = ("recall@1", "recall@10", "map")
-"""The metrics of pictures. The first one decides."""
+"""The metrics of pictures. The first one decides where pictures ask, unless the user names another."""
 
 TEXT_METRIC = "map"
 """What decides where a text looks for pictures: a caption finds the first one anyhow, the question is the others."""
@@ -94,6 +94,7 @@ class ImageBoard:
         asking: [q] places of the pictures that ask; None where all do.
         phashes: [n] perceptual hashes, which tell near-copies; None where nothing is to count as one.
         medias: [n] numbers, equal where pictures have the same pixels; None where none have.
+        metric: The one that decides.
     """
 
     ids: Sequence[str]
@@ -102,6 +103,7 @@ class ImageBoard:
     asking: NDArray[np.int64] | None = None
     phashes: NDArray[np.uint64] | None = None
     medias: NDArray[np.int64] | None = None
+    metric: str = IMAGE_METRICS[0]
 
     @property
     def queries(self) -> NDArray[np.int64]:
@@ -113,25 +115,24 @@ class ImageBoard:
         """[q] whether there is something to find for a query."""
         return self._sizes() > 1
 
-    def measure(
-        self, vectors: Vectors, *, neighbours: int = 0, metrics: Sequence[str] = IMAGE_METRICS
-    ) -> dict[str, Scores]:
+    def measure(self, vectors: Vectors, *, neighbours: int = 0, metrics: Sequence[str] = ()) -> dict[str, Scores]:
         """Metrics of every query, [q]; NaN for one without others of its group.
 
         Args:
             vectors: [n, m] unit vectors in the order of the board.
             neighbours: Expand a query with so many of its nearest pictures, as live search does; 0 does not.
-            metrics: Some of `IMAGE_METRICS`.
+            metrics: Empty for the one that decides and the usual others.
 
         Raises:
             UsageError: The vectors do not fit.
         """
         if len(vectors) != len(self.groups):
             raise UsageError(f"There are {len(vectors)} vectors for {len(self.groups)} pictures.")
+        names = metrics or reported(self.metric, IMAGE_METRICS)
         parts = [
-            ranked_scores(similarity, relevant, metrics) for similarity, relevant in self._blocks(vectors, neighbours)
+            ranked_scores(similarity, relevant, names) for similarity, relevant in self._blocks(vectors, neighbours)
         ]
-        return {name: np.concatenate([np.empty(0), *(part[name] for part in parts)]) for name in metrics}
+        return {name: np.concatenate([np.empty(0), *(part[name] for part in parts)]) for name in names}
 
     def ranking(self, vectors: Vectors, query: int, k: int = 8, *, neighbours: int = 0) -> NDArray[np.int64]:
         """Places of the first k pictures for one query (a number below q), for a report's grid."""
@@ -143,11 +144,15 @@ class ImageBoard:
         places = np.argsort(-similarity, kind="stable")[: min(k, len(similarity) - 1)]
         return places, similarity[places]
 
-    def questions(self) -> Questions:
-        """The queries for a comparison: clusters are groups; a picture without a group is a cluster of its own."""
+    @property
+    def clusters(self) -> NDArray[np.int64]:
+        """[q] label of each query's cluster: its group; a picture without a group is a cluster of its own."""
         groups = self.groups[self.queries]
-        labels = np.where(groups >= 0, groups, -1 - np.arange(len(groups)))
-        return Questions([self.ids[place] for place in self.queries.tolist()], labels, self.slices())
+        return np.where(groups >= 0, groups, -1 - np.arange(len(groups)))
+
+    def questions(self) -> Questions:
+        """The queries for a comparison."""
+        return Questions([self.ids[place] for place in self.queries.tolist()], self.clusters, self.slices())
 
     def slices(self) -> tuple[Slice, ...]:
         """Queries by size of their group and by variant, where a slice has enough queries and is not all of them."""
@@ -155,12 +160,6 @@ class ImageBoard:
         parts = [Slice(f"variant: {name}", members & judged) for name, members in self._by_variant()]
         parts += [Slice(f"group size: {span}", members & judged) for span, members in self._by_size()]
         return tuple(part for part in parts if MIN_QUERIES <= part.members.sum() < judged.sum())
-
-    def compared(
-        self, base: tuple[str, Mapping[str, Scores]], candidate: tuple[str, Mapping[str, Scores]], trial: Trial
-    ) -> Comparison:
-        """Two systems (name, what `measure` gave) query by query; recall@1 decides."""
-        return compare(Measured(*base), Measured(*candidate), self.questions(), metric=IMAGE_METRICS[0], trial=trial)
 
     def _blocks(self, vectors: Vectors, neighbours: int) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
         queries, size = self.queries, max(1, _CELLS // max(1, len(vectors)))
@@ -214,8 +213,7 @@ class ImageBoard:
 
 def primary(board: ImageBoard, vectors: Vectors, *, neighbours: int = 0) -> Scores:
     """The metric that decides, of every query of a board."""
-    metric = IMAGE_METRICS[0]
-    return board.measure(vectors, neighbours=neighbours, metrics=(metric,))[metric]
+    return board.measure(vectors, neighbours=neighbours, metrics=(board.metric,))[board.metric]
 
 
 # -- text to image -----------------------------------------------------------------------------------------------------
@@ -232,6 +230,7 @@ class TextBoard:
         captions: [q, n] scores of the pictures by what is written about them; not above 0 where nothing is, or does not match.
         titled: [n] whether search knows words of each picture, for slices; None for no such slices.
         left_out: [q, n] pictures that are no part of a question's ranking, though their captions may lead it; None for none.
+        metric: The one that decides.
     """
 
     ids: Sequence[str]
@@ -240,6 +239,15 @@ class TextBoard:
     captions: NDArray[np.float32]
     titled: NDArray[np.bool_] | None = None
     left_out: NDArray[np.bool_] | None = None
+    metric: str = TEXT_METRIC
+
+    def scores(self, ranking: NDArray[np.float32]) -> dict[str, Scores]:
+        """The metric that decides and the usual others, of what was found [q, n]; -inf for what was not."""
+        return ranked_scores(ranking, self.relevant, reported(self.metric, IMAGE_METRICS))
+
+    def questions(self) -> Questions:
+        """The questions for a comparison."""
+        return Questions(list(self.ids), self.clusters, self.slices())
 
     def written(self) -> NDArray[np.float32]:
         """Scores [q, n] by captions alone; -inf for pictures that no caption finds."""
@@ -247,7 +255,7 @@ class TextBoard:
 
     def described(self) -> dict[str, Scores]:
         """Every metric of captions alone."""
-        return ranked_scores(self.written(), self.relevant)
+        return self.scores(self.written())
 
     def seen(self, queries: Vectors, vectors: Vectors, *, leads: int = 0) -> NDArray[np.float32]:
         """Cosines [q, n] of questions and pictures in their joint space; -inf for those that live search does not look up.
@@ -270,18 +278,11 @@ class TextBoard:
 
     def measure(self, seen: NDArray[np.float32], weight: float) -> dict[str, Scores]:
         """Every metric when what is seen has this weight against what is written, fused as live search fuses."""
-        return ranked_scores(self.fused(seen, weight), self.relevant)
+        return self.scores(self.fused(seen, weight))
 
     def fused(self, seen: NDArray[np.float32], weight: float) -> NDArray[np.float32]:
         """Scores [q, n] of both together, as `answer.fusion.Pool` gives them."""
         return self._ranked(weight * _by_best(seen) + (1.0 - weight) * _by_best(self.captions))
-
-    def compared(
-        self, base: tuple[str, Mapping[str, Scores]], candidate: tuple[str, Mapping[str, Scores]], trial: Trial
-    ) -> Comparison:
-        """Two systems (name, what `measure` or `described` gave) question by question; mAP decides."""
-        questions = Questions(list(self.ids), self.clusters, self.slices())
-        return compare(Measured(*base), Measured(*candidate), questions, metric=TEXT_METRIC, trial=trial)
 
     def _ranked(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
         kept = scores if self.left_out is None else np.where(self.left_out, -np.inf, scores)

@@ -38,7 +38,7 @@ class Baseline:
 
     Attributes:
         name: Of the system.
-        dev: Every system that was considered -> mean on dev of the metric that decides.
+        dev: Every system that was considered -> mean on dev of the metric that decides; empty where there was no choice.
     """
 
     name: str

@@ -95,7 +95,7 @@ def _tuned(
         start = moment(session.catalog)
         snapshot = role.snapshot(session, metric, tell)
     tell(ahead(session, snapshot.test, role.name))
-    tell(f"baseline     dev {snapshot.baseline.dev[snapshot.baseline.name]:.3f}  {snapshot.baseline.name}")
+    tell(baseline_line(snapshot.baseline))
     context = role.prepare(session, snapshot, tell)
     plan = role.plan(context, clock)
     if not show_plan(plan.lines()):
@@ -152,6 +152,12 @@ def ahead(session: Session, test: TestSet, kind: str) -> str:
     )
 
 
+def baseline_line(baseline: Baseline) -> str:
+    """What has to be beaten, in one line, with its dev mean where one was measured."""
+    mean = baseline.dev.get(baseline.name)
+    return f"baseline     {'' if mean is None else f'dev {mean:.3f}  '}{baseline.name}"
+
+
 def looked_at(
     session: Session, test: TestSet, evaluation: Evaluation, trial: Trial, looking: tuple[str, dict[str, Any]]
 ) -> tuple[Evaluation, Trial]:
@@ -165,6 +171,8 @@ def looked_at(
     """
     base, candidate, questions = evaluation.base, evaluation.candidate, evaluation.questions
     judged(base.scores[test.metric], candidate.scores[test.metric], questions.clusters)
+    scored = ~np.isnan(base.scores[test.metric])  # a plan may leave some out, which are not looked at then
+    test = replace(test, judged=scored if test.judged is None else test.judged & scored)
     looks = look_at(session.catalog, test, *looking)
     kept = replace(
         evaluation,

@@ -62,18 +62,18 @@ class LearningEncoder:
         preparation = self.config.preparation
         mean, deviation = (torch.tensor(part).view(1, 3, 1, 1) for part in (preparation.mean, preparation.deviation))
         states = ((pictures - mean) / deviation).contiguous(memory_format=torch.channels_last)
-        found: list[torch.Tensor] = []
+        pooled_maps: list[torch.Tensor] = []
         with torch.no_grad(), self._precision():
             states = self._conv(states, "_conv_stem", "_bn0", stride=2)
             for number in range(self.first_block):
-                states = self._block(states, number, found)
+                states = self._block(states, number, pooled_maps)
         states = states.float()
         for number in range(self.first_block, len(self._blocks)):
-            states = self._block(states, number, found)
+            states = self._block(states, number, pooled_maps)
         last = self._conv(states, "_conv_head", "_bn1")
         power = self.config.gem
         pooled = last.mean((2, 3)) if power == 1 else last.clamp_min(1e-6).pow(power).mean((2, 3)).pow(1 / power)
-        return torch.cat([pooled, *(part.float() for part in found)], dim=1)
+        return torch.cat([pooled, *(part.float() for part in pooled_maps)], dim=1)
 
     def encode(self, pixels: Pixels) -> NDArray[np.float32]:
         """Descriptors of prepared pictures [n, side, side, 3], without gradient."""
@@ -96,7 +96,7 @@ class LearningEncoder:
     def _precision(self) -> AbstractContextManager[Any]:
         return torch.autocast("cpu", torch.bfloat16) if self.bf16 else nullcontext()
 
-    def _block(self, states: torch.Tensor, number: int, found: list[torch.Tensor]) -> torch.Tensor:
+    def _block(self, states: torch.Tensor, number: int, pooled_maps: list[torch.Tensor]) -> torch.Tensor:
         block, name = self._blocks[number], f"_blocks.{number}"
         inner = states
         if block.expand != 1:
@@ -106,7 +106,7 @@ class LearningEncoder:
         if _residual(block):
             inner = inner + states
         if number in self._maps:
-            found.append(adaptive_avg_pool2d(inner, self._maps[number]).flatten(1))
+            pooled_maps.append(adaptive_avg_pool2d(inner, self._maps[number]).flatten(1))
         return inner
 
     def _conv(

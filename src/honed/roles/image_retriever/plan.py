@@ -1,9 +1,9 @@
-"""What fits the budget of a turn on pictures: a probe of this machine, then which rungs run, for how long, and why not others."""
+"""What fits the budget: a probe of this machine, then which stages run, for how long, and why not others."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,16 +12,16 @@ import torch
 
 from honed.models.vision.folder import write_encoder_folder
 from honed.roles.image_retriever.augment import Augmentation, augmented
-from honed.roles.image_retriever.bench import ImageBench, ImageRecipe, Trainee
 from honed.roles.image_retriever.network import LearningEncoder, as_floats
-from honed.roles.retriever.plan import RESERVE, SLACK
+from honed.roles.image_retriever.recipe import ImageRecipe
+from honed.roles.image_retriever.training import Trainee, TrainingContext
+from honed.tuning.plan import SLACK, Clock, Plan, Stage, if_fits
 
-RUNGS = ("whitening", "discriminant", "head", "blocks", "expansion")
-"""In the order of cost, but for the expansion, which belongs to whatever won and goes last."""
+LEARNED = ("discriminant", "head", "blocks")
+"""Stages that need groups. The whitening goes before them; the expansion, which belongs to the best so far, goes last."""
 
 PRODUCTS = 5e10
-"""Multiplications a second that the closed forms are planned at. Measured on one core with 2,200 pictures of 3,056 numbers: a
-decomposition 5 s of CPU, the discriminant under four ridges 3 s."""
+"""Multiplications a second that the closed forms are planned at."""
 
 LEAST_PICTURES = 32
 """Pictures in groups below which the encoder is not trained: there would be one batch."""
@@ -43,6 +43,10 @@ class ImageSpeed:
     encode: float
     bf16: bool
 
+    def __str__(self) -> str:
+        kind = "bf16 and fp32" if self.bf16 else "fp32"
+        return f"{self.train:.0f} pictures/s training ({kind}), {self.encode:.0f} encoding"
+
 
 @dataclass(frozen=True, slots=True)
 class ImageSize:
@@ -55,63 +59,40 @@ class ImageSize:
     width: int
 
     @classmethod
-    def of(cls, bench: ImageBench) -> ImageSize:
-        """Of a bench."""
-        _, place, counts = np.unique(bench.groups, return_inverse=True, return_counts=True)
-        grouped = int(((bench.groups >= 0) & (counts[place] > 1)).sum())
-        return cls(len(bench.rows), grouped, len(bench.board.queries), len(bench.gallery), bench.gallery.shape[1])
+    def of(cls, context: TrainingContext) -> ImageSize:
+        """Of a training context."""
+        _, place, counts = np.unique(context.groups, return_inverse=True, return_counts=True)
+        grouped = int(((context.groups >= 0) & (counts[place] > 1)).sum())
+        return cls(
+            len(context.rows), grouped, len(context.board.queries), len(context.gallery), context.gallery.shape[1]
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class ImageStep:
-    """One rung of the plan. `seconds` is its limit; 0 means that it is skipped, and `why` says so."""
-
-    rung: str
-    seconds: float
-    why: str
-    epochs: int = 0
-    train_seconds: float = 0.0
-    shares: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ImagePlan:
-    """The rungs in order, and what the plan rests on."""
-
-    steps: tuple[ImageStep, ...]
-    speed: ImageSpeed
-    budget: float
-
-    def step(self, rung: str) -> ImageStep:
-        """The step of a rung."""
-        return next(step for step in self.steps if step.rung == rung)
-
-
-def plan_images(budget: float, spent: float, speed: ImageSpeed, size: ImageSize, recipe: ImageRecipe) -> ImagePlan:
-    """Fill three quarters of the budget with rungs, cheapest first.
+def make_plan(clock: Clock, speed: ImageSpeed, size: ImageSize, recipe: ImageRecipe) -> Plan:
+    """Fill three quarters of the budget with stages, cheapest first.
 
     Args:
-        budget: Seconds for the whole command.
-        spent: Seconds that are gone already (encoding, baseline, measuring).
+        clock: Of the run.
+        speed: Of the machine.
         size: Of the data.
         recipe: Wanted epochs and shares; the plan may give fewer.
     """
-    left = budget * (1.0 - RESERVE) - spent
+    left = clock.left
     white, closed = _whitening_seconds(size, recipe), _discriminant_seconds(size, recipe)
-    steps = [ImageStep("whitening", max(1.0, white), "always")]
+    stages = [Stage("whitening", max(1.0, white), "always")]
     left -= white
     if size.grouped == 0:
         nothing = "no two train pictures belong to one group"
-        steps += [ImageStep(rung, 0.0, nothing) for rung in ("discriminant", "head", "blocks")]
+        stages += [Stage(name, 0.0, nothing) for name in LEARNED]
     else:
-        steps.append(_if_fits("discriminant", closed, left))
-        left -= steps[-1].seconds
+        stages.append(if_fits("discriminant", closed, left, least=1.0))
+        left -= stages[-1].seconds
         head = 2 * SLACK * recipe.head_epochs * size.grouped * size.width * max(recipe.widths) * 6 / PRODUCTS
-        steps.append(_if_fits("head", max(1.0, head), left))
-        left -= steps[-1].seconds
-        steps.append(_blocks(left, closed + head, speed, size, recipe))
-    steps.append(ImageStep("expansion", max(1.0, 0.02 * budget), "on what won"))
-    return ImagePlan(tuple(steps), speed, budget)
+        stages.append(if_fits("head", max(1.0, head), left))
+        left -= stages[-1].seconds
+        stages.append(_blocks(left, closed + head, speed, size, recipe))
+    stages.append(Stage("expansion", max(1.0, 0.02 * clock.budget), "of the best so far"))
+    return Plan.of(tuple(stages), str(speed), clock.budget)
 
 
 def _whitening_seconds(size: ImageSize, recipe: ImageRecipe) -> float:
@@ -130,42 +111,37 @@ def _judging(size: ImageSize, recipe: ImageRecipe) -> float:
     return 4.0 * len(recipe.ridges) * sum(recipe.widths) * size.total * (size.width + size.dev)
 
 
-def _if_fits(rung: str, seconds: float, left: float) -> ImageStep:
-    if seconds <= left:
-        return ImageStep(rung, max(1.0, seconds), f"about {max(1.0, seconds):.0f} s")
-    return ImageStep(rung, 0.0, f"takes {seconds:.0f} s, {max(0.0, left):.0f} s are left")
-
-
-def _blocks(left: float, heads: float, speed: ImageSpeed, size: ImageSize, recipe: ImageRecipe) -> ImageStep:
+def _blocks(left: float, heads: float, speed: ImageSpeed, size: ImageSize, recipe: ImageRecipe) -> Stage:
     """Training needs its own time. Then all pictures are encoded anew, with new heads, for each share."""
     if speed.train <= 0:
-        return ImageStep("blocks", 0.0, "this image encoder cannot be trained here")
+        return Stage("blocks", 0.0, "this image encoder cannot be trained here")
     if size.grouped < LEAST_PICTURES:
-        return ImageStep("blocks", 0.0, f"{size.grouped} pictures in groups are too few")
+        return Stage("blocks", 0.0, f"{size.grouped} pictures in groups are too few")
     epoch = SLACK * size.grouped / speed.train
     share = SLACK * size.total / speed.encode + heads
     room = left - share
     if room < epoch:
         need = epoch + share
-        return ImageStep("blocks", 0.0, f"needs {need:.0f} s, {max(0.0, left):.0f} s are left")
+        return Stage("blocks", 0.0, f"needs {need:.0f} s, {max(0.0, left):.0f} s are left")
     epochs = min(recipe.block_epochs, int(room / epoch))
     shares = recipe.shares if room - epochs * epoch >= (len(recipe.shares) - 1) * share else (1.0,)
     train_seconds = epochs * epoch
     why = f"{epochs} epochs {train_seconds:.0f} s, encoding {len(shares) * share:.0f} s"
-    return ImageStep("blocks", train_seconds + len(shares) * share, why, epochs, train_seconds, shares)
+    options = {"epochs": epochs, "train_seconds": train_seconds, "shares": list(shares), "bf16": speed.bf16}
+    return Stage("blocks", train_seconds + len(shares) * share, why, options)
 
 
-def measure_images(bench: ImageBench) -> ImageSpeed:
+def measure_speed(context: TrainingContext) -> ImageSpeed:
     """Train and encode a few of the user's own pictures; zeros where the encoder cannot learn."""
-    trainee = bench.trainee
+    trainee = context.trainee
     if trainee is None:
         return ImageSpeed(0.0, 0.0, False)
-    torch.set_num_threads(bench.recipe.threads)
+    torch.set_num_threads(context.recipe.threads)
     sample = np.ascontiguousarray(trainee.train[:: max(1, len(trainee.train) // _PROBED)][:_PROBED])
-    rates = {bf16: _training_rate(trainee, sample, bench.recipe, bf16) for bf16 in (False, True)}
+    rates = {bf16: _training_rate(trainee, sample, context.recipe, bf16) for bf16 in (False, True)}
     bf16 = rates[True] > rates[False]
-    with TemporaryDirectory(dir=bench.folder) as folder:
-        encoder = LearningEncoder(trainee.tower, first_block=bench.recipe.first_block)
+    with TemporaryDirectory(dir=context.folder) as folder:
+        encoder = LearningEncoder(trainee.tower, first_block=context.recipe.first_block)
         path = write_encoder_folder(Path(folder) / "model", encoder.weights(), encoder.config)
         trainee.encode(path, sample[:4])
         started = time.monotonic()
@@ -184,23 +160,3 @@ def _training_rate(trainee: Trainee, sample: np.ndarray, recipe: ImageRecipe, bf
         encoder(pictures).square().mean().backward()  # type: ignore[no-untyped-call]
         best = max(best, len(sample) / max(time.monotonic() - started, 1e-6))
     return best
-
-
-def images_table(plan: ImagePlan) -> list[str]:
-    """The plan as lines for a terminal."""
-    speed = plan.speed
-    kind = "bf16 and fp32" if speed.bf16 else "fp32"
-    lines = [
-        f"plan for {plan.budget:.0f} s: {speed.train:.0f} pictures/s training ({kind}), {speed.encode:.0f} encoding"
-    ]
-    for step in plan.steps:
-        state = f"{step.seconds:4.0f} s" if step.seconds else "  skip"
-        lines.append(f"  {step.rung:<12} {state}  {step.why}")
-    lines.append(f"  {'evaluation':<12} {RESERVE * plan.budget:4.0f} s  kept for the test, the release and the report")
-    return lines
-
-
-def shrunk(step: ImageStep, left: float) -> ImageStep:
-    """The step in the time that is really left: training gives way, encoding cannot."""
-    late = step.seconds - left
-    return step if late <= 0 else replace(step, seconds=left, train_seconds=step.train_seconds - late)

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from honed.index.images import Descriptors
 from honed.models.vision.head import ImageHead
-from honed.roles.image_retriever.bench import Descriptors
-from honed.roles.image_retriever.closed import Scaling
+from honed.roles.image_retriever.closed_form import Scaling
 
 
 class Projection:
@@ -43,9 +43,9 @@ class Projection:
         factors = torch.from_numpy(Scaling.of(descriptors, parts).factors)
         matrix = torch.from_numpy(head.matrix) / factors[:, None]
         length = torch.from_numpy((descriptors - head.centre) @ head.matrix).norm(dim=1).mean().clamp_min(1e-12)
-        found = cls(descriptors, parts, matrix / length, pace=pace)
-        found._centre = torch.from_numpy(head.centre) * factors
-        return found
+        moving = cls(descriptors, parts, matrix / length, pace=pace)
+        moving._centre = torch.from_numpy(head.centre) * factors
+        return moving
 
     def __call__(self, descriptors: torch.Tensor) -> torch.Tensor:
         """Unit vectors [n, m]."""

@@ -1,65 +1,134 @@
-"""What turns on pictures share: galleries, what a run depends on, what a ledger knows a test set by."""
+"""The data of a run on pictures: groups, descriptors, what sees them now, and the baseline that it has to beat."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.catalog import images
-from honed.dataset.images import ImageTask
-from honed.protocols import ImageEncoder
+from honed.dataset.images import Pictures, load_image_task, take
+from honed.errors import UsageError
+from honed.evaluate.gallery import Gallery, load_gallery
+from honed.evaluate.image_board import ImageBoard, primary
+from honed.evaluate.ledger import TestSet
+from honed.index.images import Descriptors
+from honed.ingest.describe import describe_missing
+from honed.release.build import live_manifest
+from honed.release.manifest import Manifest
+from honed.roles.image_retriever.systems import System, system_of, test_set, tuned, untuned_system
 from honed.session import Session
-from honed.tuning.nouns import Gallery, ImageGround, WordsGround
-from honed.types import SPLITS
-
-if TYPE_CHECKING:  # torch is loaded by tuning alone
-    from honed.roles.image_retriever.bench import ImageRecipe
+from honed.tuning.role import Baseline, DataCard, each_split
+from honed.types import Split, Vectors
 
 LEAST_TEST = 10
 """Queries of a split that have something to find below which no verdict is attempted."""
 
 
-def gallery(session: Session, encoder: ImageEncoder, task: ImageTask) -> Gallery:
-    """All pictures with the descriptors that the catalog keeps of them."""
-    if not len(task.everything):
-        return Gallery(task, np.empty((0, encoder.dimension), np.float32))
-    rowids, descriptors = images.descriptors(session.catalog, encoder.space, task.everything.rowids)
-    assert np.array_equal(rowids, task.everything.rowids), "every picture was described a moment ago"
-    return Gallery(task, descriptors)
+@dataclass(frozen=True)
+class Snapshot:
+    """Where a run starts from.
+
+    Attributes:
+        gallery: All pictures, with the live encoder's descriptors.
+        systems: What could be the baseline: what is live first, so that it wins a tie, then the untuned encoder.
+        descriptors: Encoder space -> descriptors of all pictures.
+        test: The held-out pictures as the ledger knows them.
+        release: The live release.
+    """
+
+    gallery: Gallery
+    systems: tuple[System, ...]
+    descriptors: Mapping[str, Descriptors]
+    test: TestSet
+    release: Manifest
+    notes: tuple[str, ...]
+
+    @property
+    def live(self) -> System:
+        """What sees the pictures now."""
+        return self.systems[0]
+
+    def board(self, split: Split) -> ImageBoard:
+        """The pictures of a split ask, all are searched."""
+        return self.gallery.board(split, self.test.metric)
+
+    def vectors(self, system: System) -> Vectors:
+        """All pictures as a system sees them."""
+        return system.head.apply(self.descriptors[system.encoder.space])
+
+    @property
+    def dev_clusters(self) -> NDArray[np.int64]:
+        """[queries] label of each dev picture's cluster."""
+        return self.board("dev").clusters
+
+    @cached_property
+    def baseline(self) -> Baseline:
+        """The best on dev of what is live and of the untuned encoder."""
+        board = self.board("dev")
+        means = {
+            system.name: float(np.nanmean(primary(board, self.vectors(system), neighbours=system.neighbours)))
+            for system in self.systems
+        }
+        return Baseline(max(means, key=lambda name: means[name]), means)
 
 
-def known_by(ids: Sequence[str], groups: NDArray[Any]) -> str:
-    """What a ledger knows a set of pictures by: which there are, and which belong together; numbers of groups may move."""
-    members: dict[object, list[str]] = {}
-    for name, group in zip(ids, groups.tolist(), strict=True):
-        members.setdefault(group, []).append(name)
-    return repr(sorted(sorted(each) for each in members.values()))
+def take_snapshot(session: Session, metric: str) -> Snapshot:
+    """Read groups and descriptors, and open what could be the baseline.
+
+    Raises:
+        UsageError: There are no groups of pictures, or too few to measure with.
+        MissingError: The image encoder is not installed.
+    """
+    manifest = live_manifest(session.workspace, session.catalog)
+    live = system_of(session, manifest)
+    systems = (live, untuned_system(session, manifest)) if tuned(manifest) else (live,)
+    task = load_image_task(session.catalog, seed=session.settings.seed)
+    for split, pictures in task.splits.items():
+        _check_enough(pictures, split)
+    take(session.catalog, task)
+    galleries = {}
+    for system in systems:
+        describe_missing(session.workspace, session.catalog, system.encoder)
+        galleries[system.encoder.space] = load_gallery(session.catalog, system.encoder, task)
+    gallery = galleries[live.encoder.space]
+    return Snapshot(
+        gallery,
+        systems,
+        {space: described.descriptors for space, described in galleries.items()},
+        test_set(gallery, "test", metric, fresh_only=session.settings.test == "fresh"),
+        manifest,
+        task.notes,
+    )
 
 
-def experiment_of(
-    session: Session, ground: ImageGround | WordsGround, recipe: ImageRecipe, budget: float
-) -> dict[str, Any]:
-    """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
-    task = ground.gallery.task
-    digest = hashlib.sha256(repr(task.everything.ids).encode())
-    for split in SPLITS:
-        pictures = task.splits[split]
-        digest.update(repr((pictures.ids, pictures.groups.tolist(), pictures.variants)).encode())
-    digest.update(ground.gallery.descriptors.tobytes() + task.phashes.tobytes() + task.medias.tobytes())
-    settings = asdict(recipe)
-    settings.pop("threads", None)
-    return {
-        "budget": budget,
-        "data": digest.hexdigest(),
-        "space": ground.encoder.space,
-        "head": ground.head.key,
-        "settings": repr(sorted(settings.items())),
-        "gate": [session.settings.min_gain, session.settings.max_slice_drop],
-        "version": version("honed"),
-    }
+def _check_enough(pictures: Pictures, split: Split) -> None:
+    """Train needs pictures; a picture of dev or test is judged only where another one of its group can be found."""
+    count = len(pictures) if split == "train" else pictures.pairs
+    if count < LEAST_TEST:
+        raise UsageError(
+            f"There are {len(pictures)} grouped pictures in {split}, of which {pictures.pairs} share their group with another "
+            f"one; {LEAST_TEST} {'pictures' if split == 'train' else 'of these'} are needed.",
+            hint="give more pictures, and those of one thing the same group: honed label FILE.csv (columns image,group), "
+            "honed label --by-folder DIR, or honed import an image pack",
+        )
+
+
+def data_card(snapshot: Snapshot) -> DataCard:
+    """What the report says of the data."""
+    task = snapshot.gallery.task
+    judged = int(snapshot.board("test").judged.sum())
+    return DataCard(
+        test_set=(
+            f"test, {judged:,} pictures that share their group with others, looking among {len(task.everything):,}"
+        ),
+        labels="groups",
+        rows={
+            "pictures": each_split({split: len(pictures) for split, pictures in task.splits.items()}),
+            "groups": each_split({split: len(np.unique(pictures.groups)) for split, pictures in task.splits.items()}),
+            "labels": "groups: pictures that show the same thing",
+        },
+        digests={system.name: system.encoder.space[:12] for system in snapshot.systems},
+    )

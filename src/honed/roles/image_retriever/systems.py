@@ -1,49 +1,79 @@
-"""Measure and compare what sees pictures on any split, by the very descriptors, heads and boards of a turn."""
+"""What finds pictures by a picture: a release, or the encoder that nobody tuned; and any of them on any split."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from honed.catalog import history
-from honed.dataset.images import ImageTask, Pictures, load_image_task
+from honed.dataset.images import ImageTask, load_image_task
 from honed.errors import UsageError
-from honed.evaluate.comparison import Comparison
-from honed.evaluate.gate import GateSettings, Verdict, decide
-from honed.evaluate.image_board import IMAGE_METRICS, ImageBoard
+from honed.evaluate.gallery import Gallery, load_gallery
+from honed.evaluate.image_board import IMAGE_METRICS
+from honed.evaluate.ledger import TestSet
 from honed.ingest.describe import describe_missing
 from honed.models.vision.head import ImageHead
 from honed.protocols import ImageEncoder
-from honed.release.build import manifest_of, row_of
-from honed.release.manifest import Manifest
+from honed.release.build import manifest_of, part_of, row_of
+from honed.release.manifest import IMAGE_RETRIEVER, Manifest
 from honed.release.open import image_encoder_of, image_head_of
-from honed.roles.image_retriever.evaluation import ImageExam, ImagePaper, sit_images
-from honed.roles.image_retriever.snapshot import gallery, known_by
-from honed.runs import look_at
 from honed.session import Session
-from honed.types import SPLITS, Split
+from honed.tuning.role import Measurement, Rankings
+from honed.types import SPLITS, Split, Vectors
 
 UNTUNED = "untuned"
 """The configured encoder's descriptors as they are."""
 
-DEPTH = 100
-"""Pictures of a ranking that are exported."""
-
 
 @dataclass(frozen=True, slots=True)
-class Seeing:
-    """How a system sees: its encoder, its head, and how many neighbours expand a query; `release` is where it comes from."""
+class System:
+    """How pictures are seen: an encoder, a head, and how many neighbours expand a query.
 
+    Attributes:
+        release: Where it comes from.
+    """
+
+    name: str
     release: str
     encoder: ImageEncoder
     head: ImageHead
     neighbours: int = 0
 
+    @property
+    def digest(self) -> str:
+        """Of everything that its rankings depend on."""
+        return f"{self.encoder.space} {self.head.key} {self.neighbours}"
 
-def sight_of(session: Session, system: str) -> Seeing:
+
+def tuned(manifest: Manifest) -> bool:
+    """Whether the image side of a release was tuned."""
+    return IMAGE_RETRIEVER in manifest.parts and "head" in manifest.parts[IMAGE_RETRIEVER].files
+
+
+def system_of(session: Session, manifest: Manifest) -> System:
+    """What a release sees with.
+
+    Raises:
+        MissingError: The image encoder is not installed.
+    """
+    encoder = image_encoder_of(session.workspace, manifest, session.settings)
+    head = image_head_of(session.workspace, manifest, encoder)
+    neighbours = part_of(session.workspace, manifest, IMAGE_RETRIEVER).values.get("neighbours", 0)
+    name = manifest.release if tuned(manifest) else f"untuned {session.settings.image_encoder}"
+    return System(name, manifest.release, encoder, head, neighbours)
+
+
+def untuned_system(session: Session, manifest: Manifest) -> System:
+    """The configured encoder as it is; `manifest` is of the release that it counts as."""
+    return system_of(session, replace(manifest, parts={}))
+
+
+def open_system(session: Session, system: str) -> System:
     """What a system sees with.
 
     Args:
@@ -54,34 +84,97 @@ def sight_of(session: Session, system: str) -> Seeing:
         UsageError: There is no such system.
         MissingError: Nothing is live, or the image encoder is not installed.
     """
-    row = row_of(session.catalog, _untuned(session) if system == UNTUNED else system)
-    manifest = manifest_of(session.workspace, row)
-    if system == UNTUNED:
-        plain = replace(manifest, images=None)
-        encoder = image_encoder_of(session.workspace, plain, session.settings)
-        return Seeing(row.name, encoder, image_head_of(session.workspace, plain, encoder))
-    encoder = image_encoder_of(session.workspace, manifest, session.settings)
-    neighbours = manifest.images.neighbours if manifest.images else 0
-    return Seeing(row.name, encoder, image_head_of(session.workspace, manifest, encoder), neighbours)
+    if system != UNTUNED:
+        return system_of(session, manifest_of(session.workspace, row_of(session.catalog, system)))
+    manifests = [manifest_of(session.workspace, row) for row in history.releases(session.catalog)]
+    newest = next((manifest for manifest in reversed(manifests) if not tuned(manifest)), None)
+    live = newest or manifest_of(session.workspace, row_of(session.catalog, "live"))
+    return untuned_system(session, live)
 
 
-def _untuned(session: Session) -> str:
-    """The newest release whose image side nobody tuned."""
+def test_set(gallery: Gallery, split: Split, metric: str, *, fresh_only: bool) -> TestSet:
+    """The pictures of a split as the ledger knows them: by their pixels, and by what belongs together."""
+    board, pictures = gallery.board(split, metric), gallery.task.splits[split]
+    return TestSet(
+        IMAGE_RETRIEVER,
+        metric,
+        gallery.medias(split),
+        board.clusters,
+        content_of(pictures.ids, pictures.groups),
+        judged=board.judged,
+        fresh_only=fresh_only,
+    )
 
-    def plain(manifest: Manifest) -> bool:
-        return manifest.images is None or not manifest.images.head
 
-    rows = history.releases(session.catalog)
-    return next((row.name for row in reversed(rows) if plain(manifest_of(session.workspace, row))), "live")
+def content_of(ids: Sequence[str], groups: NDArray[Any]) -> tuple[str, ...]:
+    """Hashes of a set of pictures, [n] ids and [n] labels: which there are, and which belong together.
+
+    Numbers of groups may move, so they are in the second one alone, which older ledgers know.
+    """
+    members: dict[object, list[str]] = {}
+    for name, group in zip(ids, groups.tolist(), strict=True):
+        members.setdefault(group, []).append(name)
+    names = (repr(sorted(sorted(group) for group in members.values())), repr((tuple(ids), groups.tolist())))
+    return tuple(hashlib.sha256(name.encode()).hexdigest() for name in names)
 
 
-def task_of(session: Session, split: str) -> tuple[ImageTask, Split]:
-    """All pictures, and a split by its checked name.
+def measured(session: Session, system: str, split: str, metric: str) -> Measurement:
+    """Every metric of a system for every picture of a split.
 
     Raises:
-        UsageError: There is no such split, or no picture in it has another of its group.
+        UsageError: There is no such system or split, or no group in it.
     """
-    name = next((each for each in SPLITS if each == split), None)
+    task, name = _split(session, split)
+    opened = open_system(session, system)
+    gallery = _described(session, opened, task)
+    board = gallery.board(name, metric)
+    return Measurement(
+        system=system,
+        release=opened.release,
+        digest=opened.digest,
+        scores=board.measure(_vectors(opened, gallery), neighbours=opened.neighbours),
+        questions=board.questions(),
+        test=test_set(gallery, name, metric, fresh_only=session.settings.test == "fresh"),
+        unit="pictures",
+        labels="groups",
+    )
+
+
+def rankings(session: Session, system: str, split: str, depth: int) -> Rankings:
+    """The pictures that each picture of a split finds among all others, best first.
+
+    The figures of a document are named by its id and their number. Copies score 2 or 4 above their cosine: they come first.
+
+    Raises:
+        UsageError: There is no such system or split, no group in it, or depth is not positive.
+    """
+    if depth < 1:
+        raise UsageError(f"k must be at least 1, not {depth}.")
+    task, name = _split(session, split)
+    opened = open_system(session, system)
+    gallery = _described(session, opened, task)
+    board, vectors = gallery.board(name, IMAGE_METRICS[0]), _vectors(opened, gallery)
+    result: dict[str, list[tuple[str, float]]] = {}
+    for query in np.flatnonzero(board.judged).tolist():
+        places, scores = board.hits(vectors, query, depth, neighbours=opened.neighbours)
+        result[board.ids[board.queries[query]]] = [
+            (board.ids[place], score) for place, score in zip(places.tolist(), scores.tolist(), strict=True)
+        ]
+    return result
+
+
+def _vectors(system: System, gallery: Gallery) -> Vectors:
+    return system.head.apply(gallery.descriptors)
+
+
+def _described(session: Session, system: System, task: ImageTask) -> Gallery:
+    describe_missing(session.workspace, session.catalog, system.encoder)
+    return load_gallery(session.catalog, system.encoder, task)
+
+
+def _split(session: Session, split: str) -> tuple[ImageTask, Split]:
+    """All pictures, and a split by its checked name."""
+    name = next((candidate for candidate in SPLITS if candidate == split), None)
     if name is None:
         raise UsageError(f"There is no split '{split}'.", hint="splits are: train, dev, test")
     task = load_image_task(session.catalog, seed=session.settings.seed)
@@ -91,78 +184,3 @@ def task_of(session: Session, split: str) -> tuple[ImageTask, Split]:
             hint="honed label FILE.csv (columns image,group), honed label --by-folder DIR, or honed import an image pack",
         )
     return task, name
-
-
-def measure_images(session: Session, system: str, split: str) -> dict[str, Any]:
-    """Means of all metrics of a system on a split, in the frame of `measure.measure_system`. Chooses nothing: not counted.
-
-    Raises:
-        UsageError: The split has no groups, or there is no such system.
-    """
-    task, name = task_of(session, split)
-    sight = sight_of(session, system)
-    paper, board = _sat(session, system, sight, task, name)
-    return {
-        "release": sight.release,
-        "system": system,
-        "split": split,
-        "queries": int(board.judged.sum()),
-        "clusters": len(np.unique(board.groups[board.queries][board.judged])),
-        "labels": "groups",
-        "metrics": {metric: round(float(np.nanmean(paper.scores[metric])), 4) for metric in IMAGE_METRICS},
-    }
-
-
-def compare_images(session: Session, base: str, candidate: str, split: str) -> tuple[Comparison, Verdict]:
-    """Two systems on one split, picture by picture, and what the gate would say; a look at test is counted.
-
-    Raises:
-        UsageError: The split has no groups, or there is no such system.
-    """
-    task, name = task_of(session, split)
-    sights = [sight_of(session, system) for system in (base, candidate)]
-    what = f"compare images {base} {candidate}"
-    experiment = {"workspace": history.identity(session.catalog), "what": what}
-    reads = look_at_pictures(session, task.splits[name], what, experiment) if name == "test" else 1
-    (first, board), (second, _) = (
-        _sat(session, system, sight, task, name) for system, sight in zip((base, candidate), sights, strict=True)
-    )
-    comparison = ImageExam(board, first, second, reads).compared(1, session.settings.seed)
-    return comparison, decide(comparison, GateSettings.of(session.settings))
-
-
-def image_rankings(session: Session, system: str, split: str, depth: int = DEPTH) -> dict[str, Any]:
-    """The pictures that each picture of a split finds among all others: external id -> [(external id, score)], best first.
-
-    The figures of a document are named by its id and their number. Copies score 2 or 4 above their cosine: they come first.
-
-    Raises:
-        UsageError: The split has no groups, there is no such system, or depth is not positive.
-    """
-    if depth < 1:
-        raise UsageError(f"k must be at least 1, not {depth}.")
-    task, name = task_of(session, split)
-    paper, board = _sat(session, system, sight_of(session, system), task, name)
-    rankings: dict[str, Any] = {}
-    for query in np.flatnonzero(board.judged).tolist():
-        places, scores = board.hits(paper.vectors, query, depth, neighbours=paper.neighbours)
-        rankings[board.ids[board.queries[query]]] = [
-            (board.ids[place], score) for place, score in zip(places.tolist(), scores.tolist(), strict=True)
-        ]
-    return rankings
-
-
-def look_at_pictures(session: Session, pictures: Pictures, run: str, experiment: dict[str, Any]) -> int:
-    """Count a look at the pictures of a test set before it is taken; returns how many there have been.
-
-    Older ledgers know a set by the numbers of its groups: both count, and the larger number is the truth.
-    """
-    names = (known_by(pictures.ids, pictures.groups), repr((pictures.ids, pictures.groups.tolist())))
-    return max(look_at(session.catalog, hashlib.sha256(each.encode()).hexdigest(), run, experiment) for each in names)
-
-
-def _sat(session: Session, system: str, sight: Seeing, task: ImageTask, split: Split) -> tuple[ImagePaper, ImageBoard]:
-    describe_missing(session.workspace, session.catalog, sight.encoder)
-    every = gallery(session, sight.encoder, task)
-    board = every.board(split)
-    return sit_images(board, system, sight.head.apply(every.descriptors), sight.neighbours), board

@@ -1,8 +1,7 @@
 """Text to image without CLIP: a matrix from the vectors of the release's text tower into the space of its image head.
 
 The image side is locked and only the text side learns, against all cached pictures (LiT, Zhai et al. 2022,
-arXiv:2111.07991). It starts from a ridge regression, which is most of it: on dev of two packs mAP of what is seen alone is .343
-and .285 after the regression, .359 and .290 after training (captions alone: .372 and .260, half of them hidden).
+arXiv:2111.07991). It starts from a ridge regression, which is most of it.
 """
 
 from __future__ import annotations
@@ -11,9 +10,8 @@ import hashlib
 import json
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,35 +21,30 @@ from torch.nn.functional import dropout, normalize
 from honed.errors import UsageError
 from honed.evaluate.image_board import IMAGE_METRICS, TextBoard
 from honed.evaluate.metrics import Scores
+from honed.index.images import Descriptors
 from honed.models.vision.head import ImageHead
-from honed.roles.image_retriever.bench import Descriptors, ImageRecipe
-from honed.roles.retriever.recipe import Tell
+from honed.roles.text_to_image.plan import STAGE
+from honed.roles.text_to_image.recipe import TextRecipe
+from honed.roles.text_to_image.systems import HEAD
 from honed.train.batches import epoch_batches
 from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.train.objective import full_corpus_loss
+from honed.tuning.candidate import Candidate
+from honed.tuning.role import Progress
 from honed.types import Vectors
-from honed.workspace import read_json, write_json
-
-BATCH = 256
 
 LOST = 0.01
-"""Of recall@1 that questions which are a title may lose on dev. Without captions that lead they lose most of it: 1.0 to .34 on
-dev of emoji-images and to .07 on openclipart-images; with three that lead .99 and .98, with one 1.0 on emoji-images (weight 1).
-It was .02 once: a candidate that lost .01 on 99 titles of dev lost .03 on those of test, and the gate refused it."""
+"""Of recall@1 that questions which are a title may lose on dev: without captions that lead they lose most of it. What is lost
+here is lost about three times as much on the titles of test, and the gate refuses it."""
 
 UNLEARNT = -1.0
 """Stands for the share of the training where the prior is taken as it is."""
-
-_FIRST = IMAGE_METRICS[0]
-
-_Try = tuple[Scores, ImageHead, float, int, float]
-"""Dev scores, head, share of the training, captions that lead, weight."""
 
 Positives = list[NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TextBench:
+class TextContext:
     """What the text side learns from and is picked by.
 
     Attributes:
@@ -59,7 +52,7 @@ class TextBench:
         train: [n, d] descriptors of the train pictures by the encoder that goes with the head.
         texts: [p, t] vectors of texts about them; the same text may come with several pictures.
         pictures: [p] row of the picture that each text belongs to.
-        dev: [k, d] descriptors of the dev pictures.
+        gallery: [k, d] descriptors of all pictures.
         questions: [q, t] vectors of the dev questions, in the order of the board.
         titles: A board of questions that are titles, and their vectors: what captions find already must still be found.
         prior: Text matrix that knows something before anything is learnt, as that of a CLIP's own text tower; else None.
@@ -69,129 +62,99 @@ class TextBench:
     train: Descriptors
     texts: Vectors
     pictures: NDArray[np.int64]
-    dev: Descriptors
+    gallery: Descriptors
     questions: Vectors
     board: TextBoard
     folder: Path
-    recipe: ImageRecipe
-    tell: Tell
+    recipe: TextRecipe
+    tell: Progress
     titles: tuple[TextBoard, Vectors] | None = None
     prior: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class TextCandidate:
-    """A way in which texts find pictures that competes on dev.
+class _Variant:
+    """A text matrix with the numbers that dev picks, and what it scores there."""
 
-    Attributes:
-        head: The image head with a text matrix.
-        weight: Of what is seen against captions.
-        leads: Captions that lead a question.
-        dev: Average precision of every dev question.
-    """
-
-    name: str
-    what: str
-    head: ImageHead
-    weight: float
-    leads: int
     dev: Scores
-    seconds: float
-    tried: int
-    details: dict[str, Any] = field(default_factory=dict)
+    head: ImageHead
+    share: float
+    leads: int
+    weight: float
 
     @property
     def mean(self) -> float:
-        """Mean of the average precision on dev."""
         return float(np.nanmean(self.dev))
 
-    def measure(self, board: TextBoard, questions: Vectors, descriptors: Descriptors) -> dict[str, Scores]:
-        """Every metric on a board, from vectors of its questions and descriptors of its pictures."""
-        vectors = self.head.apply(descriptors)
-        return board.measure(board.seen(self.head.apply_text(questions), vectors, leads=self.leads), self.weight)
-
-    def save(self, folder: Path) -> None:
-        """Write the head, then `NAME.json`; the existence of the latter means that the rung is complete."""
-        self.head.write(folder / f"{self.name}-head.safetensors")
-        value = {key: entry for key, entry in asdict(self).items() if key != "head"}
-        value["dev"] = self.dev.tolist()
-        write_json(folder / f"{self.name}.json", value)
-
-    @classmethod
-    def load(cls, folder: Path, name: str = "text-heads") -> TextCandidate | None:
-        """Read a finished rung's candidate, if it is finished.
-
-        Raises:
-            IntegrityError: Its head is damaged.
-        """
-        path = folder / f"{name}.json"
-        if not path.is_file():
-            return None
-        value = read_json(path)
-        value["dev"] = np.array(value["dev"], np.float64)
-        return cls(head=ImageHead.read(folder / f"{name}-head.safetensors"), **value)
+    def scores(self, board: TextBoard, questions: Vectors, pictures: Vectors) -> dict[str, Scores]:
+        """Every metric on a board, from vectors of its questions and of its pictures."""
+        return board.measure(board.seen(self.head.apply_text(questions), pictures, leads=self.leads), self.weight)
 
 
-def tune_text(bench: TextBench, seconds: float = math.inf) -> TextCandidate:
+def tune_text(context: TextContext, seconds: float = math.inf) -> Candidate:
     """Learn the text matrix; dev picks how much of the training is kept, how many captions lead, and the weight.
 
     Raises:
         HonedError: Training failed; the candidate must not be used.
         UsageError: There are no texts to learn from.
     """
-    started, recipe = time.monotonic(), bench.recipe
-    if not len(bench.texts):
+    started, recipe, board = time.monotonic(), context.recipe, context.board
+    if not len(context.texts):
         raise UsageError("No train picture has a caption.", hint="captions come from file names, alt text, or a pack")
-    vectors = bench.head.apply(bench.train)
-    texts, positives = _by_text(bench.texts, bench.pictures)
-    start = regression(bench.texts, vectors[bench.pictures], recipe.text_ridge, prior=bench.prior)
-    after, trained = _train(bench, texts, positives, vectors, start, seconds)
-    bench.tell(f"loss {trained.first_loss:.3f} -> {trained.last_loss:.3f} in {trained.steps} steps")
-    dev = bench.head.apply(bench.dev)
-    tries = []
-    matrices = [(share, (1 - share) * start + share * after) for share in recipe.text_shares]
-    if bench.prior is not None:  # nothing learnt: only weight and leads are
-        matrices.append((UNLEARNT, bench.prior))
-    for share, mixed in matrices:
-        matrix = np.ascontiguousarray(mixed, np.float32)
-        head = ImageHead(bench.head.centre, bench.head.matrix, matrix)
-        for leads in recipe.leads:
-            seen = bench.board.seen(head.apply_text(bench.questions), dev, leads=leads)
-            for weight in recipe.text_weights:
-                tries.append((bench.board.measure(seen, weight)[bench.board.metric], head, share, leads, weight))
-    scores, head, share, leads, weight = _picked(bench, dev, tries)
-    return TextCandidate(
-        "text-heads",
-        f"texts and pictures in one space, weight {weight:.1f} against captions, {leads} of which lead",
-        head,
-        weight,
-        leads,
-        scores,
+    vectors = context.head.apply(context.train)
+    texts, positives = _by_text(context.texts, context.pictures)
+    start = regression(context.texts, vectors[context.pictures], recipe.ridge, prior=context.prior)
+    after, trained = _train(context, (texts, positives), vectors, start, seconds)
+    context.tell(f"loss {trained.first_loss:.3f} -> {trained.last_loss:.3f} in {trained.steps} steps")
+    variants = _variants(context, start, after)
+    best = _picked(context, variants)
+    path = context.folder / f"{STAGE}-head.safetensors"
+    best.head.write(path)
+    return Candidate(
+        STAGE,
+        f"texts and pictures in one space, weight {best.weight:.1f} against captions, {best.leads} of which lead",
+        best.dev,
         time.monotonic() - started,
-        len(tries),
-        {
+        len(variants),
+        files={HEAD: path},
+        values={"weight": best.weight, "leads": best.leads},
+        details={
             **asdict(trained),
-            "share": share,
-            "captions_alone": float(np.nanmean(bench.board.described()[bench.board.metric])),
+            "share": best.share,
+            "captions_alone": float(np.nanmean(board.described()[board.metric])),
         },
     )
 
 
-def _picked(bench: TextBench, dev: Vectors, tries: list[_Try]) -> _Try:
-    """The best try of those under which a title still finds its picture; where none is such, the one that loses fewest."""
-    ranked = sorted(tries, key=lambda one: -float(np.nanmean(one[0])))
-    if bench.titles is None or not len(bench.titles[0].ids):
+def _variants(context: TextContext, start: NDArray[np.float32], after: NDArray[np.float32]) -> list[_Variant]:
+    """Every share of the training under every number of leading captions and every weight."""
+    recipe, board, pictures = context.recipe, context.board, context.head.apply(context.gallery)
+    matrices = [(share, (1 - share) * start + share * after) for share in recipe.shares]
+    if context.prior is not None:  # nothing learnt: only weight and leads are
+        matrices.append((UNLEARNT, context.prior))
+    result = []
+    for share, mixed in matrices:
+        head = ImageHead(context.head.centre, context.head.matrix, np.ascontiguousarray(mixed, np.float32))
+        for leads in recipe.leads:
+            seen = board.seen(head.apply_text(context.questions), pictures, leads=leads)
+            for weight in recipe.weights:
+                result.append(_Variant(board.measure(seen, weight)[board.metric], head, share, leads, weight))
+    return result
+
+
+def _picked(context: TextContext, variants: list[_Variant]) -> _Variant:
+    """The best of those under which a title still finds its picture; where none is such, the one that loses fewest."""
+    ranked = sorted(variants, key=lambda variant: -variant.mean)
+    if context.titles is None or not len(context.titles[0].ids):
         return ranked[0]
-    board, titles = bench.titles
-    least = float(np.nanmean(board.described()[_FIRST])) - LOST
-    found = []
-    for one in ranked:
-        _, head, _, leads, weight = one
-        seen = board.seen(head.apply_text(titles), dev, leads=leads)
-        found.append(float(np.nanmean(board.measure(seen, weight)[_FIRST])))
-        if found[-1] >= least:
-            return one
-    return ranked[int(np.argmax(found))]
+    (board, titles), pictures, first = context.titles, context.head.apply(context.gallery), IMAGE_METRICS[0]
+    least = float(np.nanmean(board.described()[first])) - LOST
+    kept = []
+    for variant in ranked:
+        kept.append(float(np.nanmean(variant.scores(board, titles, pictures)[first])))
+        if kept[-1] >= least:
+            return variant
+    return ranked[int(np.argmax(kept))]
 
 
 def regression(
@@ -221,47 +184,51 @@ def _by_text(texts: Vectors, pictures: NDArray[np.int64]) -> tuple[Vectors, Posi
 
 
 def _train(
-    bench: TextBench, texts: Vectors, positives: Positives, vectors: Vectors, start: NDArray[np.float32], seconds: float
+    context: TextContext,
+    examples: tuple[Vectors, Positives],
+    vectors: Vectors,
+    start: NDArray[np.float32],
+    seconds: float,
 ) -> tuple[NDArray[np.float32], Fit]:
-    recipe = bench.recipe
+    recipe, (texts, positives) = context.recipe, examples
     torch.set_num_threads(recipe.threads)
     matrix = torch.nn.Parameter(torch.from_numpy(start.copy()))
     given, columns = torch.from_numpy(texts), torch.from_numpy(np.ascontiguousarray(vectors.T))
     nothing = np.empty(0, np.int64)
     batches = [
         rows
-        for epoch in range(recipe.text_epochs)
-        for rows in epoch_batches([1] * len(texts), BATCH, seed=recipe.seed, epoch=epoch)
+        for epoch in range(recipe.epochs)
+        for rows in epoch_batches([1] * len(texts), recipe.batch, seed=recipe.seed, epoch=epoch)
     ]
 
     def loss_of(step: int) -> torch.Tensor:
         torch.manual_seed(recipe.seed * 1_000_003 + step)  # a resumed run leaves out the same numbers
         rows = batches[step]
-        queries = normalize(dropout(given[torch.from_numpy(rows)], recipe.text_noise) @ matrix, dim=1)
+        queries = normalize(dropout(given[torch.from_numpy(rows)], recipe.noise) @ matrix, dim=1)
         own = [positives[row] for row in rows]
-        temperature = recipe.text_temperature
+        temperature = recipe.temperature
         there = full_corpus_loss(queries, columns, own, [nothing] * len(own), temperature=temperature)
-        shown, back = _reversed(own)
-        pictures = columns[:, torch.from_numpy(shown)].T
+        pictured, back = _reversed(own)
+        pictures = columns[:, torch.from_numpy(pictured)].T
         return there + full_corpus_loss(pictures, queries.T, back, [nothing] * len(back), temperature=temperature)
 
-    schedule = Schedule(len(batches), recipe.text_rate, seconds, weight_decay=0.0)
-    checkpoint = Checkpoint(bench.folder, "text-" + _key(bench))
+    schedule = Schedule(len(batches), recipe.rate, seconds, weight_decay=0.0)
+    checkpoint = Checkpoint(context.folder, "text-" + _key(context))
     trained = fit({"matrix": matrix}, loss_of, schedule, checkpoint=checkpoint)
     return matrix.detach().numpy().copy(), trained
 
 
 def _reversed(positives: Positives) -> tuple[NDArray[np.int64], Positives]:
     """The pictures of a batch, and for each the texts of the batch that are said of it."""
-    shown, place = np.unique(np.concatenate(positives), return_inverse=True)
+    pictured, place = np.unique(np.concatenate(positives), return_inverse=True)
     texts = np.repeat(np.arange(len(positives)), [len(own) for own in positives])
-    return shown, [texts[place == row] for row in range(len(shown))]
+    return pictured, [texts[place == row] for row in range(len(pictured))]
 
 
-def _key(bench: TextBench) -> str:
+def _key(context: TextContext) -> str:
     """Hash of everything that the training depends on."""
-    digest = hashlib.sha256(json.dumps(asdict(bench.recipe), default=list).encode() + bench.head.key.encode())
+    digest = hashlib.sha256(json.dumps(asdict(context.recipe), default=list).encode() + context.head.key.encode())
     digest.update(
-        bench.pictures.tobytes() + np.ascontiguousarray(bench.texts[:: max(1, len(bench.texts) // 64)]).tobytes()
+        context.pictures.tobytes() + np.ascontiguousarray(context.texts[:: max(1, len(context.texts) // 64)]).tobytes()
     )
     return digest.hexdigest()[:16]
