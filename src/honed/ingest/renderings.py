@@ -44,10 +44,10 @@ def is_kept(workspace: Workspace, media: str) -> bool:
 
 
 def _keep(workspace: Workspace, picture: Picture) -> Rendered:
-    found, data = rendered(picture)
-    target = workspace.blob(found.media)
+    rendering, data = rendered(picture)
+    target = workspace.blob(rendering.media)
     if target.is_file() and target.stat().st_size == len(data):
         fsync_folder(target.parent)  # whoever wrote it may have been killed between its rename and this
     else:
         write_atomic(target, data)
-    return found
+    return rendering

@@ -175,9 +175,9 @@ def _measured(*, private_network: bool) -> Protection:
             os._exit(0)
     os.close(writing)
     with open(reading, "rb") as answer:  # noqa: PTH123
-        told = answer.read()
+        reply = answer.read()
     os.waitpid(pid, 0)
-    return Protection.from_dict(json.loads(told))
+    return Protection.from_dict(json.loads(reply))
 
 
 def _child(

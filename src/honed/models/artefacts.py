@@ -98,7 +98,7 @@ def _kept(folder: Path, write: Callable[[Path], None]) -> Path:
 def _intact(folder: Path) -> bool:
     try:
         expected = json.loads((folder / HASHES).read_bytes())
-        found = {path.name: sha256_file(path) for path in folder.iterdir() if path.name != HASHES}
+        hashes = {path.name: sha256_file(path) for path in folder.iterdir() if path.name != HASHES}
     except (OSError, ValueError):
         return False
-    return "graph.onnx" in found and found == expected
+    return "graph.onnx" in hashes and hashes == expected

@@ -59,13 +59,13 @@ class LocalEmbedder:
             InputError: The model is unsafe to load or of a kind that is not built here.
         """
         model = open_folder(folder)
-        other = open_folder(query_folder) if query_folder else model
+        query_model = open_folder(query_folder) if query_folder else model
         self.folder = folder
-        self._query = _Encoder(other.query, other.query_prompt)
+        self._query = _Encoder(query_model.query, query_model.query_prompt)
         self._document = _Encoder(model.document, model.document_prompt)
-        if other.query.dimension != self.dimension:
+        if query_model.query.dimension != self.dimension:
             raise UsageError(
-                f"The query tower has {other.query.dimension} dimensions and the document tower {self.dimension}."
+                f"The query tower has {query_model.query.dimension} dimensions and the document tower {self.dimension}."
             )
         self._cache_dir = cache_dir
         self._threads = threads

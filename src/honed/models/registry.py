@@ -114,10 +114,10 @@ def parse(kind: str, text: str) -> Spec:
     spec = _named(_built_in(kind), text) or _guess(kind, text)
     if spec is not None:
         return spec
-    known = backends(kind)
-    spec = _named(known, text)
+    table = backends(kind)
+    spec = _named(table, text)
     if spec is None:
-        listing = ", ".join(f"{name}:" for name in sorted(known)) or "none is installed"
+        listing = ", ".join(f"{name}:" for name in sorted(table)) or "none is installed"
         raise UsageError(f"'{text}' names no {kind}.", hint=f"start it with a backend ({listing}) or give a folder")
     return spec
 
@@ -154,13 +154,13 @@ def _built_in(kind: str) -> dict[str, str]:
     return BACKENDS[kind]
 
 
-def _named(known: dict[str, str], text: str) -> Spec | None:
+def _named(table: dict[str, str], text: str) -> Spec | None:
     """A spec that begins with a backend, or is one."""
     backend, colon, rest = text.partition(":")
-    if colon and backend in known:
+    if colon and backend in table:
         return _split(backend, rest)
     backend, _, revision = text.partition("@")
-    return Spec(backend, "", revision) if backend in known else None
+    return Spec(backend, "", revision) if backend in table else None
 
 
 def _guess(kind: str, text: str) -> Spec | None:

@@ -130,5 +130,5 @@ def open_runtime(name: str, encoder: Encoder, cache_dir: Path, *, threads: int =
         raise UsageError(f"There is no runtime '{name}'.", hint=f"one of: {', '.join(RUNTIMES)}")
     make, graph = RUNTIMES[name]
     available = cores(threads)
-    workers, each = (1, available) if single else (available, 1)
-    return make(name, graph(encoder, cache_dir), workers=workers, threads=each)
+    workers, per_worker = (1, available) if single else (available, 1)
+    return make(name, graph(encoder, cache_dir), workers=workers, threads=per_worker)

@@ -63,10 +63,10 @@ def _fault(session: Session, row: history.ReleaseRow) -> str:
     """What is wrong with a release, in words, or ""."""
     try:
         manifest = manifest_of(session.workspace, row)
-        found = faults(session.workspace.releases / row.name, manifest)
+        problems = faults(session.workspace.releases / row.name, manifest)
     except (HonedError, OSError, ValueError, TypeError) as error:
         return str(getattr(error, "message", error)).rstrip(".")
-    return found[0] if found else ""
+    return problems[0] if problems else ""
 
 
 def _nothing_live(session: Session) -> Iterator[Finding]:

