@@ -13,16 +13,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import InputError
 from honed.models.graph_writer import OUTPUT, WEIGHTS_SUFFIX, GraphWriter
-
-if TYPE_CHECKING:
-    from honed.models.folder import Tower
+from honed.models.tower import WORD_TABLE, Tower
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 """What the graph takes, in this order."""
@@ -131,7 +129,7 @@ class _Checked:
 
 def _embed(graph: GraphWriter, weights: _Checked, shape: Shape) -> str:
     """Word, position and type vectors, summed and normalised."""
-    words = graph.constant(weights("embeddings.word_embeddings.weight", -1, shape.hidden), "words")
+    words = graph.constant(weights(WORD_TABLE, -1, shape.hidden), "words")
     positions = weights("embeddings.position_embeddings.weight", -1, shape.hidden)[shape.first_position :]
     types = graph.constant(weights("embeddings.token_type_embeddings.weight", -1, shape.hidden), "types")
     length = graph.node("Shape", "input_ids", start=1, end=2)

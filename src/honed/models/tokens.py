@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import InputError
-from honed.models.folder import Tower
+from honed.models.tower import Tower
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
