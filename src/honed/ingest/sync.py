@@ -26,7 +26,7 @@ COMMIT_FILES = 16
 """Files between two durable commits: a kill loses at most these, and they are parsed again."""
 
 Progress = Callable[[int, int, str], None]
-"""Told (done, total, path) after each file that had to be read."""
+"""Called with (done, total, path) after each file that had to be read."""
 
 States = dict[str, documents.SourceState]
 
@@ -122,7 +122,7 @@ def _files(workspace: Workspace, roots: Sequence[str], states: States, report: S
 
 
 def _compared(intake: Intake, files: Sequence[Path], states: States, report: SyncReport) -> list[Source]:
-    """Files whose content is not the known one; a file that was only touched gets its new time."""
+    """Files whose content is not the one in the catalog; a file that was only touched gets its new time."""
     todo: list[Source] = []
     touched: list[tuple[Source, str | Rejection]] = []
     unread = _unread(intake)

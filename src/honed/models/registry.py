@@ -96,7 +96,7 @@ def backends(kind: str) -> dict[str, str]:
     Raises:
         UsageError: There is no such kind.
     """
-    from importlib.metadata import entry_points  # 60 ms that a built-in backend does not pay
+    from importlib.metadata import entry_points  # slow to import, and a built-in backend does not need it
 
     built_in = _built_in(kind)
     plugins = {point.name: point.value for point in entry_points(group=f"honed.{kind}")}
@@ -164,7 +164,7 @@ def _named(table: dict[str, str], text: str) -> Spec | None:
 
 
 def _guess(kind: str, text: str) -> Spec | None:
-    """A spec whose backend its form tells."""
+    """A spec without a backend, which its form implies: a folder or file, a hub id."""
     if kind == "generator" and text.partition("@")[0].endswith(".gguf"):
         return _split("gguf", text)
     if kind not in HUB:

@@ -72,7 +72,7 @@ class OpenVinoRuntime:
             "NUM_STREAMS": workers,
             "INFERENCE_NUM_THREADS": workers * threads,
         }
-        # No CACHE_DIR: it saves .2 of .35 CPU seconds a process and keeps 90 MB a model that nobody verifies.
+        # No CACHE_DIR: it saves part of the start of a process and keeps as much as the model once more, which nobody verifies.
         self.name = name
         self.workers = workers
         self._model = openvino.Core().compile_model(str(graph), "CPU", options)

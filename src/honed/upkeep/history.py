@@ -46,7 +46,7 @@ def runs(session: Session) -> Iterator[Finding]:
         if busy:
             yield Finding("runs", "note", f"Run {run} is under way in process {busy}, or waits for that one to end.")
             continue
-        message = f"Run {run} was interrupted; its finished rungs and its look at the test are kept."
+        message = f"Run {run} was interrupted; its finished stages and its look at the test are kept."
         yield Finding("runs", "unfinished", message, f"honed {kind} with the same budget goes on with it")
     for path in lost_results(session):
         message = f"Run {path.parent.name} ended, but its result.json was not written."

@@ -36,7 +36,7 @@ _MOST_NEAR = 2000
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//|/|#", re.I)
 """Addresses of other machines, of this machine's root, and of places in the document itself."""
 _MOST_TIMES = 3
-"""A picture that is met more often is furniture: the sync drops it, and need not be told each time."""
+"""A picture that is met more often is furniture: the sync drops it, and needs no entry each time."""
 
 _EMPTY_ALT = re.compile(
     r"(?:(?:picture|image|img|grafik|bild|figure|graphic|photo|logo|icon|chart|diagram|shape|object|media)[\s_-]*\d*"
@@ -71,7 +71,7 @@ class Figures:
         """Number of the picture at which the next parse has to go on."""
 
     def add(self, load: Callable[[], bytes], *, name: str, place: int, alt: str = "", page: int | None = None) -> None:
-        """Meet a picture.
+        """Take a picture, unless it is too small or has come too often.
 
         Args:
             load: Gives the bytes of its file.
@@ -101,7 +101,7 @@ class Figures:
             self._figures.append(_Figure(replace(picture, page=page), alt, place))
 
     def refer(self, address: str, *, place: int, alt: str = "") -> None:
-        """Meet a picture by its address, as markup has it: data inside of the address, or the path of a file beside."""
+        """Take a picture by its address, as markup has it: data inside of the address, or the path of a file beside."""
         if address.lower().startswith("data:"):
             self.add(partial(_inline, address), name=address[:80] + address[-80:], place=place, alt=alt)
         elif address and not _ELSEWHERE.match(address):

@@ -26,7 +26,7 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     text = read_text(source)
     records = _document(text) if job.media_type == "application/json" else _lines(text, bad)
     count = 0
-    for count, record in enumerate(records, 1):  # noqa: B007  (it is used after the loop)
+    for count, record in enumerate(records, 1):  # noqa: B007  (the number is used after the loop)
         _add(record, outline)
     if bad.count and not count:
         raise Refused("corrupt", bad.first)

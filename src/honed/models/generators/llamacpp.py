@@ -35,7 +35,7 @@ class LlamaCpp:
     Args:
         path: The GGUF file.
         threads: Threads to compute with; 0 leaves one core to others. llama.cpp's threads wait for each other by
-            spinning: two threads on two cores that are busy wrote 0.8 tokens a second, one thread wrote 63.
+            spinning: on cores that are busy with something else, more threads can write far slower than one.
         context: Tokens of prompt and answer together.
         reading: How much of the contexts goes into the prompt.
 

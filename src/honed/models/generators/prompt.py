@@ -23,10 +23,10 @@ CITING = (
 COPYING = "Answer from the given text only."
 COPY = "Copy the one or two sentences of the text that answer the question."
 """For a model of 135M, which answers "[1] Title: ..." without end when it is asked to cite. Its sentences get their
-citations from `answer.cite` all the same. Kept after the check, of 16 training questions: 10 with this, 2 with CITING."""
+citations from `answer.cite` all the same, and more of its answers are kept after the check than with `CITING`."""
 
 CHARACTERS_PER_TOKEN = 3.0
-"""A cautious estimate: SmolLM2 reads 4.3 characters of English a token, fewer of figures and other languages."""
+"""A cautious estimate: English has more characters a token, figures and other languages have fewer than English."""
 
 _SPECIAL = re.compile(
     r"<[|｜][^<>\n]{0,60}?[|｜]>"  # ChatML, Llama 3, Phi, DeepSeek

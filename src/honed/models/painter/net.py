@@ -42,7 +42,7 @@ GROUND = -2.0
 """Weight (as a logit) of the mean picture beside references of weight 0, before training."""
 
 CHANGE = 0.45
-"""How far pixels of a drawing are from the mean of its references (root mean square; measured on emoji of four vendors)."""
+"""How far pixels of a drawing are from the mean of its references (root mean square)."""
 
 CLOCK = 1000.0
 """diffusers counts time in thousandths."""

@@ -101,15 +101,10 @@ def _maps(value: Any) -> tuple[tuple[int, int], ...]:
 DEFAULT = EncoderConfig(
     Preparation(160, "pad", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)), 3.0, maps=((10, 3), (14, 2))
 )
-"""Measured on the dev split of emoji-images (420 drawings of 105 things, recall@1 of raw descriptors).
+"""Chosen on the dev split of drawings, by recall@1 of raw descriptors; the figures are in `docs/log.md`.
 
-Side 128 / 160 / 192 / 224: .550 / .586 / .576 / .555 with the mean; 128 / 160 / 192: .567 / .610 / .607 with the generalised
-mean of p = 3; p = 2 and 4 at 160 pixels: .610 and .602. The mean and deviation of pixels are those of the weights' own
-training; with the usual ones of ImageNet recall falls to .529. Bilinear is like bicubic, the nearest pixel gives .502.
-
-The maps are for what is fitted on descriptors. Four folds over the groups of train and dev, 840 pictures each, recall@1 of a
-discriminant (`tune.images.closed`) at 128 pixels: the last map alone .574, with the outputs of blocks 10 and 14 on grids of
-3 x 3 and 2 x 2 .793, at 160 pixels .813. They cost no time: the network computes them anyway.
+The mean and deviation of pixels are those of the weights' own training: with the usual ones of ImageNet recall falls. The
+earlier maps are for what is fitted on descriptors, such as a discriminant. They cost no time: the network computes them anyway.
 """
 
 
