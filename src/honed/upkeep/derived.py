@@ -153,9 +153,9 @@ def _intact(folder: Path) -> bool:
         expected = read_json(folder / HASHES)
     except (OSError, HonedError):
         return False
-    found = tree_hashes(folder)
-    found.pop(HASHES, None)
-    return bool(found == expected)
+    hashes = tree_hashes(folder)
+    hashes.pop(HASHES, None)
+    return bool(hashes == expected)
 
 
 def _contradiction(catalog: Catalog, generation: Generation) -> str:
