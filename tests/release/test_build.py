@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from honed.release.parts import Parts, parts_of
 
 from honed.answer.fusion import FusionSettings
 from honed.answer.settings import RetrievalSettings
@@ -16,14 +17,13 @@ from honed.errors import IntegrityError, MissingError, UsageError
 from honed.evaluate.untuned import PLAIN
 from honed.index.generation import CURRENT, MANIFEST, open_current, space_folder
 from honed.index.lexical import LexicalSettings
-from honed.settle import make_live
 from honed.models.towers import open_towers
 from honed.release import build as building
 from honed.release.build import build, live_manifest, manifest_of, previous, promote, row_of
 from honed.release.manifest import faults, read_manifest
 from honed.release.open import embedder_of, open_release
-from honed.release.parts import Parts, parts_of
 from honed.session import Session
+from honed.settle import make_live
 from honed.workspace import sha256_file, tree_hashes
 from tests.release.conftest import parts
 from tests.tiny_model import make_tiny_bert

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from honed.roles.image_retriever.bench import ImageBench, Trainee
+from honed.roles.image_retriever.free import tune_discriminant
 
 from honed.models.painter.compact import read_painter
 from honed.models.vision.folder import read_encoder_folder, write_encoder_folder
 from honed.models.weights import write_weights
 from honed.roles.image_generator.train import PainterTraining, PaintRecipe, train_painter
-from honed.roles.image_retriever.bench import ImageBench, Trainee
-from honed.roles.image_retriever.free import tune_discriminant
 from honed.roles.image_retriever.last_blocks import BlockLimits, tune_blocks
 from honed.roles.image_retriever.learned import tune_head
 from honed.roles.image_retriever.network import LearningEncoder
