@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from honed.roles.image_generator.collection import collect
-from honed.models.painter.compact import CompactPainter
 from honed.release.build import live_manifest
 from honed.release.open import painter_of
+from honed.roles.image_generator.collection import collect
+from honed.roles.image_generator.drawing import by_painter
+from honed.roles.image_generator.held_out import RETRIEVED, Targets
+from honed.roles.image_generator.pictures import by_lot
+from honed.roles.image_generator.systems import shape_of
 from honed.session import open_session
-from honed.roles.image_generator.plan import chosen_targets
-from honed.roles.image_generator.trial import RETRIEVED, Targets, by_compact
 from honed.workspace import at, write_atomic
 
 CELL, WORDS, ACROSS, SEED = 96, 14, 8, 5
@@ -35,12 +36,11 @@ def main() -> None:
     options = parser.parse_args()
     with open_session(at(options.workspace)) as session:
         painter = painter_of(session.workspace, live_manifest(session.workspace, session.catalog), session.settings)
-        assert isinstance(painter, CompactPainter), "the live release draws with a pipeline"
-        collection = collect(session, painter.config.side, painter.config.references, print)
+        collection = collect(session, *shape_of(painter), print)
         test = collection.rows["test"]
-        rows = chosen_targets(test, options.count, SEED)
+        rows = by_lot(test, options.count, SEED)
         targets = Targets(collection.pictures, rows, test, 0.0, session.settings.seed)
-        drawn = by_compact(painter)(targets, targets.references(RETRIEVED))
+        drawn = by_painter(painter, collection)(targets, targets.references(RETRIEVED))
     down = -(-len(rows) // ACROSS)
     sheet = Image.new("RGB", (ACROSS * (CELL + 8) + 8, down * (CELL + WORDS + 10) + 8), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)

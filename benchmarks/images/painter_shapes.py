@@ -14,13 +14,15 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from honed.roles.image_generator.learners import CompactLearner, open_atelier
 from honed.models.painter.config import PainterConfig
-from honed.session import open_session
-from honed.roles.image_generator.plan import SLACK
+from honed.roles.image_generator.held_out import RANDOM, RETRIEVED, draw_and_measure
+from honed.roles.image_generator.learners import CompactLearner
+from honed.roles.image_generator.role import ImageGenerator
 from honed.roles.image_generator.speed import measure_speed
 from honed.roles.image_generator.train import train_painter
-from honed.roles.image_generator.trial import RANDOM, RETRIEVED, exhibit
+from honed.session import open_session
+from honed.tuning.plan import SLACK
+from honed.tuning.role import deciding_metric
 from honed.workspace import at
 
 
@@ -31,28 +33,29 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="*", default=["32,64,96", "48,96,144"])
     options = parser.parse_args()
     with open_session(at(options.workspace)) as session:
-        atelier = open_atelier(session, print, config=PainterConfig())
-    learner = atelier.learner
+        role = ImageGenerator(config=PainterConfig())
+        context = role.prepare(session, role.snapshot(session, deciding_metric(session, role), print), print)
+    learner = context.learner
     assert isinstance(learner, CompactLearner)
-    targets = atelier.targets("dev", 200)
+    targets = context.targets("dev", 200)
     for shape in options.shapes:
-        config = replace(learner.course.config, channels=tuple(int(width) for width in shape.split(",")))
-        course = replace(learner.course, config=config)
-        speed = measure_speed(course)
-        course = replace(course, recipe=replace(course.recipe, bf16=speed.bf16))
+        config = replace(learner.training.config, channels=tuple(int(width) for width in shape.split(",")))
+        training = replace(learner.training, config=config)
+        speed = measure_speed(training)
+        training = replace(training, recipe=replace(training.recipe, bf16=speed.bf16))
         seconds = 60 * options.minutes
         with TemporaryDirectory() as folder:
             steps = speed.affordable(seconds / SLACK)
-            trained = train_painter(course, Path(folder) / "painter", steps=steps, seconds=seconds)
-            shown = exhibit(learner.draw(trained.folder), targets, atelier.perception, kinds=(RETRIEVED, RANDOM))
+            trained = train_painter(training, Path(folder) / "painter", steps=steps, seconds=seconds)
+            drawings = draw_and_measure(learner.draw(trained.folder), targets, context.judge, kinds=(RETRIEVED, RANDOM))
         result = {
             "channels": shape,
-            "million_weights": round(sum(value.numel() for value in course.fresh_net().parameters()) / 1e6, 2),
+            "million_weights": round(sum(value.numel() for value in training.fresh_net().parameters()) / 1e6, 2),
             "steps": trained.fit.steps,
             "seconds": round(trained.fit.seconds),
-            "distance": {kind: round(float(one.distance.mean()), 4) for kind, one in shown.drawn.items()},
-            "lower_than_random": round(shown.gain, 4),
-            "near_copies": round(shown.near_copies, 4),
+            "distance": {kind: round(float(drawn.distance.mean()), 4) for kind, drawn in drawings.drawn.items()},
+            "lower_than_random": round(drawings.gain, 4),
+            "near_copies": round(drawings.near_copies, 4),
         }
         print(json.dumps(result), flush=True)
 

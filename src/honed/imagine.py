@@ -87,7 +87,7 @@ class Imagined:
     drawings: tuple[Drawing, ...]
 
 
-Known = list[tuple[Reference, "Image.Image"]]
+Pictured = list[tuple[Reference, "Image.Image"]]
 """References with their pictures, best first."""
 
 
@@ -120,7 +120,7 @@ def imagine(
         raise UsageError(
             f"The painter knows no style '{order.style}'.", hint=f"it knows: {', '.join(painter.styles[:20])}"
         )
-    known = (
+    pictured = (
         _given(order.files, required=session.settings.sandbox_required)
         if order.files
         else _retrieved(session, order, release, painter.references)
@@ -129,15 +129,15 @@ def imagine(
     names = _unused(folder, order)
     made = []
     for seed in range(order.seed, order.seed + order.n):
-        used = _turned(known, seed)[: painter.references]
+        used = _turned(pictured, seed)[: painter.references]
         pictures = [picture for _, picture in used]
         drawn = painter.generate(order.text, pictures, n=1, seed=seed, style=order.style)[0]
-        references = tuple(one.image for one, _ in used)
+        references = tuple(reference.image for reference, _ in used)
         path = next(names)
         save_picture(path, drawn, Provenance(order.text, seed, painter.name, manifest.release, order.style, references))
         made.append(Drawing(path, seed, references))
         done(path)
-    return Imagined(manifest.release, painter.name, tuple(one for one, _ in known), tuple(made))
+    return Imagined(manifest.release, painter.name, tuple(reference for reference, _ in pictured), tuple(made))
 
 
 def _check(order: Order) -> None:
@@ -153,13 +153,13 @@ def _check(order: Order) -> None:
         raise UsageError("The words are not UTF-8 text.", hint="check the terminal's encoding") from error
 
 
-def _turned(known: Known, seed: int) -> Known:
+def _turned(references: Pictured, seed: int) -> Pictured:
     """The references with another one in front for each seed, so that an order of several is not one idea several times."""
-    turn = seed % len(known) if known else 0
-    return [*known[turn:], *known[:turn]]
+    turn = seed % len(references) if references else 0
+    return [*references[turn:], *references[:turn]]
 
 
-def _given(files: Sequence[Path], *, required: bool) -> Known:
+def _given(files: Sequence[Path], *, required: bool) -> Pictured:
     looks = [(path, look_at_file(path, required=required)) for path in files]
     return [
         (Reference(f"sha256:{look.media}", path.name, str(path), "", 1.0), as_image(look.picture))
@@ -167,7 +167,7 @@ def _given(files: Sequence[Path], *, required: bool) -> Known:
     ]
 
 
-def _retrieved(session: Session, order: Order, release: str, k: int) -> Known:
+def _retrieved(session: Session, order: Order, release: str, k: int) -> Pictured:
     retriever = open_image_release(session.workspace, session.catalog, session.settings, release)
     return [
         (

@@ -13,11 +13,13 @@ pytest.importorskip("diffusers", reason="drawing needs the extra: pip install 'h
 
 from dataclasses import replace
 
+from honed.release.parts import parts_of
+
 from honed.catalog import history
 from honed.models.painter.compact import write_painter
 from honed.models.painter.provenance import read_provenance
-from honed.release.build import build, live_manifest
-from honed.release.parts import parts_of
+from honed.release.build import Shipment, build
+from honed.release.manifest import IMAGE_GENERATOR, RETRIEVER, Part
 from honed.session import open_session
 from honed.workspace import at
 from tests.cli.conftest import HASHED, Honed
@@ -36,12 +38,14 @@ def drawing(honed: Honed, workspace: Path, tmp_path: Path) -> Path:
         )
     assert honed("add", folder).code == 0
     with open_session(at(workspace)) as opened:
-        config = replace(CONFIG, text=256, text_space=opened.live_embedder().space)
+        space = opened.live_embedder().space
+        config = replace(CONFIG, text=256, text_space=space)
         weights = {name: np.array(value) for name, value in random_net(config).state_dict().items()}
         painter = write_painter(tmp_path / "painter", config, weights)
-        live = live_manifest(opened.workspace, opened.catalog)
-        parts = replace(parts_of(opened.workspace, live, what="a painter", lineage={}), painter=painter)
-        build(opened.workspace, opened.catalog, parts, expected=history.live_release(opened.catalog), reason="test")
+        part = Part(files={"painter": painter}, needs={RETRIEVER: space}, lasts=True)
+        shipment = Shipment("a painter", {IMAGE_GENERATOR: part})
+        expected = history.live_release(opened.catalog)
+        build(opened.workspace, opened.catalog, shipment, expected=expected, reason="test")
     return folder
 
 

@@ -23,9 +23,9 @@ from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.roles.retriever.loop import settle, tune
+from honed.loop import settle, tune
 from honed.session import open_session
-from honed.roles.retriever.bench import Recipe
+from honed.tune.bench import Recipe
 from honed.workspace import create
 
 RECIPE = Recipe(

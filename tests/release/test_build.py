@@ -205,7 +205,7 @@ def test_without_labels_search_starts_with_what_has_nothing_to_fit(session: Sess
     manifest = live_manifest(session.workspace, session.catalog)
     assert manifest.retrieval == RetrievalSettings()
     assert manifest.retrieval.fusion == FusionSettings("absolute", 0.5)
-    assert manifest.retrieval.lexical == LexicalSettings(title_weight=0.0, drop_stop_words=False, longest=None)
+    assert manifest.retrieval.lexical == LexicalSettings(title_weight=0.0, drop_stop_words=True, longest=None)
 
 
 def test_a_release_of_the_version_before_ranks_as_it_did(session: Session, tmp_path: Path) -> None:

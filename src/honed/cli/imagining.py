@@ -32,8 +32,14 @@ def imagine(
     with session() as opened:
         made = draw(opened, order, out, release=release, done=lambda path: tell(f"drawn        {path}"))
     references = [
-        {"image": one.image, "document": one.document, "title": one.title, "source": one.source, "score": one.score}
-        for one in made.references
+        {
+            "image": reference.image,
+            "document": reference.document,
+            "title": reference.title,
+            "source": reference.source,
+            "score": reference.score,
+        }
+        for reference in made.references
     ]
     value = {
         "release": made.release,
@@ -42,10 +48,14 @@ def imagine(
         "model": made.model,
         "references": references,
         "images": [
-            {"file": str(one.file), "seed": one.seed, "references": list(one.references)} for one in made.drawings
+            {"file": str(drawing.file), "seed": drawing.seed, "references": list(drawing.references)}
+            for drawing in made.drawings
         ],
         "ms": round(1000 * (time.monotonic() - started), 1),
     }
-    lines = [str(one.file) for one in made.drawings]
-    lines += [f"from {one.title or one.document}  [{one.document or one.source}]" for one in made.references]
+    lines = [str(drawing.file) for drawing in made.drawings]
+    lines += [
+        f"from {reference.title or reference.document}  [{reference.document or reference.source}]"
+        for reference in made.references
+    ]
     emit(value, "\n".join(lines), as_json=as_json)

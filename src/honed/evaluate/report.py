@@ -87,7 +87,7 @@ class ReportData:
         gate: The settings that it said it with.
         test_set: Its name and hash in words, for example "test split, sha256 3f2a…".
         digests: Name of a system -> fingerprint of what it is made of.
-        plain: What anybody can build, on the same questions: name -> metric -> mean. Nothing is decided by it.
+        others: Systems that could have been the baseline: name -> metric -> mean. Nothing is decided by them.
         stages: The candidates that competed on dev.
         sheets: Pictures to show whole: a sentence and a data URI each.
         cases: Queries to show. The ten largest gains and the ten largest losses among them are.
@@ -106,7 +106,7 @@ class ReportData:
     gate: GateSettings = field(default_factory=GateSettings)
     test_set: str = "test"
     digests: Mapping[str, str] = field(default_factory=dict)
-    plain: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    others: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
     stages: tuple[StageRow, ...] = ()
     sheets: tuple[tuple[str, str], ...] = ()
     cases: tuple[Case, ...] = ()

@@ -1,4 +1,4 @@
-"""What a release pins: a part for each role, and how it came to be. One folder, `manifest.json` written last, every file hashed."""
+"""What a release pins: a part for each role, and how it came to be. `manifest.json` is written last, every file is hashed."""
 
 from __future__ import annotations
 

@@ -59,8 +59,8 @@ def compare_systems(
         looks = _look(session, before, after)
         trial = replace(trial, test_reads=looks.reads, **looks.trial())
         scores = [looks.scores(values) for values in scores]
-    names = (Measured(system, values) for system, values in zip((base, candidate), scores, strict=True))
-    comparison = compare(*names, before.questions, metric=metric, trial=trial)
+    first, second = (Measured(system, values) for system, values in zip((base, candidate), scores, strict=True))
+    comparison = compare(first, second, before.questions, metric=metric, trial=trial)
     return comparison, decide(comparison, GateSettings.of(session.settings))
 
 

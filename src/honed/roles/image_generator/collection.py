@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,24 +13,25 @@ from numpy.typing import NDArray
 from honed.answer.pictures import ImageRetriever
 from honed.answer.references import held_out_references, train_references
 from honed.catalog import images
-from honed.catalog.moment import Moment, moment
+from honed.dataset.images import ImageTask, load_image_task
 from honed.dataset.images import Pictures as Listed
-from honed.dataset.images import load_image_task, take
 from honed.errors import UsageError
-from honed.evaluate.sets import known_by
 from honed.ingest.describe import open_rendering
 from honed.models.vision.prepare import Preparation
 from honed.protocols import Embedder
-from honed.release.open import open_image_release
-from honed.roles.image_generator.pictures import Pictures, Rows, labels
-from honed.roles.image_generator.plan import MOST_DEV, MOST_TEST, chosen_targets
+from honed.release.build import manifest_of, row_of
+from honed.release.open import embedder_of, open_release
+from honed.roles.image_generator.pictures import Pictures, Rows, by_lot, labels
 from honed.session import Session
-from honed.tuning.nouns import Tell
+from honed.tuning.role import Progress
 from honed.types import SPLITS, ImageRecord, Split
 from honed.workspace import Workspace
 
 LEAST_TEST = 10
 """Pictures of a split below which no verdict is attempted."""
+
+MOST_DEV, MOST_TEST = 200, 1000
+"""Pictures of a split that are drawn, by lot, where there are more."""
 
 MOST_STYLES = 64
 """Variants beyond which they are names of pictures, not styles."""
@@ -42,24 +44,33 @@ class Collection:
     Attributes:
         pictures: Pixels, texts, styles, groups, references.
         rows: Of each split; of dev and test those that are drawn, at most `MOST_DEV` and `MOST_TEST`, by lot.
-        sizes: Pictures of each split.
-        known: What the ledger knows the whole test set by.
+        task: Which pictures there are in each split, those included that are not drawn.
         listing: What the catalog says of them.
         styles: Names of the styles in the order in which `pictures` counts them from 1; none where variants are no styles.
         text_space: Fingerprint of the tower that made the texts' vectors.
-        start: The catalog as it was read.
-        notes: For the user.
     """
 
     pictures: Pictures
     rows: Mapping[Split, Rows]
-    sizes: Mapping[Split, int]
-    known: str
+    task: ImageTask
     listing: Listing
     styles: tuple[str, ...]
     text_space: str
-    start: Moment
-    notes: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> dict[Split, int]:
+        """Pictures of each split."""
+        return {split: len(self.task.splits[split]) for split in SPLITS}
+
+    @property
+    def digest(self) -> str:
+        """Fingerprint of all that can be learned from and tested."""
+        digest = hashlib.sha256(repr((self.listing.ids, self.listing.asked, self.styles)).encode())
+        pictures = self.pictures
+        arrays = (pictures.pixels, pictures.texts, pictures.styles, pictures.references, pictures.groups)
+        for array in (*arrays, *(self.rows[split] for split in SPLITS)):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
 
     def style_of(self, row: int) -> str:
         """The style of a picture; empty if it has none."""
@@ -67,14 +78,17 @@ class Collection:
         return self.styles[number - 1] if number else ""
 
 
-def collect(session: Session, side: int, k: int, tell: Tell) -> Collection:
+def collect(session: Session, side: int, k: int, tell: Progress, *, release: str = "live") -> Collection:
     """All pictures of the task, squares of `side` pixels, each with the k references that it is drawn from.
+
+    Args:
+        release: Whose search finds the references, and whose document tower reads the words.
 
     Raises:
         UsageError: There are too few pictures or groups, or none has words to be asked for by.
     """
-    task = load_image_task(session.catalog, seed=session.settings.seed)
-    take(session.catalog, task)
+    seed = session.settings.seed
+    task = load_image_task(session.catalog, seed=seed)
     parts = [_enough(task.splits[split], split) for split in SPLITS]
     listing = _listing(session, parts)
     if not any(listing.asked):
@@ -82,12 +96,12 @@ def collect(session: Session, side: int, k: int, tell: Tell) -> Collection:
             "No picture has words to be asked for by.", hint="captions come from file names, alt text, or a pack"
         )
     ends = np.cumsum([len(part) for part in parts])
-    whole = dict(zip(SPLITS, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
-    rows = {split: _chosen(found, split, session.settings.seed) for split, found in whole.items()}
+    whole = zip(SPLITS, np.split(np.arange(ends[-1]), ends[:-1]), strict=True)
+    rows = {split: _drawn(members, split, seed) for split, members in whole}
     for split in ("dev", "test"):
         _enough_others(listing.groups[rows[split]], split, k)
-    retriever = open_image_release(session.workspace, session.catalog, session.settings)
-    tell(f"finding the references of {sum(len(found) for found in rows.values())} pictures")
+    retriever = _retriever(session, release, tell)
+    tell(f"finding the references of {sum(len(members) for members in rows.values())} pictures")
     references, listing = _references(retriever, listing, rows, k)
     names = tuple(sorted(set(listing.variants) - {""}))
     styles = names if 2 <= len(names) <= MOST_STYLES else ()
@@ -99,12 +113,7 @@ def collect(session: Session, side: int, k: int, tell: Tell) -> Collection:
         listing.groups,
         references,
     )
-    test = whole["test"]
-    known = known_by([listing.ids[row] for row in test.tolist()], listing.groups[test])
-    sizes = {split: len(found) for split, found in whole.items()}
-    return Collection(
-        pictures, rows, sizes, known, listing, styles, embedder.space, moment(session.catalog), task.notes
-    )
+    return Collection(pictures, rows, task, listing, styles, embedder.space)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,10 +177,10 @@ def _enough(listed: Listed, split: Split) -> Listed:
     return listed
 
 
-def _chosen(rows: Rows, split: Split, seed: int) -> Rows:
+def _drawn(rows: Rows, split: Split, seed: int) -> Rows:
     """All of train; of dev and test what is drawn."""
     most = {"dev": MOST_DEV, "test": MOST_TEST}.get(split, len(rows))
-    return chosen_targets(rows, most, seed)
+    return by_lot(rows, most, seed)
 
 
 def _enough_others(groups: NDArray[np.int64], split: Split, k: int) -> None:
@@ -185,6 +194,15 @@ def _enough_others(groups: NDArray[np.int64], split: Split, k: int) -> None:
         )
 
 
+def _retriever(session: Session, release: str, tell: Progress) -> ImageRetriever:
+    """The search of a release by captions alone: all that finds references. One that is not live catches up first."""
+    if release != "live":
+        manifest = manifest_of(session.workspace, row_of(session.catalog, release))
+        session.catch_up(embedder_of(session.workspace, manifest, session.settings), tell=tell)
+    text = open_release(session.workspace, session.catalog, session.settings, release)
+    return ImageRetriever(text.release, text)
+
+
 def _references(
     retriever: ImageRetriever, listing: Listing, rows: Mapping[Split, Rows], k: int
 ) -> tuple[Rows, Listing]:
@@ -193,13 +211,13 @@ def _references(
     Those of train lie inside train; those of dev and test are what live search gives.
     """
     train, others = rows["train"], np.concatenate([rows["dev"], rows["test"]])
-    found = np.full((len(listing.rowids), k), -1, np.int64)
-    found[train] = train_references(retriever, *listing.of(train), listing.rowids[train], k)
-    found[others] = held_out_references(retriever, *listing.of(others), k)
-    strangers = np.setdiff1d(found, np.append(listing.rowids, -1))
+    rowids = np.full((len(listing.rowids), k), -1, np.int64)
+    rowids[train] = train_references(retriever, *listing.of(train), listing.rowids[train], k)
+    rowids[others] = held_out_references(retriever, *listing.of(others), k)
+    strangers = np.setdiff1d(rowids, np.append(listing.rowids, -1))
     listing = listing.and_others(images.by_rowid(retriever.text.catalog, strangers))
-    found = np.concatenate([found, np.full((len(strangers), k), -1, np.int64)])
-    return _rows_of(found, listing.rowids), listing
+    rowids = np.concatenate([rowids, np.full((len(strangers), k), -1, np.int64)])
+    return _rows_of(rowids, listing.rowids), listing
 
 
 def _asked(listed: Listed) -> list[str]:
@@ -209,8 +227,8 @@ def _asked(listed: Listed) -> list[str]:
 
 def _vectors(embedder: Embedder, texts: tuple[str, ...]) -> NDArray[np.float32]:
     """Unit vectors of texts [n, d] by the document tower, which the release pins; zeros where there are no words."""
-    known = [text for text in dict.fromkeys(texts) if text]
-    vectors = dict(zip(known, embedder.encode_document(known), strict=True))
+    distinct = [text for text in dict.fromkeys(texts) if text]
+    vectors = dict(zip(distinct, embedder.encode_document(distinct), strict=True))
     empty = np.zeros(embedder.dimension, np.float32)
     return np.stack([np.asarray(vectors.get(text, empty), np.float32) for text in texts])
 
@@ -218,9 +236,8 @@ def _vectors(embedder: Embedder, texts: tuple[str, ...]) -> NDArray[np.float32]:
 def _rows_of(references: Rows, rowids: NDArray[np.int64]) -> Rows:
     """Row ids of the catalog [n, k] as rows of the arrays; -1 stays."""
     order = np.argsort(rowids)
-    at = np.searchsorted(rowids[order], references.clip(0)).clip(0, len(rowids) - 1)
-    found = order[at]
-    return np.where((references >= 0) & (rowids[found] == references), found, -1).astype(np.int64)
+    rows = order[np.searchsorted(rowids[order], references.clip(0)).clip(0, len(rowids) - 1)]
+    return np.where((references >= 0) & (rowids[rows] == references), rows, -1).astype(np.int64)
 
 
 def squares(workspace: Workspace, medias: Sequence[str], side: int) -> NDArray[np.uint8]:

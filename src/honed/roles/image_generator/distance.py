@@ -34,7 +34,7 @@ Maps = Sequence[NDArray[Any]]
 """Feature maps of n pictures, one array [n, channels, height, width] a layer, every position of unit length."""
 
 
-def map_distance(one: Maps, other: Maps) -> Floats:
+def map_distance(maps: Maps, others: Maps) -> Floats:
     """How unlike two pictures are, pair by pair: [n], 0 for the same, 1 for no likeness at any place of any layer.
 
     One minus the cosine of the features at each position, averaged over positions and then over layers: LPIPS (Zhang et al.
@@ -43,27 +43,27 @@ def map_distance(one: Maps, other: Maps) -> Floats:
     Raises:
         UsageError: The two were not made by the same network from as many pictures of one size.
     """
-    if [part.shape for part in one] != [part.shape for part in other] or not one:
+    if [layer.shape for layer in maps] != [layer.shape for layer in others] or not maps:
         raise UsageError("The feature maps of the two sets of pictures do not fit each other.")
-    count = len(one[0])
-    found = np.zeros(count)
+    count = len(maps[0])
+    distances = np.zeros(count)
     for start in range(0, count, _ROWS):
         rows = slice(start, start + _ROWS)
-        for left, right in zip(one, other, strict=True):
+        for left, right in zip(maps, others, strict=True):
             cosine = np.einsum("nchw,nchw->nhw", left[rows].astype(np.float32), right[rows].astype(np.float32))
-            found[rows] += 1.0 - cosine.mean(axis=(1, 2), dtype=np.float64)
-    return found / len(one)
+            distances[rows] += 1.0 - cosine.mean(axis=(1, 2), dtype=np.float64)
+    return distances / len(maps)
 
 
-def pixel_distance(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> Floats:
+def pixel_distance(pictures: NDArray[np.uint8], others: NDArray[np.uint8]) -> Floats:
     """Mean absolute difference of pictures [n, height, width, 3], pair by pair: [n], from 0 to 1."""
-    if one.shape != other.shape:
-        raise UsageError(f"Pictures of the shape {one.shape} cannot be compared with {other.shape}.")
-    differences = np.abs(one.astype(np.int16) - other)
+    if pictures.shape != others.shape:
+        raise UsageError(f"Pictures of the shape {pictures.shape} cannot be compared with {others.shape}.")
+    differences = np.abs(pictures.astype(np.int16) - others)
     return np.asarray(differences.mean(axis=(1, 2, 3), dtype=np.float64) / 255.0)
 
 
-def kid(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> float:
+def kid(features: NDArray[np.floating[Any]], others: NDArray[np.floating[Any]]) -> float:
     """Kernel inception distance of two sets of features [n, d] and [m, d]: near 0 when both come from one distribution.
 
     The unbiased estimate of the squared maximum mean discrepancy with the kernel (x.y / d + 1)^3 (Binkowski et al. 2018,
@@ -73,16 +73,16 @@ def kid(one: NDArray[np.floating[Any]], other: NDArray[np.floating[Any]]) -> flo
     Raises:
         UsageError: A set holds fewer than two pictures, or the features are of different length.
     """
-    if min(len(one), len(other)) < 2 or one.shape[1:] != other.shape[1:]:
+    if min(len(features), len(others)) < 2 or features.shape[1:] != others.shape[1:]:
         raise UsageError("KID needs two sets of at least two pictures, described by the same encoder.")
-    left, right = one.astype(np.float64), other.astype(np.float64)
+    left, right = features.astype(np.float64), others.astype(np.float64)
     within = [_kernel(part, part) for part in (left, right)]
     own = sum((part.sum() - np.trace(part)) / (len(part) * (len(part) - 1)) for part in within)
     return float(own - 2.0 * _kernel(left, right).mean())
 
 
-def _kernel(one: Floats, other: Floats) -> Floats:
-    return np.asarray((one @ other.T / one.shape[1] + 1.0) ** 3)
+def _kernel(left: Floats, right: Floats) -> Floats:
+    return np.asarray((left @ right.T / left.shape[1] + 1.0) ** 3)
 
 
 def copy_threshold(real: NDArray[np.floating[Any]]) -> float:

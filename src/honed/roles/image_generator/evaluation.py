@@ -1,129 +1,73 @@
-"""The sealed test of a painter: its drawings of held-out pictures, against the last release and against random references."""
+"""Baseline and candidate on the held-out pictures, with what the report shows of it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from honed.evaluate.comparison import Comparison, Questions, Trial, compare
-from honed.evaluate.gate import Check, GateSettings
-from honed.evaluate.ledger import Looks
-from honed.evaluate.significance import confidence_after, paired
+from honed.evaluate.comparison import Questions
 from honed.evaluate.slices import MIN_QUERIES, Slice
-from honed.evaluate.wording import interval, p_value, percent, points
-from honed.roles.image_generator.distance import LIKENESS, Drawn
-from honed.roles.image_generator.trial import RANDOM, RETRIEVED, Exhibition, Targets
+from honed.models.vision.folder import JUDGE_PACKAGE
+from honed.roles.image_generator.collection import Collection
+from honed.roles.image_generator.context import TrainingContext
+from honed.roles.image_generator.drawing import by_painter
+from honed.roles.image_generator.held_out import KIND_NAMES, KINDS, RETRIEVED, Drawings, draw_and_measure
+from honed.roles.image_generator.plan import PAINTER
+from honed.roles.image_generator.presentation import cases, copies, cost, grid, grid_words
+from honed.roles.image_generator.results import Results
+from honed.tuning.candidate import Candidate
+from honed.tuning.plan import Plan
+from honed.tuning.role import Evaluation
+from honed.types import Split
 
-MOST_COPIES = 0.1
-"""Share of drawings that may be near-copies of a reference: beyond it a search engine would have done."""
 
-WITHOUT = "the same painter with random references"
-"""The baseline of a first painter: retrieval is all that differs."""
+def evaluated(context: TrainingContext, plan: Plan, candidate: Candidate) -> Evaluation:
+    """Candidate and what is live draw the test; the candidate from random and from no references too."""
+    snapshot, collection = context.snapshot, context.collection
+    targets = context.targets("test", plan.stage(PAINTER).options["test"])
+    drawn = draw_and_measure(context.learner.draw(candidate.files[PAINTER]), targets, context.judge)
+    before: tuple[str, Drawings] | None = None
+    if snapshot.live is not None:
+        draw = by_painter(snapshot.live, collection)
+        before = snapshot.baseline.name, draw_and_measure(draw, targets, context.judge, kinds=(RETRIEVED,))
+    results = Results(targets, before, drawn)
+    return Evaluation(
+        results.measured(results.base, results.base_name),
+        results.measured(drawn.drawn[RETRIEVED], KIND_NAMES[RETRIEVED]),
+        sliced(collection, "test"),
+        others=results.others(),
+        checks=results.checks,
+        cases=lambda: cases(results, collection),
+        costs=(*(cost(kind, drawn.drawn[kind]) for kind in KINDS), copies(drawn)),
+        sheets=((grid_words(targets), grid(results)),),
+        extras={"drawn": _figures(results)},
+    )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PaintExam:
-    """What was drawn of the test, measured.
+def sliced(collection: Collection, split: Split) -> Questions:
+    """The pictures of a split that may be drawn; slices are styles and whether others of a group were found."""
+    pictures, rows = collection.pictures, collection.rows[split]
+    styles, references = pictures.styles[rows], pictures.references[rows]
+    slices = [Slice(f"style: {name}", styles == number) for number, name in enumerate(collection.styles, 1)]
+    same = ((pictures.groups[references] == pictures.groups[rows][:, None]) & (references >= 0)).any(axis=1)
+    slices += [Slice("a picture of the same thing was found", same), Slice("none was found", ~same)]
+    kept = tuple(part for part in slices if MIN_QUERIES <= part.members.sum() < len(rows))
+    return Questions([collection.listing.ids[row] for row in rows.tolist()], pictures.groups[rows], kept)
 
-    Attributes:
-        targets: The held-out pictures.
-        before: Name of what is live, and what it drew from retrieved references; None where nothing drew yet.
-        shown: What the candidate drew.
-        ids: External ids of the targets.
-        styles: Names of the styles, as the painter counts them from 1.
-        looks: How often the targets have been looked at, this time included.
-    """
 
-    targets: Targets
-    before: tuple[str, Exhibition] | None
-    shown: Exhibition
-    ids: Sequence[str]
-    styles: Sequence[str]
-    looks: Looks
-
-    @property
-    def base(self) -> Drawn:
-        """What has to be beaten."""
-        return self.before[1].drawn[RETRIEVED] if self.before else self.shown.drawn[RANDOM]
-
-    @property
-    def base_name(self) -> str:
-        """Its name in reports."""
-        return self.before[0] if self.before else WITHOUT
-
-    @property
-    def candidate(self) -> Drawn:
-        """What the candidate drew from retrieved references."""
-        return self.shown.drawn[RETRIEVED]
-
-    def compared(self, candidates_tried: int, seed: int) -> Comparison:
-        """The comparison picture by picture; clusters are groups, slices are styles and whether others of a group were found."""
-        questions = Questions(list(self.ids), self._clusters(), self._slices())
-        trial = Trial(candidates_tried, self.looks.reads, seed=seed, **self.looks.trial())
-        measured = self.base.measured, self.candidate.measured
-        names = self.base_name, "drawn from retrieved references"
-        base, candidate = (
-            type(one)(name, self.looks.scores(one.scores)) for one, name in zip(measured, names, strict=True)
-        )
-        return compare(base, candidate, questions, metric=LIKENESS, trial=trial)
-
-    def checks(self, gate: GateSettings, seed: int) -> tuple[Check, ...]:
-        """What the gate asks of a painter besides being better.
-
-        That retrieval matters, that what a network likes better is not further from the truth in pixels, and that it draws and
-        does not copy.
-        """
-        matters = (
-            () if self.before is None else (self._matters(gate, seed),)
-        )  # without a last release this is the comparison itself
-        return (*matters, self._pixels(gate, seed), self._copies())
-
-    def _matters(self, gate: GateSettings, seed: int) -> Check:
-        random = self.shown.drawn[RANDOM]
-        sure = confidence_after(self.looks.reads, gate.confidence)
-        decides = self.looks.deciding
-        before, after = (np.where(decides, 1.0 - drawn.distance, np.nan) for drawn in (random, self.candidate))
-        found = paired(before, after, self._clusters(), seed=seed, confidence=sure)
-        low, high = found.ci
-        sentence = (
-            f"From retrieved references drawings are {points(found.delta)} nearer to the truth than from random ones "
-            f"({percent(sure)} interval {interval(low, high)} points, p {p_value(found.p)}); {points(gate.min_gain)} are "
-            "asked for."
-        )
-        passed = low > 0 and found.p <= 1 - sure and found.delta >= gate.min_gain
-        return Check("Does retrieval matter?", passed, sentence)
-
-    def _pixels(self, gate: GateSettings, seed: int) -> Check:
-        sure = confidence_after(self.reads, gate.confidence)
-        scores = 1.0 - self.base.pixels, 1.0 - self.candidate.pixels
-        change = paired(*scores, self._clusters(), seed=seed, confidence=sure)
-        low, high = change.ci
-        sentence = (
-            f"In pixels, which need no network, drawings are {points(change.delta)} nearer to the truth ({percent(sure)} "
-            f"interval {interval(low, high)} points); a proven fall of more than {points(gate.max_slice_drop)} is not accepted."
-        )
-        return Check("Does it hold without a network?", high >= -gate.max_slice_drop, sentence)
-
-    def _copies(self) -> Check:
-        share = self.shown.near_copies
-        sentence = (
-            f"{percent(round(share, 3))} of the drawings are near-copies of a reference; "
-            f"less than {percent(MOST_COPIES)} is accepted."
-        )
-        return Check("Does it draw, not copy?", share < MOST_COPIES, sentence)
-
-    def _clusters(self) -> NDArray[Any]:
-        return np.asarray(self.targets.pictures.groups[self.targets.rows])
-
-    def _slices(self) -> tuple[Slice, ...]:
-        pictures, rows = self.targets.pictures, self.targets.rows
-        styles = pictures.styles[rows]
-        found = [Slice(f"style: {name}", styles == number) for number, name in enumerate(self.styles, 1)]
-        known = pictures.references[rows]
-        same = ((pictures.groups[known] == pictures.groups[rows][:, None]) & (known >= 0)).any(axis=1)
-        found += [Slice("a picture of the same thing was found", same), Slice("none was found", ~same)]
-        return tuple(part for part in found if MIN_QUERIES <= part.members.sum() < len(rows))
+def _figures(results: Results) -> Mapping[str, Any]:
+    """What the JSON of the run says of the drawings; "live" is what the last release drew from retrieved references."""
+    candidate = results.candidate
+    drawn = dict(candidate.drawn)
+    if results.before:
+        drawn["live"] = replace(results.base, name="live")
+    return {
+        "judge": JUDGE_PACKAGE,
+        "pixel_distance": {kind: round(float(part.pixels.mean()), 4) for kind, part in drawn.items()},
+        "distance": {kind: round(float(part.distance.mean()), 4) for kind, part in drawn.items()},
+        "kid": {kind: round(part.kid, 4) for kind, part in drawn.items()},
+        "lower_than_random": round(candidate.gain, 4),
+        "near_copies": round(candidate.near_copies, 4),
+        "near_copy_threshold": round(candidate.threshold, 4),
+    }

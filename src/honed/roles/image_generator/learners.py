@@ -1,4 +1,4 @@
-"""Who learns to draw in a turn of the image generator, and who judges: the compact painter, or a pipeline of diffusers."""
+"""Who learns to draw in a run of the image generator: the compact painter; for a pipeline of diffusers see `pipeline`."""
 
 from __future__ import annotations
 
@@ -10,27 +10,23 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from honed.errors import UsageError
 from honed.models.painter.compact import CompactPainter, painter_digest, read_painter, write_sampling
 from honed.models.painter.config import PainterConfig
 from honed.models.registry import load
-from honed.models.runtime import cores
 from honed.models.vision.folder import package_tower
-from honed.release.build import live_manifest
-from honed.release.open import painter_of
-from honed.roles.image_generator.collection import Collection, collect
+from honed.release.build import part_of
+from honed.release.manifest import IMAGE_GENERATOR
 from honed.roles.image_generator.distance import map_distance
-from honed.roles.image_generator.perception import Perception
-from honed.roles.image_generator.plan import PICKED, SAMPLINGS, PaintPlan, chosen_targets, plan_painting
-from honed.roles.image_generator.sheet import Sheet
-from honed.roles.image_generator.train import Course, PaintRecipe, train_painter
-from honed.roles.image_generator.trial import RETRIEVED, Draw, Targets, by_compact, real_threshold
+from honed.roles.image_generator.held_out import RETRIEVED, Draw, Targets, by_compact
+from honed.roles.image_generator.perceptual import PerceptualFeatures
+from honed.roles.image_generator.pictures import by_lot
+from honed.roles.image_generator.plan import PAINTER, PICKED, SAMPLINGS, plan_painting
+from honed.roles.image_generator.sample_grid import SampleGrid
+from honed.roles.image_generator.snapshot import Snapshot
+from honed.roles.image_generator.train import PainterTraining, PaintRecipe, train_painter
 from honed.session import Session
-from honed.tuning.nouns import Tell
-from honed.types import Split
-
-REAL_PICTURES = 600
-"""Train pictures whose distances to their references say what a near-copy is."""
+from honed.tuning.plan import Clock, Plan, Stage
+from honed.tuning.role import Progress
 
 Taught = tuple[str, Mapping[str, Any]]
 """One line for a person about what was trained, and figures."""
@@ -44,13 +40,13 @@ class Learner(Protocol):
         """What a run depends on besides the pictures."""
 
     @property
-    def before(self) -> tuple[str, Draw] | None:
-        """Name of what is live, and how it draws; None where nothing draws yet."""
+    def words(self) -> str:
+        """Fingerprint of the document tower whose words it learns; empty where it reads words by itself."""
 
-    def plan(self, budget: float, spent: float) -> PaintPlan:
+    def plan(self, clock: Clock) -> Plan:
         """Measure the machine and fit training and judging into the budget."""
 
-    def train(self, folder: Path, plan: PaintPlan, sheet: Sheet, tell: Tell) -> Taught:
+    def train(self, folder: Path, stage: Stage, samples: SampleGrid, tell: Progress) -> Taught:
         """Learn, and write what was learnt to `folder`; a training that was killed goes on."""
 
     def pick(self, folder: Path, targets: Targets) -> int:
@@ -63,99 +59,12 @@ class Learner(Protocol):
         """How what was written to `folder` draws, through the door that live drawing uses."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Atelier:
-    """One turn's pictures, learner and judge.
-
-    Attributes:
-        perception: Who judges; no painter is trained by it.
-        threshold: Distance below which a drawing is nearly a copy.
-    """
-
-    collection: Collection
-    learner: Learner
-    perception: Perception
-    threshold: float
-    seed: int
-
-    def targets(self, split: Split, count: int) -> Targets:
-        """So many held-out pictures, by lot; random references come from all of the split that may be drawn."""
-        rows = self.collection.rows[split]
-        chosen = chosen_targets(rows, count, self.seed)
-        return Targets(self.collection.pictures, chosen, rows, self.threshold, self.seed)
-
-
-def open_atelier(
-    session: Session, tell: Tell, recipe: PaintRecipe | None = None, config: PainterConfig | None = None
-) -> Atelier:
-    """Read the pictures, find their references through the live search, and take what draws now.
-
-    A compact painter learns, unless `image_generator` in the settings names a pipeline of diffusers.
-
-    Raises:
-        UsageError: There are too few pictures, or none has words to be asked for by.
-        MissingError: The weights of the network that judges are not installed.
-    """
-    perception = Perception.judge(device=recipe.device if recipe else "")
-    seed = session.settings.seed
-    learner: Learner
-    if session.settings.image_generator:
-        from honed.roles.image_generator.pipeline import PIPELINE_SIDE, REFERENCES, open_pipeline_learner
-
-        collection = collect(session, PIPELINE_SIDE, REFERENCES, tell)
-        learner = open_pipeline_learner(session, collection, perception)
-    else:
-        recipe = replace(recipe or PaintRecipe(), seed=seed, threads=cores(session.settings.threads))
-        live, folder = _live(session)
-        config = config or (live.config if live else default_config(recipe))
-        if live and (config.side, config.references) != (live.config.side, live.config.references):
-            raise UsageError(
-                f"The live painter draws {live.config.side} pixels from {live.config.references} references; a painter of "
-                "another shape cannot be compared with it.",
-                hint="leave the shape as it is, or roll back to a release without a painter first",
-            )
-        collection = collect(session, config.side, config.references, tell)
-        learner = _compact(collection, perception, _Start(recipe, config, live, folder))
-    train = collection.rows["train"]
-    some = np.random.default_rng(seed).choice(train, min(REAL_PICTURES, len(train)), replace=False)
-    return Atelier(collection, learner, perception, real_threshold(collection.pictures, some, perception), seed)
-
-
 def default_config(recipe: PaintRecipe) -> PainterConfig:
     """The shape of a new painter: 32 pixels and 2 million weights on a CPU, 64 pixels and 8 million on a GPU.
 
-    More weights take fewer steps in the same minutes: on dev of emoji-images after 5 minutes of two cores the distance to the
-    true drawing is .463 with 2.0 million (740 steps), .468 with 4.3 million (507 steps): `benchmarks/images/painter_shapes.py`.
+    More weights take fewer steps in the same minutes: see `benchmarks/images/painter_shapes.py`.
     """
     return PainterConfig() if recipe.place.type == "cpu" else PainterConfig(side=64, channels=(64, 128, 192))
-
-
-def _live(session: Session) -> tuple[CompactPainter | None, Path]:
-    """The live release's painter, if it is a compact one, and its folder."""
-    manifest = live_manifest(session.workspace, session.catalog)
-    folder = session.workspace.releases / manifest.release / manifest.painter
-    painter = painter_of(session.workspace, manifest, session.settings) if manifest.painter else None
-    return (painter if isinstance(painter, CompactPainter) else None), folder
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Start:
-    recipe: PaintRecipe
-    config: PainterConfig
-    live: CompactPainter | None
-    folder: Path
-
-
-def _compact(collection: Collection, perception: Perception, start: _Start) -> CompactLearner:
-    pictures = collection.pictures
-    config = replace(
-        start.config, styles=collection.styles, text=pictures.texts.shape[1], text_space=collection.text_space
-    )
-    weights = dict(read_painter(start.folder)[1]) if start.live and start.live.config == config else None
-    trains = Perception.of(package_tower(), device=start.recipe.device)
-    course = Course(pictures, collection.rows["train"], config, start.recipe, trains)
-    sizes = len(collection.rows["dev"]), len(collection.rows["test"])
-    return CompactLearner(course, perception, sizes, weights, start.live, start.folder.parent.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,54 +72,46 @@ class CompactLearner:
     """Our own painter, from scratch or from where the live release left it.
 
     Attributes:
-        course: With the network of the loss.
-        perception: Who judges.
-        sizes: Pictures of dev and of test.
+        training: With the network of the loss.
+        judge: Who measures the drawings.
+        sizes: Pictures of dev and of test that are drawn.
         start: Weights to go on from; None for random ones.
-        live: What draws now.
-        release: Its release.
+        live: Name of what draws now, or "".
     """
 
-    course: Course
-    perception: Perception
+    training: PainterTraining
+    judge: PerceptualFeatures
     sizes: tuple[int, int]
     start: Mapping[str, NDArray[Any]] | None
-    live: CompactPainter | None
-    release: str
+    live: str
 
     @property
     def key(self) -> dict[str, Any]:
         """See `Learner`."""
-        settings = asdict(self.course.recipe)
+        settings = asdict(self.training.recipe)
         for name in ("threads", "device", "bf16"):
             settings.pop(name)
-        return {
-            "shape": repr(self.course.config),
-            "live": self.live.name if self.live else "",
-            "settings": repr(sorted(settings.items())),
-        }
+        return {"shape": repr(self.training.config), "live": self.live, "settings": repr(sorted(settings.items()))}
 
     @property
-    def before(self) -> tuple[str, Draw] | None:
+    def words(self) -> str:
         """See `Learner`."""
-        if self.live is None:
-            return None
-        draw = by_compact(self.live)
-        return self.release, lambda targets, references: draw(self._as_then(targets), references)
+        return self.training.config.text_space
 
-    def plan(self, budget: float, spent: float) -> PaintPlan:
+    def plan(self, clock: Clock) -> Plan:
         """See `Learner`."""
-        return plan_painting(budget, spent, self.course, self.perception, self.sizes)
+        return plan_painting(clock, self.training, self.judge, self.sizes)
 
-    def train(self, folder: Path, plan: PaintPlan, sheet: Sheet, tell: Tell) -> Taught:
+    def train(self, folder: Path, stage: Stage, samples: SampleGrid, tell: Progress) -> Taught:
         """See `Learner`."""
+        steps = stage.options["steps"]
 
         def watch(painter: CompactPainter, step: int) -> None:
-            sheet.show(by_compact(painter))
-            tell(f"painter      step {step:,} of {plan.steps:,}")
+            samples.show(by_compact(painter))
+            tell(f"{PAINTER:<12} step {step:,} of {steps:,}")
 
-        course = replace(self.course, recipe=replace(self.course.recipe, bf16=plan.bf16))
-        trained = train_painter(course, folder, steps=plan.steps, seconds=plan.seconds, start=self.start, watch=watch)
+        training = replace(self.training, recipe=replace(self.training.recipe, bf16=stage.options["bf16"]))
+        trained = train_painter(training, folder, steps=steps, seconds=stage.seconds, start=self.start, watch=watch)
         config, weights = read_painter(folder)
         count = sum(int(np.prod(value.shape)) for value in weights.values())
         origin = "tuned further" if self.start else "trained from scratch"
@@ -219,13 +120,13 @@ class CompactLearner:
 
     def pick(self, folder: Path, targets: Targets) -> int:
         """See `Learner`: guidance on references and words, and steps."""
-        some = replace(targets, rows=chosen_targets(targets.rows, PICKED, self.course.recipe.seed))
-        truth, _ = self.perception(some.pictures.pixels[some.rows])
+        sample = replace(targets, rows=by_lot(targets.rows, PICKED, self.training.recipe.seed))
+        truth, _ = self.judge(sample.pictures.pixels[sample.rows])
         distances = []
         for sampling in SAMPLINGS:
             painter = load("image-generator", f"compact:{folder}", sampling=sampling)
-            drawn = by_compact(painter)(some, some.references(RETRIEVED))
-            distances.append(map_distance(self.perception(drawn)[0], truth).mean())
+            drawn = by_compact(painter)(sample, sample.references(RETRIEVED))
+            distances.append(map_distance(self.judge(drawn)[0], truth).mean())
         write_sampling(folder, SAMPLINGS[int(np.argmin(distances))])
         return len(SAMPLINGS)
 
@@ -239,11 +140,22 @@ class CompactLearner:
         assert isinstance(painter, CompactPainter)
         return by_compact(painter)
 
-    def _as_then(self, targets: Targets) -> Targets:
-        """The targets as the live painter understands them: styles by its numbers, words only if it knows their space."""
-        assert self.live is not None
-        pictures, now, then = targets.pictures, self.course.config, self.live.config
-        numbers = [0] + [then.styles.index(name) + 1 if name in then.styles else 0 for name in now.styles]
-        worded = now.text_space == then.text_space
-        texts = pictures.texts if worded else np.zeros((len(pictures.texts), then.text), np.float32)
-        return replace(targets, pictures=replace(pictures, styles=np.array(numbers)[pictures.styles], texts=texts))
+
+def open_compact(
+    session: Session, snapshot: Snapshot, recipe: PaintRecipe, judge: PerceptualFeatures
+) -> CompactLearner:
+    """The compact painter of the snapshot's shape, ready to learn."""
+    collection, live = snapshot.collection, snapshot.live
+    pictures = collection.pictures
+    assert snapshot.config is not None
+    config = replace(
+        snapshot.config, styles=collection.styles, text=pictures.texts.shape[1], text_space=collection.text_space
+    )
+    start = None
+    if isinstance(live, CompactPainter) and live.config == config:
+        part = part_of(session.workspace, snapshot.release, IMAGE_GENERATOR)
+        start = dict(read_painter(part.files[PAINTER])[1])
+    trains = PerceptualFeatures.of(package_tower(), device=recipe.device)
+    training = PainterTraining(pictures, collection.rows["train"], config, recipe, trains)
+    sizes = len(collection.rows["dev"]), len(collection.rows["test"])
+    return CompactLearner(training, judge, sizes, start, live.name if live else "")

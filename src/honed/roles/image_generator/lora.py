@@ -108,8 +108,8 @@ def _denoising_loss(
     velocity = schedule.config.prediction_type == "v_prediction"
     target = schedule.get_velocity(latents, noise, times) if velocity else noise
     with torch.autocast(latents.device.type, torch.bfloat16, enabled=recipe.bf16):
-        found = unet(noised, times, encoder_hidden_states=texts, return_dict=False)[0]
-    return torch.nn.functional.mse_loss(found.float(), target.float())
+        estimate = unet(noised, times, encoder_hidden_states=texts, return_dict=False)[0]
+    return torch.nn.functional.mse_loss(estimate.float(), target.float())
 
 
 @torch.no_grad()
@@ -122,8 +122,8 @@ def _texts(pipeline: Any, prompts: Sequence[str]) -> torch.Tensor:
         truncation=True,
         return_tensors="pt",
     )
-    found: torch.Tensor = pipeline.text_encoder(tokens.input_ids.to(pipeline.device))[0]
-    return found
+    states: torch.Tensor = pipeline.text_encoder(tokens.input_ids.to(pipeline.device))[0]
+    return states
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import numpy as np
 from honed.errors import missing_extra
 from honed.models.painter.compact import to_tensor
 from honed.models.painter.net import Condition, PainterNet
-from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.perceptual import PerceptualFeatures
 from honed.roles.image_generator.pictures import Batch
 
 try:
@@ -55,7 +55,7 @@ class Objective:
     """
 
     flow: Flow
-    perception: Perception | None
+    perception: PerceptualFeatures | None
     seed: int
     bf16: bool
 

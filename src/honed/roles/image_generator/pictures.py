@@ -50,17 +50,24 @@ def unrelated(groups: NDArray[Any], *, rows: Rows, allowed: Rows, k: int, seed: 
         UsageError: There are too few pictures of other groups.
     """
     random = np.random.default_rng(seed)
-    found = np.empty((len(rows), k), np.int64)
+    chosen = np.empty((len(rows), k), np.int64)
     for at, row in enumerate(rows):
         others = allowed[groups[allowed] != groups[row]]
         if len(others) < k:
             raise UsageError(f"{len(others)} pictures of other groups are too few for {k} random references.")
-        found[at] = random.choice(others, k, replace=False)
-    return found
+        chosen[at] = random.choice(others, k, replace=False)
+    return chosen
+
+
+def by_lot(rows: Rows, most: int, seed: int) -> Rows:
+    """Some of the rows, by lot, in order; all where there are no more than `most`."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng([seed, len(rows)]).choice(rows, most, replace=False))
 
 
 @dataclass(frozen=True, slots=True)
-class Variety:
+class Augmentation:
     """How examples are varied, so that the painter copes with what it will meet.
 
     Attributes:
@@ -103,28 +110,30 @@ def epoch_rows(rows: Rows, size: int, seed: int, step: int) -> Rows:
     return np.asarray(order[at * size : (at + 1) * size])
 
 
-def make_batch(pictures: Pictures, rows: Rows, chosen: Rows, variety: Variety, random: np.random.Generator) -> Batch:
+def make_batch(
+    pictures: Pictures, rows: Rows, chosen: Rows, augmentation: Augmentation, random: np.random.Generator
+) -> Batch:
     """The examples of a step.
 
     Args:
         pictures: What there is.
         rows: The pictures that may be seen in training, for wrong references.
         chosen: The targets.
-        variety: How they are varied.
+        augmentation: How they are varied.
         random: Of this step alone.
     """
     size, slots = len(chosen), pictures.references.shape[1]
-    slot_rows = _slots(pictures.references[chosen], variety, random)
+    slot_rows = _slots(pictures.references[chosen], augmentation, random)
     present = slot_rows >= 0
-    wrong = present & (random.random((size, slots)) < variety.wrong)
+    wrong = present & (random.random((size, slots)) < augmentation.wrong)
     slot_rows[wrong] = random.choice(rows, int(wrong.sum()))
     references = np.where(present[..., None, None, None], pictures.pixels[slot_rows], np.uint8(0))
-    wordless = np.where(present.any(axis=1), variety.wordless, variety.wordless / 3)
-    styles = np.where(random.random(size) < variety.styleless, 0, pictures.styles[chosen])
+    wordless = np.where(present.any(axis=1), augmentation.wordless, augmentation.wordless / 3)
+    styles = np.where(random.random(size) < augmentation.styleless, 0, pictures.styles[chosen])
     worded = random.random(size) >= wordless
     targets, altered = pictures.pixels[chosen].copy(), np.zeros((size, 2), bool)
-    altered[:, 0] = random.random(size) < variety.mirrored
-    altered[:, 1] = random.random(size) < variety.recoloured
+    altered[:, 0] = random.random(size) < augmentation.mirrored
+    altered[:, 1] = random.random(size) < augmentation.recoloured
     for at in np.flatnonzero(altered[:, 0]):
         targets[at], references[at] = targets[at, :, ::-1].copy(), references[at, :, :, ::-1].copy()
     for at in np.flatnonzero(altered[:, 1]):
@@ -133,28 +142,27 @@ def make_batch(pictures: Pictures, rows: Rows, chosen: Rows, variety: Variety, r
     return Batch(targets, references, present, styles, pictures.texts[chosen], worded, altered)
 
 
-def _slots(candidates: Rows, variety: Variety, random: np.random.Generator) -> Rows:
+def _slots(candidates: Rows, augmentation: Augmentation, random: np.random.Generator) -> Rows:
     """Which reference stands in which slot, -1 for none: some of the candidates in any order, as many as `counts` says."""
     filled = np.full_like(candidates, -1)
-    counts = random.choice(len(variety.counts), len(candidates), p=variety.counts)
+    counts = random.choice(len(augmentation.counts), len(candidates), p=augmentation.counts)
     for at, count in enumerate(counts):
-        known = random.permutation(candidates[at][candidates[at] >= 0])
-        known = known if count == len(variety.counts) - 1 else known[:count]
-        filled[at, : len(known)] = known
+        present = random.permutation(candidates[at][candidates[at] >= 0])
+        kept = present if count == len(augmentation.counts) - 1 else present[:count]
+        filled[at, : len(kept)] = kept
     return filled
 
 
 def batch_of(
-    pictures: Pictures, rows: Rows, *, seed: int, step: int, size: int, variety: Variety | None = None
+    pictures: Pictures, rows: Rows, *, seed: int, step: int, size: int, augmentation: Augmentation | None = None
 ) -> Batch:
     """The batch of a step of a training on `rows`."""
     chosen = epoch_rows(rows, size, seed, step)
     random: np.random.Generator = np.random.default_rng([seed, 1, step])
-    return make_batch(pictures, rows, chosen, variety or Variety(), random)
+    return make_batch(pictures, rows, chosen, augmentation or Augmentation(), random)
 
 
 def labels(values: Sequence[str]) -> Rows:
     """Numbers for names, from 1 in alphabetical order; 0 for an empty name."""
-    known = sorted(set(values) - {""})
-    numbers = {name: number for number, name in enumerate(known, 1)}
+    numbers = {name: number for number, name in enumerate(sorted(set(values) - {""}), 1)}
     return np.array([numbers.get(value, 0) for value in values], np.int64)

@@ -10,28 +10,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from honed.errors import UsageError
 from honed.models.painter.pipeline import LORA_WEIGHTS, DiffusersPainter
-from honed.release.build import live_manifest
-from honed.release.open import LORA, load_generator, painter_of
+from honed.release.open import LORA, load_generator
 from honed.roles.image_generator.collection import LEAST_TEST, Collection, squares
+from honed.roles.image_generator.drawing import by_painter
+from honed.roles.image_generator.held_out import Draw, Pixels, Targets
 from honed.roles.image_generator.lora import LoraRecipe, train_lora
-from honed.roles.image_generator.perception import Perception
-from honed.roles.image_generator.pictures import Rows
-from honed.roles.image_generator.plan import LEAST_TRAINING, MOST_DEV, MOST_TEST, PaintPlan
-from honed.roles.image_generator.sheet import Sheet
-from honed.roles.image_generator.trial import Draw, Pixels, Targets
-from honed.roles.retriever.plan import RESERVE
+from honed.roles.image_generator.pictures import Rows, by_lot
+from honed.roles.image_generator.plan import LEAST_TRAINING, painting_plan
+from honed.roles.image_generator.sample_grid import SampleGrid
+from honed.roles.image_generator.snapshot import Snapshot
 from honed.session import Session
-from honed.tuning.nouns import Tell
+from honed.tuning.plan import RESERVE, Clock, Plan, Stage
+from honed.tuning.role import Progress
 from honed.workspace import Workspace, sha256_file, write_json
-
-PIPELINE_SIDE = 128
-"""Pixels of the pictures that a pipeline is judged by, and of its references in the test: the judge looks at no more."""
-
-REFERENCES = 3
 
 MOST_LEARNT = 1000
 """Train pictures that a LoRA learns from, by lot: at 512 pixels they are 800 MB."""
@@ -42,22 +36,6 @@ DRAWINGS = 5
 _PROBE_STEPS = 2
 
 
-def by_pipeline(painter: DiffusersPainter, collection: Collection) -> Draw:
-    """How a pipeline draws targets: by their words and style, from references of the collection's size."""
-    side = collection.pictures.pixels.shape[1]
-
-    def draw(targets: Targets, references: Rows) -> Pixels:
-        drawn = []
-        for number, (row, known) in enumerate(zip(targets.rows.tolist(), references, strict=True)):
-            shown = [Image.fromarray(targets.pictures.pixels[one]) for one in known.tolist() if one >= 0]
-            words, style, seed = collection.listing.asked[row], collection.style_of(row), targets.seed + number
-            made = painter.generate(words, shown, n=1, seed=seed, style=style)[0]
-            drawn.append(np.asarray(made.resize((side, side), Image.Resampling.BICUBIC), np.uint8))
-        return np.stack(drawn)
-
-    return draw
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class PipelineLearner:
     """A LoRA for the configured pipeline.
@@ -65,7 +43,6 @@ class PipelineLearner:
     Attributes:
         spec: Of the pipeline, as the settings name it.
         live: What draws now: the pipeline as it is, or with the LoRA of the live release.
-        release: The live release's name.
         ip_adapter: Through which it sees references; empty for none.
         recipe: How the LoRA learns.
     """
@@ -73,15 +50,13 @@ class PipelineLearner:
     workspace: Workspace
     spec: str
     collection: Collection
-    perception: Perception
     live: DiffusersPainter
-    release: str
     ip_adapter: str
     recipe: LoraRecipe
 
     @property
     def key(self) -> dict[str, Any]:
-        """See `atelier.Learner`."""
+        """See `learners.Learner`."""
         return {
             "pipeline": self.spec,
             "live": self.live.name,
@@ -90,61 +65,61 @@ class PipelineLearner:
         }
 
     @property
-    def before(self) -> tuple[str, Draw] | None:
-        """See `atelier.Learner`: a pipeline draws before it is tuned, so it has to be beaten as it is."""
-        return f"{self.release} ({self.live.name})", by_pipeline(self.live, self.collection)
+    def words(self) -> str:
+        """See `learners.Learner`: a pipeline reads words by itself."""
+        return ""
 
-    def plan(self, budget: float, spent: float) -> PaintPlan:
+    def plan(self, clock: Clock) -> Plan:
         """Time a few steps and a drawing; as many targets are drawn as half of the budget allows.
 
         Raises:
             UsageError: The budget is too short to judge.
         """
-        started = time.monotonic()
+        started, rows = time.monotonic(), self.collection.rows
         step = self._step_seconds()
-        first = Targets(self.collection.pictures, self.collection.rows["dev"][:1], self.collection.rows["dev"], 0.0)
+        first = Targets(self.collection.pictures, rows["dev"][:1], rows["dev"], 0.0)
         drawing = time.monotonic()
-        by_pipeline(self.live, self.collection)(first, first.pictures.references[first.rows])
-        each = DRAWINGS * (time.monotonic() - drawing)
-        left = budget - spent - (time.monotonic() - started)
-        sizes = {split: len(self.collection.rows[split]) for split in ("dev", "test")}
-        targets = min(int(0.5 * left / each), MOST_TEST)
+        by_painter(self.live, self.collection)(first, first.pictures.references[first.rows])
+        target_seconds = DRAWINGS * (time.monotonic() - drawing)
+        left = clock.budget - clock.spent
+        targets = int(0.5 * left / target_seconds)
         if targets < LEAST_TEST:
+            spent = clock.spent - (time.monotonic() - started)
             raise UsageError(
-                f"A budget of {budget:.0f} s leaves time to draw {max(0, targets)} pictures of test; {LEAST_TEST} are needed.",
-                hint=f"--budget {4 * (LEAST_TEST * each + spent) / 60 + 1:.0f}m, fewer steps, or a smaller pipeline",
+                f"A budget of {clock.budget:.0f} s leaves time to draw {max(0, targets)} pictures of test; "
+                f"{LEAST_TEST} are needed.",
+                hint=f"--budget {4 * (LEAST_TEST * target_seconds + spent) / 60 + 1:.0f}m, fewer steps, or a smaller "
+                "pipeline",
             )
-        dev, test = min(targets, sizes["dev"], MOST_DEV), min(targets, sizes["test"])
-        seconds = left - max(RESERVE * budget, test * each)
-        steps = max(1, int(max(seconds, LEAST_TRAINING) / step))
-        rate = self.recipe.batch / step
-        return PaintPlan(budget, steps, seconds, self.recipe.bf16, dev, test, test * each, rate)
+        dev, test = (min(targets, len(rows[split])) for split in ("dev", "test"))
+        judging = test * target_seconds
+        seconds = max(left - max(RESERVE * clock.budget, judging), LEAST_TRAINING)
+        options = {"steps": max(1, int(seconds / step)), "bf16": self.recipe.bf16, "dev": dev, "test": test}
+        return painting_plan(clock, seconds, options, judging, self.recipe.batch / step)
 
-    def train(self, folder: Path, plan: PaintPlan, sheet: Sheet, tell: Tell) -> tuple[str, Mapping[str, Any]]:
-        """See `atelier.Learner`."""
+    def train(self, folder: Path, stage: Stage, samples: SampleGrid, tell: Progress) -> tuple[str, Mapping[str, Any]]:
+        """See `learners.Learner`."""
+        steps = stage.options["steps"]
         chosen = self._learnt(MOST_LEARNT)
-        tell(f"lora         {plan.steps:,} steps on {len(chosen)} pictures")
-        recipe = replace(self.recipe, bf16=plan.bf16)
+        tell(f"lora         {steps:,} steps on {len(chosen)} pictures")
+        recipe = replace(self.recipe, bf16=stage.options["bf16"])
         pipeline = self._fresh().pipeline
-        done = train_lora(
-            pipeline, self._squares(chosen), self._prompts(chosen), folder, recipe=recipe, steps=plan.steps
-        )
+        done = train_lora(pipeline, self._squares(chosen), self._prompts(chosen), folder, recipe=recipe, steps=steps)
         write_json(folder / "config.json", {"model_type": LORA, "pipeline": self.spec})
-        sheet.show(self.draw(folder))
+        samples.show(self.draw(folder))
         return f"a LoRA of rank {recipe.rank} for {self.spec}", asdict(done)
 
     def draw(self, folder: Path) -> Draw:
-        """See `atelier.Learner`."""
+        """See `learners.Learner`."""
         painter = load_generator(self.workspace, self.spec, lora=folder, ip_adapter=self.ip_adapter)
-        assert isinstance(painter, DiffusersPainter)
-        return by_pipeline(painter, self.collection)
+        return by_painter(painter, self.collection)
 
     def pick(self, folder: Path, targets: Targets) -> int:
-        """See `atelier.Learner`: steps and guidance of a pipeline are its own."""
+        """See `learners.Learner`: steps and guidance of a pipeline are its own."""
         return 1
 
     def digest(self, folder: Path) -> str:
-        """See `atelier.Learner`."""
+        """See `learners.Learner`."""
         return sha256_file(folder / LORA_WEIGHTS)
 
     def _fresh(self) -> DiffusersPainter:
@@ -164,12 +139,9 @@ class PipelineLearner:
 
     def _learnt(self, most: int) -> Rows:
         """Train pictures with words, by lot."""
-        rows = np.array(
-            [row for row in self.collection.rows["train"].tolist() if self.collection.listing.asked[row]], np.int64
-        )
-        if len(rows) <= most:
-            return rows
-        return np.sort(np.random.default_rng(self.recipe.seed).choice(rows, most, replace=False))
+        asked = self.collection.listing.asked
+        rows = [row for row in self.collection.rows["train"].tolist() if asked[row]]
+        return by_lot(np.array(rows, np.int64), most, self.recipe.seed)
 
     def _squares(self, rows: Rows) -> Pixels:
         return squares(self.workspace, [self.collection.listing.medias[row] for row in rows.tolist()], self.live.side)
@@ -180,21 +152,17 @@ class PipelineLearner:
         return [f"{words}, {style} style" if style else words for words, style in told]
 
 
-def open_pipeline_learner(session: Session, collection: Collection, perception: Perception) -> PipelineLearner:
+def open_pipeline_learner(session: Session, snapshot: Snapshot) -> PipelineLearner:
     """The configured pipeline, ready to learn.
 
     Raises:
         UsageError: The configured generator is no pipeline, or the live release draws with another one.
-        MissingError: It is not there.
     """
-    spec = session.settings.image_generator
-    manifest = live_manifest(session.workspace, session.catalog)
-    live = painter_of(session.workspace, manifest, session.settings)
+    spec, live = session.settings.image_generator, snapshot.live
     if not isinstance(live, DiffusersPainter):
         raise UsageError(
-            f"The live release draws with {live.name}, and image_generator names '{spec}'.",
+            f"The live release draws with {live.name if live else 'nothing'}, and image_generator names '{spec}'.",
             hint="take image_generator out of honed.toml to tune the former, or roll back to a release without it",
         )
     recipe = LoraRecipe(seed=session.settings.seed)
-    adapter = session.settings.ip_adapter
-    return PipelineLearner(session.workspace, spec, collection, perception, live, manifest.release, adapter, recipe)
+    return PipelineLearner(session.workspace, spec, snapshot.collection, live, session.settings.ip_adapter, recipe)

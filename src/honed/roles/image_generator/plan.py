@@ -1,20 +1,22 @@
-"""What fits into the budget: the machine's speed first, then steps of training and pictures to draw."""
+"""What fits the budget: the machine's speed first, then steps of training and pictures to draw."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from honed.errors import UsageError
 from honed.models.painter.sampler import Sampling
-from honed.roles.image_generator.perception import Perception
+from honed.roles.image_generator.held_out import KINDS
+from honed.roles.image_generator.perceptual import PerceptualFeatures
 from honed.roles.image_generator.speed import PaintSpeed, measure_speed
-from honed.roles.image_generator.train import Course
-from honed.roles.image_generator.trial import KINDS
-from honed.roles.retriever.plan import RESERVE
+from honed.roles.image_generator.train import PainterTraining
+from honed.tuning.plan import RESERVE, SLACK, Clock, Plan, Stage
+
+PAINTER = "painter"
+"""The one stage; also the name of its folder, and of the file in a release."""
 
 SAMPLINGS = Sampling(), Sampling(references=1.5), Sampling(words=1.5), Sampling(steps=4)
 """Ways to draw that dev picks from; the first wins a tie."""
@@ -22,104 +24,70 @@ SAMPLINGS = Sampling(), Sampling(references=1.5), Sampling(words=1.5), Sampling(
 PICKED = 64
 """Targets of dev that pick one."""
 
-MOST_DEV, MOST_TEST = 200, 1000
-"""Targets of a split that are drawn, by lot, where there are more."""
-
 LEAST_TRAINING = 10.0
 """Seconds below which no training is begun."""
-
-SLACK = 1.2
-"""Estimates are multiplied by this: other programs run too."""
 
 _PROBED = 32
 _LOOKS = 3
 """Times that a target goes through the perception besides its drawings: itself, and its references, which others share."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaintPlan:
-    """How the budget is spent.
-
-    Attributes:
-        budget: Seconds in all.
-        steps: Of training.
-        seconds: For training; the learning rate falls with the clock if the machine turns out slower.
-        bf16: Whether training multiplies in 16 bits.
-        dev: Targets of dev that are drawn.
-        test: The same of test.
-        judging: Seconds for drawing and measuring dev and test.
-        pictures: Pictures a second in training.
-    """
-
-    budget: float
-    steps: int
-    seconds: float
-    bf16: bool
-    dev: int
-    test: int
-    judging: float
-    pictures: float
-
-
 def plan_painting(
-    budget: float, spent: float, course: Course, perception: Perception, sizes: tuple[int, int]
-) -> PaintPlan:
+    clock: Clock, training: PainterTraining, perception: PerceptualFeatures, sizes: tuple[int, int]
+) -> Plan:
     """Measure the machine and fit training into the budget.
 
     Args:
-        budget: Seconds for everything.
-        spent: Seconds of it that are gone.
-        course: What is to be learnt.
+        clock: Of the run.
+        training: What is to be learnt.
         perception: What measures the drawings.
-        sizes: Pictures of dev and of test.
+        sizes: Pictures of dev and of test that are drawn.
 
     Raises:
         UsageError: The budget does not leave time to train and to judge.
     """
-    speed = measure_speed(course)
-    looks = _looks(perception, course)
-    dev, test = min(sizes[0], MOST_DEV), min(sizes[1], MOST_TEST)
+    speed = measure_speed(training)
+    looks = _looks(perception, training)
+    dev, test = sizes
     dev_seconds, test_seconds = _judging(dev, 1, speed, looks), _judging(test, len(KINDS), speed, looks)
     dev_seconds += _judging(min(dev, PICKED), 2 * len(SAMPLINGS), speed, looks)  # guidance asks the network twice
-    reserve = max(RESERVE * budget, test_seconds)
-    seconds = budget - spent - reserve - dev_seconds
+    kept = max(RESERVE * clock.budget, test_seconds)
+    spent = clock.spent
+    seconds = clock.budget - spent - kept - dev_seconds
     if seconds < LEAST_TRAINING:
-        needed = spent + reserve + dev_seconds + LEAST_TRAINING
+        needed = spent + kept + dev_seconds + LEAST_TRAINING
         raise UsageError(
-            f"A budget of {budget:.0f} s leaves no time to train: {dev_seconds + reserve:.0f} s go into drawing and judging.",
+            f"A budget of {clock.budget:.0f} s leaves no time to train: {dev_seconds + kept:.0f} s go into drawing and judging.",
             hint=f"honed tune --role image-generator --budget {max(2 * needed, 600) / 60:.0f}m",
         )
     steps = speed.affordable(seconds / SLACK)  # so that steps end the training, and a repeated run takes the same
-    return PaintPlan(
-        budget,
-        min(steps, course.recipe.steps or steps),
-        seconds,
-        speed.bf16,
-        dev,
-        test,
-        dev_seconds + test_seconds,
-        speed.steps * course.recipe.batch,
+    options = {
+        "steps": min(steps, training.recipe.steps or steps),
+        "bf16": speed.bf16,
+        "dev": dev,
+        "test": test,
+    }
+    return painting_plan(clock, seconds, options, test_seconds, speed.steps * training.recipe.batch)
+
+
+def painting_plan(clock: Clock, seconds: float, options: dict[str, Any], judging: float, rate: float) -> Plan:
+    """The plan of one stage.
+
+    Args:
+        clock: Of the run.
+        seconds: For training.
+        options: Of the stage: "steps" of training, "bf16" whether it multiplies in 16 bits, "dev" and "test" pictures drawn.
+        judging: Seconds for drawing and measuring test.
+        rate: Pictures a second in training.
+    """
+    kind = "bf16" if options["bf16"] else "fp32"
+    kept = f"{options['dev']} pictures of dev and {options['test']} of test are drawn, measured and reported"
+    return Plan(
+        (Stage(PAINTER, seconds, f"{options['steps']:,} steps", options),),
+        f"{rate:.0f} pictures/s in training ({kind})",
+        clock.budget,
+        Stage("evaluation", max(RESERVE * clock.budget, judging), f"kept: {kept}"),
     )
-
-
-def painting_table(plan: PaintPlan) -> list[str]:
-    """The plan as lines for a terminal."""
-    kind = "bf16" if plan.bf16 else "fp32"
-    return [
-        f"plan for {plan.budget:.0f} s: {plan.pictures:.0f} pictures/s in training ({kind})",
-        f"  {'painter':<12} {plan.seconds:4.0f} s  {plan.steps:,} steps",
-        f"  {'evaluation':<12} {max(RESERVE * plan.budget, plan.judging):4.0f} s  "
-        f"kept: {plan.dev} pictures of dev and {plan.test} of test are drawn, measured and reported",
-    ]
-
-
-def chosen_targets(
-    rows: np.ndarray[Any, np.dtype[np.int64]], count: int, seed: int
-) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """So many of the rows, by lot, in order."""
-    if len(rows) <= count:
-        return rows
-    return np.sort(np.random.default_rng([seed, len(rows)]).choice(rows, count, replace=False))
 
 
 def _judging(count: int, kinds: int, speed: PaintSpeed, looks: float) -> float:
@@ -127,9 +95,9 @@ def _judging(count: int, kinds: int, speed: PaintSpeed, looks: float) -> float:
     return SLACK * (drawing + (_LOOKS + kinds) * count / max(looks, 1e-9))
 
 
-def _looks(perception: Perception, course: Course) -> float:
+def _looks(perception: PerceptualFeatures, training: PainterTraining) -> float:
     """Pictures a second through the perception."""
-    sample = course.pictures.pixels[np.resize(course.rows, _PROBED)]
+    sample = training.pictures.pixels[np.resize(training.rows, _PROBED)]
     perception(sample[:4])
     started = time.monotonic()
     perception(sample)

@@ -1,179 +1,124 @@
-"""One turn of the cycle for the image generator: references, plan, training, dev, sealed test, gate, release, report.
+"""The role that draws new pictures from retrieved ones: a painter of its own, or a LoRA for a pipeline of diffusers.
 
-The same words, gate and release as `loop.tune`; read that one first. A painter has to beat the last release's on held-out
-pictures, and retrieval has to matter: what is drawn from retrieved references must be nearer to the truth than what the same
-painter draws from random ones, and must not be a copy of them.
+A painter has to beat the last release's on held-out pictures, and retrieval has to matter: what is drawn from retrieved
+references must be nearer to the truth than what the same painter draws from random ones, and must not be a copy of them.
 """
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Callable
-from dataclasses import replace
-from importlib.metadata import version
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from honed.catalog import history
-from honed.evaluate.ledger import TestSet
-from honed.models.painter.config import PainterConfig
-from honed.models.vision.folder import JUDGE_SHA256
-from honed.release.build import PAINTER_FOLDER, live_manifest
-from honed.release.parts import Parts, parts_of
-from honed.roles.image_generator.candidate import PaintCandidate
-from honed.roles.image_generator.distance import LIKENESS
-from honed.roles.image_generator.evaluation import PaintExam
-from honed.roles.image_generator.learners import Atelier, open_atelier
-from honed.roles.image_generator.plan import PaintPlan, chosen_targets, painting_table
-from honed.roles.image_generator.presentation import PaintTurn, generator_report, generator_result
-from honed.roles.image_generator.sheet import Sheet
-from honed.roles.image_generator.train import PaintRecipe
-from honed.roles.image_generator.trial import RETRIEVED, Exhibition, exhibit
-from honed.roles.retriever.loop import ahead, close, judge, lineage_of, settle
-from honed.runs import Run, look_at, open_run
+from honed.errors import UsageError
+from honed.evaluate.metrics import MetricShape
+from honed.release.manifest import IMAGE_GENERATOR, RETRIEVER, Part
+from honed.roles.image_generator.distance import LIKENESS, PIXELS
 from honed.session import Session
-from honed.tune.kept import kept_plan
-from honed.tuning.nouns import Finished, Tell, meanwhile, one_at_a_time
-from honed.types import SPLITS
-from honed.workspace import read_json, write_json
+from honed.tuning.candidate import Candidate
+from honed.tuning.plan import Clock, Plan, Stage
+from honed.tuning.role import DataCard, Evaluation, Measurement, Progress, Rankings, Work, each_split
 
-SHEET_FILE, SHEET_LINES = "samples.png", 12
-TAUGHT_FILE = "painter-taught.json"
+if TYPE_CHECKING:  # torch is loaded by drawing alone
+    from honed.models.painter.config import PainterConfig
+    from honed.roles.image_generator.context import TrainingContext
+    from honed.roles.image_generator.snapshot import Snapshot
+    from honed.roles.image_generator.train import PaintRecipe
 
-
-@one_at_a_time
-def tune_generator(
-    session: Session,
-    *,
-    budget: float,
-    tell: Tell,
-    show_plan: Callable[[list[str]], bool] = lambda _: True,
-    recipe: PaintRecipe | None = None,
-    config: PainterConfig | None = None,
-) -> PaintTurn | None:
-    """One turn of the cycle for the image generator; arguments and result are those of `loop.tune`.
-
-    Args:
-        config: Shape of a compact painter; None takes the live release's, or the default.
-
-    Raises:
-        UsageError: There is nothing to learn from or to measure with, or the budget is too short.
-    """
-    started = time.monotonic()
-    with session.workspace.writing():
-        settle(session, tell)
-        atelier = open_atelier(session, tell, recipe, config)
-    start = atelier.collection.start
-    tell("measuring this machine")
-    plan = atelier.learner.plan(budget, time.monotonic() - started)
-    if not show_plan(painting_table(plan)):
-        return None
-    experiment = _experiment(session, atelier, budget)
-    run = open_run(session.workspace, session.catalog, "tune-generator", experiment)
-    if run.resumed:
-        tell(f"going on with {run.id}")
-    plan = kept_plan(run.folder, plan)
-    tell(ahead(session, _test_set(session, atelier, plan), "tune-generator"))
-    candidate = _trained(atelier, plan, run, tell)
-    history.check_live(session.catalog, start.live)  # before a look at the test is spent
-    exam = _sealed_test(session, atelier, plan, candidate, looking=(run.id, experiment))
-    judged = judge(session, exam, candidate.tried, lambda gate: exam.checks(gate, session.settings.seed))
-    seconds, notes = time.monotonic() - started, meanwhile(session.catalog, start)
-    turn = Finished(run, atelier.collection, (candidate,), candidate, exam, *judged, seconds, budget, notes)
-    close(
-        session,
-        turn,
-        tell=tell,
-        outcome=generator_result(turn),
-        report=generator_report(session, turn),
-        parts=lambda: _parts(session, turn),
-    )
-    return turn
+WORDLESS = "Pictures are drawn from references and style alone until `honed tune --role image-generator`."
+"""What is said when a release has another document tower than the one that its painter learned words with."""
 
 
-def _trained(atelier: Atelier, plan: PaintPlan, run: Run, tell: Tell) -> PaintCandidate:
-    """The candidate of this run: finished before, or trained now (from where a killed training was)."""
-    folder = run.folder / PAINTER_FOLDER
-    done = PaintCandidate.load(folder)
-    if done is not None:
-        return done
-    started = time.monotonic()
-    targets = atelier.targets("dev", plan.dev)
-    sheet = Sheet(replace(targets, rows=chosen_targets(targets.rows, SHEET_LINES, 1)), run.folder / SHEET_FILE)
-    notes = run.folder / TAUGHT_FILE
-    if not notes.is_file():  # a kill while dev is drawn loses no training
-        tell(f"painter      started, {plan.seconds:.0f} s; samples in {sheet.path}")
-        what, details = atelier.learner.train(folder, plan, sheet, tell)
-        write_json(notes, {"what": what, "details": dict(details)})
-    taught = read_json(notes)
-    tried = atelier.learner.pick(folder, targets)
-    shown = exhibit(atelier.learner.draw(folder), targets, atelier.perception, kinds=(RETRIEVED,))
-    likeness = shown.drawn[RETRIEVED].measured.scores[LIKENESS]
-    seconds = time.monotonic() - started
-    details = {**taught["details"], "digest": atelier.learner.digest(folder)}
-    candidate = PaintCandidate("painter", taught["what"], folder, likeness, seconds, tried, details)
-    candidate.save()
-    tell(f"painter      dev {candidate.mean:.3f}  {candidate.what}")
-    return candidate
+class ImageGenerator:
+    """See `tuning.role.Role`."""
 
+    name = IMAGE_GENERATOR
+    metrics = (LIKENESS, PIXELS)
+    metric_shape = MetricShape(LIKENESS, f"{LIKENESS}, which alone may decide")
 
-def _sealed_test(
-    session: Session,
-    atelier: Atelier,
-    plan: PaintPlan,
-    candidate: PaintCandidate,
-    *,
-    looking: tuple[str, dict[str, Any]],
-) -> PaintExam:
-    """Let candidate and what is live draw the test, once; the look is counted before anybody sees a result."""
-    collection, learner = atelier.collection, atelier.learner
-    targets = atelier.targets("test", plan.test)
-    shown = exhibit(learner.draw(candidate.folder), targets, atelier.perception)
-    before: tuple[str, Exhibition] | None = None
-    if learner.before is not None:
-        name, draw = learner.before
-        before = name, exhibit(draw, targets, atelier.perception, kinds=(RETRIEVED,))
-    ids = [collection.listing.ids[row] for row in targets.rows.tolist()]
-    looks = look_at(session.catalog, _test_set(session, atelier, plan), *looking)
-    return PaintExam(targets, before, shown, ids, collection.styles, looks)
+    def __init__(self, recipe: PaintRecipe | None = None, config: PainterConfig | None = None) -> None:
+        """Take how a compact painter learns, and its shape; None for the defaults, and the shape of the live one."""
+        self.recipe, self.config = recipe, config
 
+    def snapshot(self, session: Session, metric: str, tell: Progress) -> Snapshot:
+        """Read the pictures, find their references, and open what draws now."""
+        from honed.roles.image_generator.learners import default_config
+        from honed.roles.image_generator.snapshot import take_snapshot
 
-def _test_set(session: Session, atelier: Atelier, plan: PaintPlan) -> TestSet:
-    collection, rows = atelier.collection, atelier.targets("test", plan.test).rows
-    return TestSet(
-        "image-generator",
-        LIKENESS,
-        [collection.listing.medias[row] for row in rows.tolist()],
-        collection.pictures.groups[rows],
-        (hashlib.sha256(f"drawn {collection.known}".encode()).hexdigest(),),
-        fresh_only=session.settings.test == "fresh",
-    )
+        config = self.config or default_config(self._recipe)
+        return take_snapshot(session, config, metric, tell, forced=self.config is not None)
 
+    def prepare(self, session: Session, snapshot: Snapshot, tell: Progress) -> TrainingContext:
+        """Open who learns and who judges."""
+        from honed.roles.image_generator.context import open_context
 
-def _experiment(session: Session, atelier: Atelier, budget: float) -> dict[str, Any]:
-    """What a run depends on: it goes on only under the same, and elsewhere the same is no other look at the test."""
-    collection, pictures = atelier.collection, atelier.collection.pictures
-    listing = collection.listing
-    digest = hashlib.sha256(repr((listing.ids, listing.asked, collection.styles)).encode())
-    parts = (pictures.pixels, pictures.texts, pictures.styles, pictures.references, pictures.groups)
-    for part in (*parts, *(collection.rows[split] for split in SPLITS)):
-        digest.update(np.ascontiguousarray(part).tobytes())
-    return {
-        "budget": budget,
-        "data": digest.hexdigest(),
-        **atelier.learner.key,
-        "judge": JUDGE_SHA256,
-        "gate": [session.settings.min_gain, session.settings.max_slice_drop],
-        "test": session.settings.test,
-        "version": version("honed"),
-    }
+        return open_context(session, snapshot, self._recipe)
 
+    def plan(self, context: TrainingContext, clock: Clock) -> Plan:
+        """Measure steps and drawings a second on the user's own pictures."""
+        return context.learner.plan(clock)
 
-def _parts(session: Session, turn: PaintTurn) -> Parts:
-    """What the proven candidate's release consists of: everything as it is, and a new painter."""
-    live = live_manifest(session.workspace, session.catalog)
-    lineage = lineage_of(turn.run, turn.comparison, live.release)
-    parts = parts_of(session.workspace, live, what=f"image generator: {turn.chosen.what}", lineage=lineage)
-    return replace(parts, painter=turn.chosen.folder)
+    def experiment(self, context: TrainingContext) -> Mapping[str, Any]:
+        """Pictures, words, references, shape, recipe, judge, settings."""
+        return context.experiment()
+
+    def run_stage(
+        self, context: TrainingContext, stage: Stage, before: Sequence[Candidate], work: Work
+    ) -> Candidate | None:
+        """There is one stage: train, and let dev pick how the painter draws."""
+        from honed.roles.image_generator.stages import run_stage
+
+        return run_stage(context, stage, work)
+
+    def evaluate(self, context: TrainingContext, plan: Plan, candidate: Candidate) -> Evaluation:
+        """Candidate and what is live draw the test, with the same noise."""
+        from honed.roles.image_generator.evaluation import evaluated
+
+        return evaluated(context, plan, candidate)
+
+    def ship(self, context: TrainingContext, candidate: Candidate, folder: Path) -> Mapping[str, Part]:
+        """The painter's folder; with another document tower it draws on, without words."""
+        words = context.learner.words
+        needs = {RETRIEVER: words} if words else {}
+        return {
+            IMAGE_GENERATOR: Part(files=candidate.files, needs=needs, otherwise=WORDLESS if words else "", lasts=True)
+        }
+
+    def data_card(self, context: TrainingContext, candidate: Candidate) -> DataCard:
+        """Pictures, styles, and how many of test may be drawn."""
+        collection, test = context.collection, context.snapshot.test
+        groups = len(np.unique(test.clusters))
+        return DataCard(
+            test_set=f"test, {len(test.questions):,} of {collection.sizes['test']:,} pictures, in {groups:,} groups",
+            labels="pictures",
+            rows={
+                "pictures": each_split(collection.sizes),
+                "styles": ", ".join(collection.styles) or "none",
+                "labels": "the true pictures, which no drawing has seen",
+            },
+            digests={context.snapshot.baseline.name: context.snapshot.live.name} if context.snapshot.live else {},
+        )
+
+    def measure(self, session: Session, system: str, split: str, metric: str) -> Measurement:
+        """A release's painter, on dev or test."""
+        from honed.roles.image_generator.systems import measured
+
+        return measured(session, system, split, metric)
+
+    def rankings(self, session: Session, system: str, split: str, depth: int) -> Rankings:
+        """Refused: there is nothing to rank.
+
+        Raises:
+            UsageError: Always.
+        """
+        raise UsageError(
+            "An image generator ranks nothing.", hint="honed evaluate --role image-generator, or another --role"
+        )
+
+    @property
+    def _recipe(self) -> PaintRecipe:
+        from honed.roles.image_generator.train import PaintRecipe
+
+        return self.recipe or PaintRecipe()

@@ -10,7 +10,7 @@ import numpy as np
 from honed.errors import missing_extra
 from honed.models.painter.compact import CompactPainter, Orders
 from honed.models.painter.sampler import Sampling
-from honed.roles.image_generator.train import Course
+from honed.roles.image_generator.train import PainterTraining
 
 try:
     import torch
@@ -40,23 +40,23 @@ class PaintSpeed:
         return max(1, int(self.steps * seconds))
 
 
-def measure_speed(course: Course) -> PaintSpeed:
+def measure_speed(training: PainterTraining) -> PaintSpeed:
     """Time a few steps in both precisions, and a few calls of drawing in the faster one."""
-    torch.set_num_threads(course.recipe.threads)
-    courses = {bf16: replace(course, recipe=replace(course.recipe, bf16=bf16)) for bf16 in (False, True)}
+    torch.set_num_threads(training.recipe.threads)
+    courses = {bf16: replace(training, recipe=replace(training.recipe, bf16=bf16)) for bf16 in (False, True)}
     rates = {bf16: _training_rate(courses[bf16]) for bf16 in courses}
     bf16 = rates[True] > rates[False]
     return PaintSpeed(rates[bf16], _drawing_rate(courses[bf16]), bf16)
 
 
-def _training_rate(course: Course) -> float:
+def _training_rate(training: PainterTraining) -> float:
     """Steps a second; the first warms up and the slowest may have been disturbed, so the median counts."""
-    net = course.fresh_net()
+    net = training.fresh_net()
     optimiser = torch.optim.AdamW(net.parameters(), lr=0.0)
     spent = []
     for step in range(ROUNDS + 1):
         started = time.monotonic()
-        loss = course.loss(net, step)
+        loss = training.loss(net, step)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         optimiser.zero_grad()
@@ -65,14 +65,16 @@ def _training_rate(course: Course) -> float:
     return 1.0 / max(float(np.median(spent[1:])), 1e-9)
 
 
-def _drawing_rate(course: Course) -> float:
+def _drawing_rate(training: PainterTraining) -> float:
     """Pictures a second through one call of the network."""
-    pictures = course.pictures
-    painter = CompactPainter(course.config, course.fresh_net().eval(), name="probe")
-    chosen = np.resize(course.rows, DRAWN)
-    known = pictures.references[chosen]
-    orders = Orders(pictures.pixels[known], known >= 0, pictures.styles[chosen], pictures.texts[chosen], range(DRAWN))
-    sampling = Sampling(steps=2, bf16=course.recipe.bf16)
+    pictures = training.pictures
+    painter = CompactPainter(training.config, training.fresh_net().eval(), name="probe")
+    chosen = np.resize(training.rows, DRAWN)
+    references = pictures.references[chosen]
+    orders = Orders(
+        pictures.pixels[references], references >= 0, pictures.styles[chosen], pictures.texts[chosen], range(DRAWN)
+    )
+    sampling = Sampling(steps=2, bf16=training.recipe.bf16)
     painter.paint(orders, sampling)
     started = time.monotonic()
     painter.paint(orders, sampling)

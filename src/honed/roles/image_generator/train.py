@@ -19,8 +19,8 @@ from honed.models.painter.compact import CompactPainter, load_weights, to_tensor
 from honed.models.painter.config import PainterConfig
 from honed.models.painter.net import PainterNet
 from honed.roles.image_generator.objective import Flow, Objective
-from honed.roles.image_generator.perception import Perception
-from honed.roles.image_generator.pictures import Pictures, Rows, Variety, batch_of
+from honed.roles.image_generator.perceptual import PerceptualFeatures
+from honed.roles.image_generator.pictures import Augmentation, Pictures, Rows, batch_of
 from honed.train.fit import Checkpoint, Fit, Schedule, fit
 
 try:
@@ -60,7 +60,7 @@ class PaintRecipe:
     bf16: bool = False
     device: str = ""
     flow: Flow = field(default_factory=Flow)
-    variety: Variety = field(default_factory=Variety)
+    augmentation: Augmentation = field(default_factory=Augmentation)
 
     @property
     def place(self) -> torch.device:
@@ -69,7 +69,7 @@ class PaintRecipe:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Course:
+class PainterTraining:
     """What is learnt, by what, and how.
 
     Attributes:
@@ -87,7 +87,7 @@ class Course:
     rows: Rows
     config: PainterConfig
     recipe: PaintRecipe
-    perception: Perception | None = None
+    perception: PerceptualFeatures | None = None
 
     def __post_init__(self) -> None:
         pictures, config = self.pictures, self.config
@@ -107,7 +107,7 @@ class Course:
         """The loss of a step: a pure function of the step and the weights."""
         recipe = self.recipe
         batch = batch_of(
-            self.pictures, self.rows, seed=recipe.seed, step=step, size=recipe.batch, variety=recipe.variety
+            self.pictures, self.rows, seed=recipe.seed, step=step, size=recipe.batch, augmentation=recipe.augmentation
         )
         return Objective(recipe.flow, self.perception, recipe.seed, recipe.bf16)(net, batch, step)
 
@@ -129,8 +129,8 @@ class Course:
         settings = [self.config.to_json(), recipe, self.perception is not None, steps]
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
         pictures = self.pictures
-        known = [pictures.pixels, pictures.texts, pictures.styles, pictures.references, self.rows]
-        for part in (*known, *(value for _, value in sorted((start or {}).items()))):
+        arrays = [pictures.pixels, pictures.texts, pictures.styles, pictures.references, self.rows]
+        for part in (*arrays, *(value for _, value in sorted((start or {}).items()))):
             digest.update(np.ascontiguousarray(part).tobytes())
         return digest.hexdigest()[:16]
 
@@ -144,7 +144,7 @@ class Trained:
 
 
 def train_painter(
-    course: Course,
+    training: PainterTraining,
     folder: Path,
     *,
     steps: int,
@@ -155,7 +155,7 @@ def train_painter(
     """Train, and write the painter to `folder`; a training that was killed goes on where it was.
 
     Args:
-        course: What is learnt.
+        training: What is learnt.
         folder: For the painter, and for the checkpoint while it is unfinished.
         steps: Planned, from the speed that `measure_speed` found.
         seconds: Time limit; the learning rate falls with the clock if that is faster.
@@ -165,28 +165,28 @@ def train_painter(
     Raises:
         HonedError: The loss is not a number, or no weight moved.
     """
-    recipe = course.recipe
+    recipe = training.recipe
     torch.set_num_threads(recipe.threads)
-    net = course.fresh_net(start)
+    net = training.fresh_net(start)
     mean = {name: value.detach().clone() for name, value in net.state_dict().items()}
-    shown = _Shown(course, mean, watch)
+    watched = _Watched(training, mean, watch)
 
     def after(step: int, _: float) -> None:
         average(mean, net, min(recipe.average, step / (step + 9)))
-        shown.now_and_then(step)
+        watched.now_and_then(step)
 
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = Checkpoint(folder, course.key(steps, start))
+    checkpoint = Checkpoint(folder, training.key(steps, start))
     done = fit(
         dict(net.named_parameters()),
-        lambda step: course.loss(net, step),
+        lambda step: training.loss(net, step),
         Schedule(steps, recipe.rate, seconds, warmup=recipe.warmup, weight_decay=recipe.weight_decay),
         checkpoint=checkpoint,
         on_step=after,
         kept=mean,
     )
-    shown.now(done.steps)
-    write_painter(folder, course.config, {name: value.cpu().numpy() for name, value in mean.items()})
+    watched.now(done.steps)
+    write_painter(folder, training.config, {name: value.cpu().numpy() for name, value in mean.items()})
     for left in folder.glob("checkpoint-*"):  # also one of other settings
         left.unlink(missing_ok=True)
     return Trained(folder, done)
@@ -199,11 +199,11 @@ def average(mean: Mapping[str, torch.Tensor], net: PainterNet, decay: float) -> 
         mean[name].lerp_(value, 1.0 - decay)
 
 
-class _Shown:
+class _Watched:
     """Lets somebody watch: a second network with the running average, made whenever it is shown."""
 
-    def __init__(self, course: Course, mean: Mapping[str, torch.Tensor], watch: Watch | None) -> None:
-        self._course = course
+    def __init__(self, training: PainterTraining, mean: Mapping[str, torch.Tensor], watch: Watch | None) -> None:
+        self._training = training
         self._mean = mean
         self._watch = watch
         self._next = 0.0
@@ -217,6 +217,6 @@ class _Shown:
         """Show it."""
         if self._watch is None:
             return
-        net = self._course.fresh_net({name: value.cpu().numpy() for name, value in self._mean.items()}).eval()
-        self._watch(CompactPainter(self._course.config, net, name="in training"), step)
+        net = self._training.fresh_net({name: value.cpu().numpy() for name, value in self._mean.items()}).eval()
+        self._watch(CompactPainter(self._training.config, net, name="in training"), step)
         self._next = time.monotonic() + WATCH_SECONDS

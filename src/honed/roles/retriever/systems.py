@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 
 from honed.answer.retrieve import Retriever
@@ -18,7 +16,7 @@ from honed.release.open import embedder_of, open_release
 from honed.roles.retriever.evaluation import sliced
 from honed.roles.retriever.snapshot import test_set
 from honed.session import Session
-from honed.tuning.role import Measurement, Rankings
+from honed.tuning.role import Measurement, Rankings, checked_split
 from honed.types import Split
 
 DEPTH = 100
@@ -31,10 +29,11 @@ def measured(session: Session, system: str, split: str, metric: str) -> Measurem
     Raises:
         UsageError: There is no such system or split, or no question in it.
     """
-    task, labelled = _split(session, split)
+    task, name = _split(session, split)
+    labelled = task.splits[name]
     row = row_of(session.catalog, _release_of(session, system))
     retriever = _opened(session, system, row.name)
-    test = test_set(task, split, metric, fresh_only=session.settings.test == "fresh")
+    test = test_set(task, name, metric, fresh_only=session.settings.test == "fresh")
     names = {query: [name for name, _ in hits] for query, hits in _documents(retriever, task, labelled, DEPTH).items()}
     qrels = {
         query.id: {task.documents[document]: grade for document, grade in relevant.items()}
@@ -65,8 +64,9 @@ def rankings(session: Session, system: str, split: str, depth: int) -> Rankings:
     """
     if depth < 1:
         raise UsageError(f"k must be at least 1, not {depth}.")
-    task, labelled = _split(session, split)
-    return _documents(_opened(session, system, _release_of(session, system)), task, labelled, depth)
+    task, name = _split(session, split)
+    retriever = _opened(session, system, _release_of(session, system))
+    return _documents(retriever, task, task.splits[name], depth)
 
 
 def _documents(retriever: Retriever, task: Task, labelled: Labelled, depth: int) -> dict[str, list[tuple[str, float]]]:
@@ -97,14 +97,11 @@ def _opened(session: Session, system: str, release: str) -> Retriever:
     return retriever.under(plain) if plain else retriever
 
 
-def _split(session: Session, split: str) -> tuple[Task, Labelled]:
-    """The task, and one of its splits by its checked name."""
-    if split not in get_args(Split):
-        raise UsageError(f"There is no split '{split}'.", hint="splits are: train, dev, test")
-    task = load_task(session.catalog)
-    labelled = task.splits[split]  # type: ignore[index]
-    if not labelled.queries:
+def _split(session: Session, split: str) -> tuple[Task, Split]:
+    """The task, and the name of a split, checked."""
+    task, name = load_task(session.catalog), checked_split(split)
+    if not task.splits[name].queries:
         raise UsageError(
             f"There are no labelled questions in {split}.", hint="honed label FILE.csv, or honed import DIR"
         )
-    return task, labelled
+    return task, name
