@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from honed.evaluate.gate import SUPERIOR
 from honed.evaluate.image_board import IMAGE_METRICS
 from honed.evaluate.metrics import PICTURE_METRIC
 from honed.release.manifest import IMAGE_RETRIEVER, Part
@@ -25,8 +26,10 @@ class ImageRetriever:
     """See `tuning.role.Role`."""
 
     name = IMAGE_RETRIEVER
+    packages = ("torch", "pytorch_metric_learning")
     metrics = IMAGE_METRICS
     metric_shape = PICTURE_METRIC
+    criterion = SUPERIOR
 
     def __init__(self, recipe: ImageRecipe | None = None) -> None:
         self.recipe = recipe

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from honed.evaluate.gate import SUPERIOR
 from honed.evaluate.image_board import IMAGE_METRICS, TEXT_METRIC
 from honed.evaluate.metrics import PICTURE_METRIC, reported
 from honed.release.manifest import TEXT_TO_IMAGE, Part
@@ -28,8 +29,10 @@ class TextToImage:
     """See `tuning.role.Role`."""
 
     name = TEXT_TO_IMAGE
+    packages = ("torch",)
     metrics = reported(TEXT_METRIC, IMAGE_METRICS)
     metric_shape = PICTURE_METRIC
+    criterion = SUPERIOR
 
     def __init__(self, recipe: TextRecipe | None = None) -> None:
         self.recipe = recipe
