@@ -141,7 +141,10 @@ def _row(row: dict[str, Any]) -> str:
     low, high = turn["delta"]["ci95"]
     cells = [
         row["pack"],
-        *(f"{plain[name]:.3f}" if name in plain else "" for name in ("bm25", "bm25-all-words", "bm25s", "dense", "fusion", "rrf")),
+        *(
+            f"{plain[name]:.3f}" if name in plain else ""
+            for name in ("bm25", "bm25-all-words", "bm25s", "dense", "fusion", "rrf")
+        ),
         *(f"{row[name]['ndcg@10']:.3f}" for name in ("unlabelled", "labelled")),
         f"**{live:.3f}**",
         f"{100 * (live - max(plain.values())):+.1f}",

@@ -13,8 +13,6 @@ pytest.importorskip("diffusers", reason="drawing needs the extra: pip install 'h
 
 from dataclasses import replace
 
-from honed.release.parts import parts_of
-
 from honed.catalog import history
 from honed.models.painter.compact import write_painter
 from honed.models.painter.provenance import read_provenance

@@ -21,9 +21,9 @@ from honed.roles.image_retriever.training import ENCODER, Trainee, TrainingConte
 from honed.roles.text_to_image.training import tune_text
 from honed.train import fit
 from tests.models.vision.make import SMALL, state_dict
+from tests.roles.image_generator import conftest as painted
 from tests.roles.image_retriever import conftest as drawn
 from tests.roles.text_to_image import test_training as told
-from tests.roles.image_generator import conftest as painted
 
 Tensors = dict[str, np.ndarray]
 

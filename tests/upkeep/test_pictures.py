@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from honed.catalog import history, images
 from honed.catalog.vectors import forget_space
 from honed.ingest.renderings import is_kept
 from honed.models.vision.head import plain_head
-from honed.release.build import Shipment, build, live_manifest, promote
+from honed.release.build import Shipment, build, promote
 from honed.release.manifest import IMAGE_GENERATOR, IMAGE_RETRIEVER, Part
 from honed.session import open_session
 from honed.upkeep.compact import compact

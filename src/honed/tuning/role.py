@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
@@ -174,9 +174,10 @@ def checked_split(name: str) -> Split:
     Raises:
         UsageError: There is none of this name.
     """
-    if name not in SPLITS:
-        raise UsageError(f"There is no split '{name}'.", hint=f"splits are: {', '.join(SPLITS)}")
-    return cast("Split", name)
+    for split in SPLITS:
+        if split == name:
+            return split
+    raise UsageError(f"There is no split '{name}'.", hint=f"splits are: {', '.join(SPLITS)}")
 
 
 def deciding_metric(session: Session, role: Role[Any, Any]) -> str:

@@ -27,7 +27,7 @@ from honed.session import Session
 from honed.settle import drop_unused_vectors, settle
 from honed.tuning.candidate import Candidate, cheapest
 from honed.tuning.plan import Clock
-from honed.tuning.role import DataCard, Evaluation, Progress, Role, Snapshot, deciding_metric
+from honed.tuning.role import Baseline, DataCard, Evaluation, Progress, Role, Snapshot, deciding_metric
 from honed.tuning.stages import run_stages
 from honed.workspace import write_atomic, write_json
 
