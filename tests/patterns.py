@@ -8,6 +8,16 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from honed.formats import read_pack
+from honed.ingest.importing_images import import_pack
+from honed.ingest.sandbox import Sandbox
+from honed.ingest.sync import Intake
+from honed.session import Session, open_session
+from honed.settle import settle
+from honed.workspace import Workspace, create
+
+SETTINGS = 'embedder = "hash:256"\ngenerator = "extractive"\nimage_encoder = "thumbnail:8"\nthreads = 1\n'
+
 COLOURS = {"warm": (230, 90, 40), "cold": (40, 90, 230), "pale": (170, 190, 170)}
 SIDE = 32
 
@@ -42,3 +52,18 @@ def write_pack(folder: Path, *, alike: int = 0, sizes: tuple[int, int, int] = (4
     for split, names in splits.items():
         (folder / "splits" / f"{split}.txt").write_text("\n".join(names) + "\n")
     return folder
+
+
+def import_images(session: Session, pack: Path) -> None:
+    """Import an image pack; nothing is described yet."""
+    with Sandbox(ocr=False) as sandbox:
+        import_pack(Intake(session.workspace, session.catalog, sandbox, 160), read_pack(pack))
+
+
+def workspace_of(folder: Path, pack: Path) -> Workspace:
+    """A workspace with the pictures of a pack and an untuned release."""
+    workspace = create(folder, SETTINGS)
+    with open_session(workspace, create=True) as opened:
+        import_images(opened, pack)
+        settle(opened, lambda _: None)
+    return workspace

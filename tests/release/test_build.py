@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from honed.release.parts import Parts, parts_of
 
 from honed.answer.fusion import FusionSettings
 from honed.answer.settings import RetrievalSettings
@@ -19,24 +18,14 @@ from honed.index.generation import CURRENT, MANIFEST, open_current, space_folder
 from honed.index.lexical import LexicalSettings
 from honed.models.towers import open_towers
 from honed.release import build as building
-from honed.release.build import build, live_manifest, manifest_of, previous, promote, row_of
-from honed.release.manifest import faults, read_manifest
+from honed.release.build import Shipment, build, live_manifest, manifest_of, previous, promote, row_of
+from honed.release.manifest import RETRIEVER, faults, read_manifest
 from honed.release.open import embedder_of, open_release
 from honed.session import Session
 from honed.settle import make_live
 from honed.workspace import sha256_file, tree_hashes
-from tests.release.conftest import parts
+from tests.release.conftest import older_manifest, release, shipment, text_part
 from tests.tiny_model import make_tiny_bert
-
-
-def release(session: Session, made: Parts | None = None) -> str:
-    return build(
-        session.workspace,
-        session.catalog,
-        made or parts(),
-        expected=history.live_release(session.catalog),
-        reason="why",
-    )
 
 
 def test_the_first_documents_make_the_first_release(session: Session) -> None:
@@ -48,17 +37,17 @@ def test_the_first_documents_make_the_first_release(session: Session) -> None:
 def test_a_release_is_a_folder_with_a_manifest_that_names_every_file(session: Session, tmp_path: Path) -> None:
     model = make_tiny_bert(tmp_path / "model")
     (tmp_path / "adapter").write_bytes(b"a matrix")
-    made = parts(query_folder=model, document_folder=model, adapter=tmp_path / "adapter", lineage={"run": "x", "ü": 1})
-    name = release(session, made)
+    name = release(session, shipment({"run": "x", "ü": 1}, model=model, adapter=tmp_path / "adapter"))
     folder = session.workspace.releases / name
     manifest = manifest_of(session.workspace, row_of(session.catalog, name))
     hashes = tree_hashes(folder)
     hashes.pop("manifest.json")
     assert manifest.files == hashes
-    assert manifest.embedder == "model"
+    assert manifest.parts[RETRIEVER].files == {"model": Path("retriever/model"), "adapter": Path("retriever/adapter")}
     assert manifest.lineage == {"run": "x", "ü": 1}
     assert faults(folder, manifest) == []
-    assert open_towers(folder / "model") == (folder / "model", folder / "model")
+    model = folder / "retriever/model"
+    assert open_towers(model) == (model, model)
 
 
 def test_the_newest_release_is_live_and_the_one_before_is_where_a_rollback_goes(session: Session) -> None:
@@ -76,10 +65,9 @@ def test_the_newest_release_is_live_and_the_one_before_is_where_a_rollback_goes(
 def test_parts_of_a_release_that_is_not_live_any_more_are_refused_and_leave_nothing(session: Session) -> None:
     """Somebody surveys r1; another one ships r2; what was made of r1's parts must not go live over it."""
     surveyed = history.live_release(session.catalog)
-    again = parts_of(session.workspace, live_manifest(session.workspace, session.catalog), what="x", lineage={})
     assert release(session) == "r2"
     with pytest.raises(UsageError, match="r2 went live while this ran, which started from r1") as error:
-        build(session.workspace, session.catalog, again, expected=surveyed, reason="stale")
+        build(session.workspace, session.catalog, Shipment("x", {}), expected=surveyed, reason="stale")
     assert error.value.hint
     with pytest.raises(UsageError, match="r2 went live"):
         promote(session.workspace, session.catalog, "r1", expected=surveyed, reason="stale")
@@ -118,7 +106,7 @@ def test_what_a_killed_build_left_is_swept_and_its_number_is_used(session: Sessi
 
 def test_a_build_that_fails_leaves_nothing(session: Session, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        release(session, parts(adapter=tmp_path / "not there"))
+        release(session, shipment(adapter=tmp_path / "not there"))
     assert [path.name for path in session.workspace.releases.iterdir()] == ["r1"]
     assert row_of(session.catalog, "live").name == "r1"
 
@@ -129,7 +117,7 @@ def test_a_build_that_fails_leaves_nothing(session: Session, tmp_path: Path) -> 
         build(
             session.workspace,
             session.catalog,
-            parts(),
+            shipment(),
             expected=history.live_release(session.catalog),
             reason="x",
             also=fail,
@@ -140,9 +128,9 @@ def test_a_build_that_fails_leaves_nothing(session: Session, tmp_path: Path) -> 
 
 def test_a_release_that_is_not_what_was_released_is_refused(session: Session, tmp_path: Path) -> None:
     model = make_tiny_bert(tmp_path / "model")
-    release(session, parts(query_folder=model, document_folder=model))
+    release(session, shipment(model=model))
     make_live(session, "r1", reason="back")
-    weights = session.workspace.releases / "r2/model/model.safetensors"
+    weights = session.workspace.releases / "r2/retriever/model/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"!")
     with pytest.raises(IntegrityError, match="does not match its hash") as error:
         promote(session.workspace, session.catalog, "r2", expected=1, reason="x")
@@ -164,7 +152,9 @@ def test_a_release_that_is_not_what_was_released_is_refused(session: Session, tm
 def test_an_embedder_of_another_space_is_refused(session: Session) -> None:
     manifest = live_manifest(session.workspace, session.catalog)
     with pytest.raises(IntegrityError, match="not the one that release r1 was built with"):
-        embedder_of(session.workspace, replace(manifest, embedder="hash:128"), session.settings)
+        embedder_of(
+            session.workspace, replace(manifest, parts={RETRIEVER: text_part(embedder="hash:128")}), session.settings
+        )
 
 
 def test_unknown_releases(session: Session) -> None:
@@ -177,7 +167,7 @@ def test_unknown_releases(session: Session) -> None:
 
 
 def test_another_space_is_embedded_and_indexed_before_it_goes_live(session: Session) -> None:
-    release(session, parts(embedder="hash:128", space="hash-1-128"))
+    release(session, shipment(embedder="hash:128", space="hash-1-128"))
     make_live(session, "r1", reason="back")
     make_live(session, "r2", reason="forward")
     retriever = open_release(session.workspace, session.catalog, session.settings)
@@ -187,7 +177,7 @@ def test_another_space_is_embedded_and_indexed_before_it_goes_live(session: Sess
 
 def test_a_reader_answers_from_one_release_while_another_goes_live(session: Session) -> None:
     retriever = open_release(session.workspace, session.catalog, session.settings)
-    release(session, parts(embedder="hash:128", space="hash-1-128", retrieval=PLAIN["dense"]))
+    release(session, shipment(embedder="hash:128", space="hash-1-128", retrieval=PLAIN["dense"]))
     make_live(session, "r2", reason="x")
     assert retriever.release == "r1"
     assert retriever.search("fever and cough")[0].external_id == "flu"
@@ -201,7 +191,7 @@ def test_a_moved_workspace_searches_as_before(session: Session, tmp_path: Path) 
     from honed.models.embedder import LocalEmbedder
 
     space = LocalEmbedder(model, cache_dir=session.workspace.cache, threads=1).space
-    release(session, parts(query_folder=model, document_folder=model, space=space))
+    release(session, shipment(model=model, space=space))
     make_live(session, "r2", reason="x")
     session.catalog.close()
     session.workspace.root.rename(tmp_path / "elsewhere ü")
@@ -220,9 +210,8 @@ def test_without_labels_search_starts_with_what_has_nothing_to_fit(session: Sess
 
 def test_a_release_of_the_version_before_ranks_as_it_did(session: Session, tmp_path: Path) -> None:
     """Its manifest has a weight and no settings; its scores are a weighted sum of shares of each side's best."""
-    value = json.loads((session.workspace.releases / "r1" / "manifest.json").read_text())
-    del value["retrieval"]
-    (tmp_path / "manifest.json").write_text(json.dumps(value | {"format": 2, "weight": 0.8, "pool": 200}))
+    before = older_manifest(embedder="hash:64", space="hash-1-64", weight=0.8, pool=200)
+    (tmp_path / "manifest.json").write_text(json.dumps(before))
     read = read_manifest(tmp_path, sha256_file(tmp_path / "manifest.json"))
     lexical = LexicalSettings(title_weight=0.5, drop_stop_words=True, longest=32)
     assert read.retrieval == RetrievalSettings(lexical, FusionSettings("best", 0.8, 200))

@@ -5,42 +5,40 @@ from typing import Any
 
 import numpy as np
 import pytest
-from honed.release.parts import ImageParts
 
-from honed.catalog import history
 from honed.errors import InputError, UsageError
 from honed.models.embedder import LocalEmbedder
+from honed.models.towers import save_towers
 from honed.models.vision.folder import read_encoder_folder, write_encoder_folder
 from honed.models.vision.head import ImageHead, plain_head
 from honed.models.weights import write_weights
-from honed.release.build import build
 from honed.release.export import export_embedder
+from honed.release.manifest import IMAGE_RETRIEVER, Part
 from honed.session import Session
 from tests.models.vision.make import SMALL, state_dict
-from tests.release.conftest import parts
+from tests.release.conftest import release, shipment
 from tests.tiny_model import make_tiny_bert
 
+
+def image_part(spec: str, neighbours: int = 0, **files: Path) -> dict[str, Part]:
+    return {IMAGE_RETRIEVER: Part({"encoder": spec, "space": "space", "neighbours": neighbours}, files)}
+
+
 TEXTS = ["the heart pumps blood", "back pain"]
-
-
-def release(session: Session, **changes: object) -> str:
-    return build(
-        session.workspace,
-        session.catalog,
-        parts(**changes),
-        expected=history.live_release(session.catalog),
-        reason="why",
-    )
 
 
 def test_an_exported_model_gives_the_vectors_of_its_release(session: Session, tmp_path: Path) -> None:
     query, document = make_tiny_bert(tmp_path / "q", seed=1), make_tiny_bert(tmp_path / "d", seed=2)
     test = {"metric": "ndcg@10", "base": 0.5, "candidate": 0.61, "ci95": [0.05, 0.2], "p": 0.0004}
-    release(session, query_folder=query, document_folder=document, lineage={"test": test})
+    save_towers(query, document, tmp_path / "both")
+    release(session, shipment({"test": test}, model=tmp_path / "both"))
     out = tmp_path / "out/model"
     assert export_embedder(session.workspace, session.catalog, "live", out) == "r2"
     cache = {"cache_dir": session.workspace.cache, "threads": 1}
-    exported, kept = LocalEmbedder(out, **cache), LocalEmbedder(session.workspace.releases / "r2/model", **cache)
+    exported, kept = (
+        LocalEmbedder(out, **cache),
+        LocalEmbedder(session.workspace.releases / "r2/retriever/model", **cache),
+    )
     assert exported.space == kept.space
     assert np.allclose(exported.encode_query(TEXTS), kept.encode_query(TEXTS), atol=1e-6)
     assert not np.allclose(exported.encode_query(TEXTS), exported.encode_document(TEXTS), atol=0.01)
@@ -53,7 +51,7 @@ def test_an_exported_model_gives_the_vectors_of_its_release(session: Session, tm
 
 def test_an_untuned_folder_is_exported_as_it_is(session: Session, tmp_path: Path) -> None:
     model = make_tiny_bert(tmp_path / "model")
-    release(session, embedder=f"folder:{model}", space="any")
+    release(session, shipment(embedder=f"folder:{model}", space="any"))
     export_embedder(session.workspace, session.catalog, "r2", tmp_path / "out")
     assert "It is the untuned model" in (tmp_path / "out/README.md").read_text()
 
@@ -67,7 +65,7 @@ def test_what_is_no_model_folder_is_refused(session: Session, tmp_path: Path) ->
 def test_a_matrix_is_not_dropped_in_silence(session: Session, tmp_path: Path) -> None:
     write_weights(tmp_path / "adapter", {"adapter": np.eye(32, dtype=np.float32)})
     model = make_tiny_bert(tmp_path / "model")
-    release(session, query_folder=model, document_folder=model, adapter=tmp_path / "adapter")
+    release(session, shipment(model=model, adapter=tmp_path / "adapter"))
     with pytest.raises(UsageError, match="query-side matrix") as error:
         export_embedder(session.workspace, session.catalog, "r2", tmp_path / "out")
     assert error.value.hint
@@ -80,9 +78,9 @@ def test_a_tuned_image_side_goes_along_and_its_page_says_how_to_use_it(session: 
     head = ImageHead(*(random.normal(size=shape).astype(np.float32) for shape in ((1280,), (1280, 16))))
     head.write(tmp_path / "head.safetensors")
     encoder = write_encoder_folder(tmp_path / "encoder", state_dict(), SMALL)
-    side = ImageParts("any", "space", folder=encoder, head=tmp_path / "head.safetensors", neighbours=2)
+    seeing = image_part("any", neighbours=2, encoder=encoder, head=tmp_path / "head.safetensors")
     model = make_tiny_bert(tmp_path / "model")
-    release(session, query_folder=model, document_folder=model, images=side)
+    release(session, shipment(others=seeing, model=model))
     out = tmp_path / "out"
     export_embedder(session.workspace, session.catalog, "r2", out)
     exported = read_encoder_folder(out / "images/encoder")
@@ -99,11 +97,11 @@ def test_a_tuned_image_side_goes_along_and_its_page_says_how_to_use_it(session: 
 def test_an_encoder_that_is_no_folder_is_named(session: Session, tmp_path: Path) -> None:
     plain_head(192).write(tmp_path / "head.safetensors")
     model = make_tiny_bert(tmp_path / "model")
-    images = ImageParts("thumbnail:8", "space", head=tmp_path / "head.safetensors")
-    release(session, query_folder=model, document_folder=model, images=images)
+    seeing = image_part("thumbnail:8", head=tmp_path / "head.safetensors")
+    release(session, shipment(others=seeing, model=model))
     export_embedder(session.workspace, session.catalog, "r2", tmp_path / "out")
     assert "the image encoder `thumbnail:8`" in (tmp_path / "out/images/README.md").read_text()
     assert not (tmp_path / "out/images/encoder").exists()
-    release(session, query_folder=model, document_folder=model, images=ImageParts("thumbnail:8", "space"))
+    release(session, shipment(others=image_part("thumbnail:8"), model=model))
     export_embedder(session.workspace, session.catalog, "r3", tmp_path / "plain")
     assert not (tmp_path / "plain/images").exists()

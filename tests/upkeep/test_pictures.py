@@ -5,18 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from honed.release.parts import ImageParts, parts_of
 
 from honed.catalog import history, images
 from honed.catalog.vectors import forget_space
 from honed.ingest.renderings import is_kept
 from honed.models.vision.head import plain_head
-from honed.release.build import build, live_manifest, promote
+from honed.release.build import Shipment, build, promote
+from honed.release.manifest import IMAGE_GENERATOR, IMAGE_RETRIEVER, Part
 from honed.session import open_session
 from honed.upkeep.compact import compact
 from honed.upkeep.derived import damaged_vectors
@@ -202,14 +201,14 @@ def test_every_file_of_a_tuned_image_side_and_of_a_painter_is_held_to_its_hash(
         (tmp_path / folder / "model.safetensors").write_bytes(b"weights of " + folder.encode())
     plain_head(48).write(tmp_path / "head")
     with workspace.writing(), open_session(workspace) as session:
-        live = live_manifest(workspace, session.catalog)
-        side = ImageParts("any", "space", folder=tmp_path / "eye", head=tmp_path / "head")
-        parts = replace(
-            parts_of(workspace, live, what="pictures", lineage={}), images=side, painter=tmp_path / "painter"
-        )
-        release = build(
-            workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="for the test"
-        )
+        values = {"encoder": "any", "space": "space", "neighbours": 0}
+        parts = {
+            IMAGE_RETRIEVER: Part(values, {"encoder": tmp_path / "eye", "head": tmp_path / "head"}),
+            IMAGE_GENERATOR: Part(files={"painter": tmp_path / "painter"}),
+        }
+        expected = history.live_release(session.catalog)
+        shipment = Shipment("pictures", parts)
+        release = build(workspace, session.catalog, shipment, expected=expected, reason="for the test")
         promote(workspace, session.catalog, "r1", expected=int(release[1:]), reason="back")
     assert not found(workspace, f"release {release}")
     path = workspace.releases / release / name

@@ -154,7 +154,7 @@ def _older_images(side: Mapping[str, Any], names: set[str]) -> dict[str, Part]:
         files["head"] = Path(side["head"])
     values = {name: side.get(name, 0) for name in ("encoder", "space", "neighbours")}
     parts = {IMAGE_RETRIEVER: Part(values, files, side["space"])}
-    if side.get("weight"):
+    if side.get("weight") and "head" in files:
         values = {"weight": side["weight"], "leads": side.get("leads", 0)}
         needs = {RETRIEVER: side["text_space"], IMAGE_RETRIEVER: side["space"]}
         parts[TEXT_TO_IMAGE] = Part(values, {"head": files["head"]}, needs=needs, otherwise=CAPTIONS_ALONE)

@@ -37,7 +37,7 @@ from honed.tuning.measure import compare_systems, measure
 from honed.tuning.results import result, text
 from honed.tuning.run import Finished, tune
 from honed.workspace import Workspace, read_json
-from tests.image_pack import workspace_of
+from tests.patterns import workspace_of
 
 COLOURS = {"warm": (230, 90, 40), "cold": (40, 90, 230), "pale": (170, 190, 170), "dark": (60, 60, 50)}
 DENSITIES = {"rare": 0.2, "half": 0.5, "full": 0.8}
@@ -118,7 +118,7 @@ def test_what_is_learned_is_proven_and_live(finished: Finished, session: Session
     assert finished.verdict.proven, finished.verdict.reasons
     assert finished.comparison.metric == "map"
     assert finished.comparison.primary.candidate > finished.comparison.primary.base + 0.01
-    assert finished.baseline.name.startswith("captions")
+    assert finished.snapshot.baseline.name.startswith("captions")
     manifest = live_manifest(session.workspace, session.catalog)
     assert (manifest.release, finished.release) == ("r2", "r2")
     part, image = manifest.parts[TEXT_TO_IMAGE], manifest.parts[IMAGE_RETRIEVER]
@@ -251,8 +251,8 @@ def test_a_second_run_counts_its_look_and_has_to_beat_the_live_release(finished:
     again = run(session)
     assert again.comparison.test_reads >= 2
     assert again.evaluation.base.name == finished.release
-    assert len(again.evaluation.others) == len(finished.baseline.dev)
-    assert again.baseline.dev[finished.release] == pytest.approx(finished.chosen.mean, abs=1e-6)
+    assert len(again.evaluation.others) == len(finished.snapshot.baseline.dev)
+    assert again.snapshot.baseline.dev[finished.release] == pytest.approx(finished.chosen.mean, abs=1e-6)
     assert not again.verdict.proven
     assert live_manifest(session.workspace, session.catalog).release == finished.release
 
@@ -335,7 +335,7 @@ def test_a_clip_reads_with_its_own_tower_and_is_tuned_from_there(prepared: Path,
     with open_session(Workspace(root)) as opened:
         done = run(opened)
         untuned = f"untuned transformers:{reading}"
-        assert untuned in done.baseline.dev, "what it finds untuned has to be beaten"
+        assert untuned in done.snapshot.baseline.dev, "what it finds untuned has to be beaten"
         matrix = ImageHead.read(done.chosen.files["head"]).text_matrix
         assert matrix is not None
         assert matrix.shape == (256 + 24, 24)

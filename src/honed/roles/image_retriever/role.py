@@ -26,7 +26,7 @@ class ImageRetriever:
     """See `tuning.role.Role`."""
 
     name = IMAGE_RETRIEVER
-    packages = ("torch",)
+    packages = ("torch", "pytorch_metric_learning")
     metrics = IMAGE_METRICS
     metric_shape = PICTURE_METRIC
     criterion = SUPERIOR

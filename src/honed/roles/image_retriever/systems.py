@@ -23,8 +23,8 @@ from honed.release.build import manifest_of, part_of, row_of
 from honed.release.manifest import IMAGE_RETRIEVER, Manifest
 from honed.release.open import image_encoder_of, image_head_of
 from honed.session import Session
-from honed.tuning.role import Measurement, Rankings
-from honed.types import SPLITS, Split, Vectors
+from honed.tuning.role import Measurement, Rankings, checked_split
+from honed.types import Split, Vectors
 
 UNTUNED = "untuned"
 """The configured encoder's descriptors as they are."""
@@ -174,9 +174,7 @@ def _described(session: Session, system: System, task: ImageTask) -> Gallery:
 
 def _split(session: Session, split: str) -> tuple[ImageTask, Split]:
     """All pictures, and a split by its checked name."""
-    name = next((candidate for candidate in SPLITS if candidate == split), None)
-    if name is None:
-        raise UsageError(f"There is no split '{split}'.", hint="splits are: train, dev, test")
+    name = checked_split(split)
     task = load_image_task(session.catalog, seed=session.settings.seed)
     if not task.splits[name].pairs:
         raise UsageError(

@@ -24,7 +24,7 @@ from honed.release.open import embedder_of, image_encoder_of, image_head_of
 from honed.roles.text_to_image.asking import Asked, Asking, open_asking
 from honed.session import Session
 from honed.tuning.candidate import Candidate
-from honed.tuning.role import Measurement, Rankings
+from honed.tuning.role import Measurement, Rankings, checked_split
 from honed.types import SPLITS, Split
 
 HEAD = "head"
@@ -207,9 +207,7 @@ class _Opened:
 
     @classmethod
     def of(cls, session: Session, system: str, split: str, metric: str) -> _Opened:
-        name = next((candidate for candidate in SPLITS if candidate == split), None)
-        if name is None:
-            raise UsageError(f"There is no split '{split}'.", hint="splits are: train, dev, test")
+        name = checked_split(split)
         plain = plain_system(system)
         release = "live" if plain or system == UNTUNED else system
         manifest = manifest_of(session.workspace, row_of(session.catalog, release))
