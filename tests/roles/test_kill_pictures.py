@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from honed.models.weights import Weights
-from tests.tune.trainings import RESULT, TRAININGS, run
+from tests.roles.trainings import RESULT, TRAININGS, run
 
 pytest.importorskip("pytorch_metric_learning")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -24,7 +24,7 @@ KILLS = 8
 def forks() -> ForkServerContext:
     """Children of a process that has loaded the libraries, so that a kill falls on work and not on imports."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.tune.trainings"])
+    context.set_forkserver_preload(["tests.roles.trainings"])
     return context
 
 

@@ -13,17 +13,17 @@ from honed.models.painter.compact import read_painter
 from honed.models.vision.folder import read_encoder_folder, write_encoder_folder
 from honed.models.weights import write_weights
 from honed.roles.image_generator.train import PainterTraining, PaintRecipe, train_painter
-from honed.roles.image_retriever.bench import ImageBench, Trainee
-from honed.roles.image_retriever.free import tune_discriminant
+from honed.roles.image_retriever.closed_stages import tune_discriminant
 from honed.roles.image_retriever.last_blocks import BlockLimits, tune_blocks
 from honed.roles.image_retriever.learned import tune_head
 from honed.roles.image_retriever.network import LearningEncoder
+from honed.roles.image_retriever.training import ENCODER, Trainee, TrainingContext, head_of
 from honed.roles.text_to_image.training import tune_text
 from honed.train import fit
 from tests.models.vision.make import SMALL, state_dict
-from tests.tune.images import conftest as drawn
-from tests.tune.images import test_text as told
-from tests.tune.painter import conftest as painted
+from tests.roles.image_generator import conftest as painted
+from tests.roles.image_retriever import conftest as drawn
+from tests.roles.text_to_image import test_training as told
 
 Tensors = dict[str, np.ndarray]
 
@@ -33,7 +33,7 @@ OFTEN = 0.02
 """Seconds between checkpoints: a training of two seconds then has as many of them as one of an hour has in earnest."""
 
 
-def image_bench(folder: Path) -> ImageBench:
+def image_context(folder: Path) -> TrainingContext:
     """Drawings in two styles, seen by an encoder of the real family."""
     tower = read_encoder_folder(write_encoder_folder(folder / "base", state_dict(), SMALL))
     encoder = LearningEncoder(tower, first_block=14)
@@ -43,31 +43,31 @@ def image_bench(folder: Path) -> ImageBench:
     recipe = replace(drawn.RECIPE, head_epochs=20)
     pixels, board = np.concatenate([train, dev]), drawn.everything(groups, dev_groups)
     trainee = Trainee(tower, train, drawn.in_torch, lambda path: drawn.in_torch(path, pixels))
-    return ImageBench(
+    return TrainingContext(
         encoder.encode(pixels), np.arange(len(train)), groups, board, folder, recipe, lambda _: None, trainee=trainee
     )
 
 
 def head(folder: Path) -> Tensors:
     """The learned head."""
-    bench = image_bench(folder)
-    long = replace(bench, recipe=replace(bench.recipe, head_epochs=200))
-    return {"matrix": tune_head(long, math.inf).head.matrix}
+    context = image_context(folder)
+    long = replace(context, recipe=replace(context.recipe, head_epochs=200))
+    return {"matrix": head_of(tune_head(long, math.inf)).matrix}
 
 
 def blocks(folder: Path) -> Tensors:
     """The encoder's last blocks, and the head that is fitted after them."""
-    bench = image_bench(folder)
-    found = tune_blocks(bench, tune_discriminant(bench), BlockLimits(3, math.inf))
-    assert found.encoder_folder
-    return {"matrix": found.head.matrix, **read_encoder_folder(found.encoder_folder).tensors()}
+    context = image_context(folder)
+    candidate = tune_blocks(context, tune_discriminant(context), BlockLimits(3, math.inf))
+    encoder = read_encoder_folder(candidate.files[ENCODER])
+    return {"matrix": head_of(candidate).matrix, **encoder.tensors()}
 
 
 def text(folder: Path) -> Tensors:
     """The text side, all of its training kept."""
-    bench = told.make(folder)
-    bench = replace(bench, recipe=replace(bench.recipe, text_epochs=150, text_shares=(1.0,)))
-    matrix = tune_text(bench).head.text_matrix
+    context = told.make(folder)
+    context = replace(context, recipe=replace(context.recipe, epochs=150, shares=(1.0,)))
+    matrix = told.head_of(tune_text(context)).text_matrix
     assert matrix is not None
     return {"text_matrix": matrix}
 
