@@ -1,4 +1,4 @@
-"""A turn in a process of its own that stops at a line of progress until it is told to go on."""
+"""A run in a process of its own that stops at a line of progress until it is told to go on."""
 
 from __future__ import annotations
 
@@ -6,16 +6,10 @@ import json
 import sys
 from pathlib import Path
 
-from honed.roles.retriever.loop import tune
 from honed.session import open_session
 from honed.tuning.results import result
-from honed.roles.retriever.bench import Recipe
 from honed.workspace import Workspace
-
-RECIPE = Recipe(
-    batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_rate=1e-2, both_epochs=10, adapter_epochs=10
-)
-"""For a model that knows nothing and is a thousandth of the size of the real one."""
+from tests.runs import finished
 
 
 def main(root: str, at: str) -> None:
@@ -29,9 +23,7 @@ def main(root: str, at: str) -> None:
             sys.stdin.readline()
 
     with open_session(Workspace(Path(root))) as session:
-        turn = tune(session, budget=600.0, tell=tell, recipe=RECIPE)
-        assert turn is not None
-        print(json.dumps(result(turn)), flush=True)
+        print(json.dumps(result(finished(session, budget=600.0, tell=tell))), flush=True)
 
 
 if __name__ == "__main__":

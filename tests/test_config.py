@@ -83,4 +83,19 @@ def test_a_file_in_another_encoding(workspace: Workspace) -> None:
 def test_every_setting_can_come_from_the_environment(workspace: Workspace) -> None:
     for field in dataclasses.fields(Settings):
         value = getattr(Settings(), field.name)
+        if isinstance(value, dict):
+            continue
         assert getattr(load(workspace, {f"HONED_{field.name.upper()}": str(value)}).settings, field.name) == value
+    variable = {"HONED_METRICS": "retriever=recall@5, image-retriever=map"}
+    assert load(workspace, variable).settings.metrics == {"retriever": "recall@5", "image-retriever": "map"}
+
+
+def test_metrics_are_a_table(workspace: Workspace) -> None:
+    workspace.settings_path.write_text('metrics = { retriever = "recall@5" }\n')
+    assert load(workspace, {}).settings.metrics == {"retriever": "recall@5"}
+    for wrong in ('metrics = "recall@5"', "metrics = { retriever = 5 }"):
+        workspace.settings_path.write_text(wrong + "\n")
+        with pytest.raises(UsageError, match="metrics"):
+            load(workspace, {})
+    with pytest.raises(UsageError, match="cannot hold"):
+        load(workspace, {"HONED_METRICS": "recall@5"})

@@ -18,18 +18,19 @@ from honed.catalog import history
 from honed.errors import BusyError, UsageError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.roles.retriever.loop import settle, tune
-from honed.release.build import build, live_manifest
+from honed.release.build import Shipment, build
 from honed.release.open import open_release
-from honed.release.parts import parts_of
 from honed.session import open_session
+from honed.settle import settle
+from honed.tuning import run
+from honed.tuning.registry import load_role, role_names
 from honed.upkeep.doctor import examine
 from honed.workspace import Workspace, create
 from tests import toy
 
 pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
 
-from tests.paused_tune import RECIPE
+from tests.runs import tune
 
 ROOT = Path(__file__).parents[1]
 LEARNING = "adapter"
@@ -129,11 +130,11 @@ def test_a_turn_that_is_killed_while_others_write_holds_nothing(tmp_path: Path) 
         process.wait()
         assert honed(workspace, "doctor", "--repair").returncode == 0
     with open_session(workspace) as session:
-        assert history.unfinished_run(session.catalog, "tune") is not None
-        turn = tune(session, budget=600.0, tell=lambda _: None, recipe=RECIPE)
+        assert history.unfinished_run(session.catalog, "retriever") is not None
+        turn = tune(session, budget=600.0, tell=lambda _: None)
         assert turn is not None
         assert turn.release == "r2"
-        assert not turn.notes, "the note was there when this one was surveyed"
+        assert not any("while this ran" in note for note in turn.notes), "the note was there when this one was surveyed"
         assert sorted(history.run_states(session.catalog).values()) == ["done", "failed"], "begun anew on other data"
 
 
@@ -146,33 +147,28 @@ def test_a_release_that_went_live_while_a_turn_learned_stays_live(tmp_path: Path
 
         def overtake(line: str) -> None:
             if line.startswith(LEARNING) and history.live_release(catalog) == 1:
-                made = parts_of(workspace, live_manifest(workspace, catalog), what="by hand", lineage={})
-                build(workspace, catalog, made, expected=1, reason="meanwhile")
+                build(workspace, catalog, Shipment("by hand", {}), expected=1, reason="meanwhile")
 
         with pytest.raises(UsageError, match="r2 went live while this ran, which started from r1") as error:
-            tune(session, budget=600.0, tell=overtake, recipe=RECIPE)
+            tune(session, budget=600.0, tell=overtake)
         assert error.value.hint
         assert [(row.name, row.live) for row in history.releases(catalog)] == [("r1", False), ("r2", True)]
-        (run,) = history.unfinished_runs(catalog)
-        assert (workspace.runs / run[0]).is_dir()
+        (unfinished,) = history.unfinished_runs(catalog)
+        assert (workspace.runs / unfinished[0]).is_dir()
         with catalog.transaction():
             history.switch_live(catalog, "rollback", 2, 1, "back")
         said: list[str] = []
-        turn = tune(session, budget=600.0, tell=said.append, recipe=RECIPE)
+        turn = tune(session, budget=600.0, tell=said.append)
         assert turn is not None
-        assert f"going on with {run[0]}" in said
-        assert (turn.run.id, turn.release, turn.comparison.test_reads) == (run[0], "r3", 1)
+        assert f"going on with {unfinished[0]}" in said
+        assert (turn.run.id, turn.release, turn.comparison.test_reads) == (unfinished[0], "r3", 1)
 
 
-def test_a_second_turn_of_any_role_is_refused_before_it_begins(tmp_path: Path) -> None:
-    from honed.roles.image_generator.role import tune_generator
-    from honed.roles.image_retriever.role import tune_images
-    from honed.roles.text_to_image.role import tune_words
-
+def test_a_second_run_of_any_role_is_refused_before_it_begins(tmp_path: Path) -> None:
     workspace = create(tmp_path / "ws", 'embedder = "hash:64"\n')
     with open_session(workspace, create=True) as session, ThreadPoolExecutor(1) as other, ExitStack() as lock:
         other.submit(lock.enter_context, workspace.tuning()).result()
-        for turn in (tune, tune_images, tune_words, tune_generator):
+        for name in role_names():
             with pytest.raises(BusyError, match=f"tuned or cleared up by process {os.getpid()}"):
-                turn(session, budget=60.0, tell=lambda _: None)
+                run.tune(session, load_role(name), budget=60.0, tell=lambda _: None)
         other.submit(lock.close).result()

@@ -18,17 +18,18 @@ from honed.dataset.images import Pictures
 from honed.dataset.task import Task
 from honed.errors import UsageError
 from honed.formats import read_beir, read_pack
-from honed.roles.image_retriever.role import survey_images
-from honed.roles.text_to_image.role import survey_words
 from honed.ingest.importing import import_beir
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.roles.retriever.loop import settle, survey, tune
+from honed.roles.image_retriever.role import survey_images
+from honed.roles.text_to_image.role import survey_words
 from honed.session import Session, open_session
+from honed.settle import settle
 from honed.types import SPLITS, Split
 from honed.workspace import create
 from tests import toy
+from tests.runs import finished, snapshot_of
 
 LINKS = 8
 
@@ -114,12 +115,12 @@ def check_questions(first: Task, second: Task) -> None:
 
 def test_no_question_that_was_learned_from_is_tested_after_more_came(session: Session, tmp_path: Path) -> None:
     bring(session, write_first(tmp_path / "first"))
-    first, before = survey(session, quiet).task, stored(session)
+    first, before = snapshot_of(session).task, stored(session)
     notes = bring(session, write_more(tmp_path / "more"))
     assert any("more than one split" in note for note in notes), "titles have linked old clusters of different splits"
-    ground = survey(session, quiet)
-    check_questions(first, ground.task)
-    assert sum("more than one split" in note for note in ground.notes) == 1
+    later = snapshot_of(session)
+    check_questions(first, later.task)
+    assert sum("more than one split" in note for note in later.notes) == 1
     after = stored(session)
     assert before.items() < after.items()
     for folder in ("first", "more", "first"):
@@ -130,24 +131,22 @@ def test_no_question_that_was_learned_from_is_tested_after_more_came(session: Se
 @pytest.mark.slow
 def test_no_question_that_a_release_learned_from_is_tested_after_more_came(session: Session, tmp_path: Path) -> None:
     """The same with real training: what the first run made live is where the second begins."""
-    pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
-    from honed.roles.retriever.bench import Recipe
+    pytest.importorskip("torch", reason="a run trains: pip install 'honed[tune]'")
+    from honed.roles.retriever.recipe import Recipe
 
     recipe = Recipe(batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_epochs=2, adapter_epochs=10)
-    turns = []
+    runs = []
     for folder in (toy.write_beir(tmp_path / "first"), write_more(tmp_path / "more")):
         bring(session, folder)
-        turn = tune(session, budget=120.0, tell=quiet, recipe=recipe)
-        assert turn is not None
-        turns.append(turn)
-    first, second = turns
+        runs.append(finished(session, recipe=recipe))
+    first, second = runs
     assert first.release == "r2", "the toy domain is learned"
     assert any(candidate.name == "query-tower" for candidate in second.candidates)
-    check_questions(first.ground.task, second.ground.task)
-    learned = {query.id for turn in turns for query in turn.ground.task.splits["train"].queries}
-    for turn in turns:
-        tested = {query.id for query in turn.exam.board.labelled.queries}
-        assert tested == {query.id for query in turn.ground.task.splits["test"].queries}
+    check_questions(first.snapshot.task, second.snapshot.task)
+    learned = {query.id for run in runs for query in run.snapshot.task.splits["train"].queries}
+    for run in runs:
+        tested = set(run.evaluation.questions.ids)
+        assert tested == {query.id for query in run.snapshot.task.splits["test"].queries}
         assert not learned & tested
 
 
@@ -156,7 +155,7 @@ def test_labels_that_leave_test_empty_are_said_to_do_so(session: Session, tmp_pa
     documents = {f"d{at}": (f"guide number {at}", toy.document(pair)) for at, pair in enumerate(toy.PAIRS)}
     bring(session, write(tmp_path / "one", documents, {f"q{at}": (f"what is {at}", "d0") for at in range(30)}))
     with pytest.raises(UsageError, match="The labels leave 0 questions in dev; 10 are needed") as raised:
-        survey(session, quiet)
+        snapshot_of(session)
     assert "30 in train, 0 in dev, 0 in test, in 1 clusters" in raised.value.message
     assert "other, documents" in raised.value.hint
 

@@ -11,9 +11,9 @@ import pytest
 from honed.catalog import documents, history
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.roles.retriever.loop import make_live, settle, tune
 from honed.release.open import open_release
 from honed.session import Session, open_session
+from honed.settle import make_live, settle
 from honed.upkeep.doctor import examine
 from honed.upkeep.repair import repair
 from honed.workspace import Workspace
@@ -80,11 +80,10 @@ def test_documents_come_and_go(workspace: Workspace, session: Session, tmp_path:
 def test_it_tunes_on(session: Session) -> None:
     """The second look at a test set is counted as the second one, and the live release is what has to be beaten."""
     pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
-    from tests.paused_tune import RECIPE
+    from tests.runs import finished
 
-    turn = tune(session, budget=120.0, tell=lambda _: None, recipe=RECIPE)
-    assert turn is not None
+    turn = finished(session)
     assert turn.comparison.test_reads == 2
-    assert turn.ground.baseline.dev["r2"] > 0.0
+    assert turn.snapshot.baseline.dev["r2"] > 0.0
     assert history.live_release(session.catalog) == (3 if turn.release else 2)
     assert not examine(session.workspace, surroundings=False).wrong

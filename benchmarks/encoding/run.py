@@ -30,7 +30,8 @@ from honed.models.folder import open_folder
 from honed.models.locate import find_package_model
 from honed.models.probe import probe
 from honed.models.runtime import RUNTIMES, cores, open_runtime
-from honed.models.tokens import batches, open_tokenizer
+from honed.models.text_encoder import TextEncoder
+from honed.models.tokens import batches
 from honed.types import Vectors
 
 SPEED_PACKS = ("medquad", "pubmedqa", "banking77-tickets")
@@ -105,14 +106,13 @@ def speed(folder: Path, cache: Path, texts: list[str], *, rounds: int, threads: 
 
 def budgets(folder: Path, cache: Path, texts: list[str]) -> None:
     """Print how the token budget of a batch changes the speed of the two fast runtimes."""
-    tower = open_folder(folder).document
-    tokenizer = open_tokenizer(tower)
+    encoder = TextEncoder(open_folder(folder).document)
     print("\n| tokens a batch | openvino-bf16 docs/CPU s | ort-int8 docs/CPU s |\n|---|---|---|")
-    runtimes = [open_runtime(name, tower, cache, threads=1) for name in ("openvino-bf16", "ort-int8")]
+    runtimes = [open_runtime(name, encoder, cache, threads=1) for name in ("openvino-bf16", "ort-int8")]
     results = {budget: [Speed(), Speed()] for budget in (256, 512, 1024, 2048, 4096)}
     for _ in range(2):
         for budget, pair in results.items():
-            parts = batches(tokenizer, texts, budget=budget)
+            parts = batches(encoder.tokenizer, texts, budget=budget)
             for runtime, result in zip(runtimes, pair, strict=True):
                 result.add(len(texts), lambda r=runtime, p=parts: [r.run(*b.inputs) for b in p])  # type: ignore[misc]
     for budget, pair in results.items():
@@ -202,7 +202,7 @@ def main() -> None:
             print(f"{len(texts)} passages, {cores(arguments.threads)} threads, {load}\n")
             speed(folder, cache, texts, rounds=arguments.rounds, threads=arguments.threads)
             begin = time.perf_counter()
-            choice = probe(open_folder(folder).document, cache)
+            choice = probe(TextEncoder(open_folder(folder).document), cache)
             print(f"\nThe probe took {time.perf_counter() - begin:.1f} s: {choice}", flush=True)
         if "budgets" in arguments.parts:
             budgets(folder, cache, texts)

@@ -24,12 +24,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from drawings import Drawings, folds, load
-from pytorch_metric_learning import losses, miners, samplers
-
-from honed.models.vision.head import ImageHead, unit
 from honed.roles.image_retriever.bench import ImageBench, ImageRecipe
 from honed.roles.image_retriever.closed import Scaling
 from honed.roles.image_retriever.free import tune_discriminant, tune_whitening
+from pytorch_metric_learning import losses, miners, samplers
+
+from honed.models.vision.head import ImageHead, unit
 
 EPOCHS = 60
 Vectors = np.ndarray

@@ -94,11 +94,11 @@ def load(workspace: Workspace, environment: Mapping[str, str] | None = None) -> 
         raise UsageError(f"{path} is not UTF-8 text.", hint="save it as UTF-8") from error
     for name, value in table.items():
         values[name], origins[name] = _check(name, value, path.name), path.name
-    for field in fields(Settings):
-        variable = f"HONED_{field.name.upper()}"
+    for name in origins:
+        variable = f"HONED_{name.upper()}"
         if environment.get(variable, "").strip():
             text = environment[variable].strip()
-            values[field.name], origins[field.name] = _check(field.name, _read(field.name, text), variable), variable
+            values[name], origins[name] = _check(name, _read(name, text), variable), variable
     return Loaded(replace(Settings(), **values), origins)
 
 

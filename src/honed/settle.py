@@ -17,7 +17,7 @@ from honed.session import Session
 from honed.types import Split
 
 Progress = Callable[[str], None]
-"""Told one line of progress."""
+"""Called with one line of progress."""
 
 
 def settle(
@@ -53,7 +53,7 @@ def settle_images(
         return
     try:
         encoder = image_encoder_of(session.workspace, manifest, session.settings)
-    except MissingError as error:  # documents are not lost for want of an eye
+    except MissingError as error:  # documents are not lost for want of an image encoder
         tell(f"pictures are found by their captions only: {error.message} {error.hint}")
         return
     head = image_head_of(session.workspace, manifest, encoder)

@@ -152,10 +152,10 @@ def test_nothing_fused_with_nothing_is_nothing() -> None:
 
 
 def test_settings_survive_json_and_say_what_they_are() -> None:
-    tuned = RetrievalSettings(LexicalSettings(0.5, True, 1.0, 0.5, 2.0, 32), FusionSettings("min-max", 0.35))
+    tuned = RetrievalSettings(LexicalSettings(0.5, False, 1.0, 0.5, 2.0, 32), FusionSettings("min-max", 0.35))
     assert RetrievalSettings.from_dict(tuned.as_dict()) == tuned
     assert str(tuned) == (
-        "BM25 (title 0.5, no stop words, stems 1, words as written 0.5, presence 2, 32 rarest words), "
+        "BM25 (title 0.5, stop words, too, stems 1, words as written 0.5, presence 2, 32 rarest words), "
         "min-max scores fused at 0.35 for vectors"
     )
     assert str(RetrievalSettings()) == "BM25 (plain), absolute scores fused at 0.50 for vectors"

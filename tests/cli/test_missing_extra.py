@@ -16,11 +16,11 @@ TUNE = ("torch", "transformers", "safetensors", "scipy", "matplotlib")
 @pytest.fixture
 def base_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation without the extra: its packages cannot be imported."""
-    for room in ("tune", "workbench"):  # who imports a room anew also replaces it in its package
+    for room in ("train", "roles"):  # who imports a room anew also replaces it in its package
         if hasattr(honed_package, room):
             monkeypatch.setattr(honed_package, room, getattr(honed_package, room))
     for name in list(sys.modules):
-        if name.partition(".")[0] in TUNE or name.startswith(("honed.tune", "honed.roles.retriever.context")):
+        if name.partition(".")[0] in TUNE or name.startswith(("honed.train", "honed.roles")):
             monkeypatch.delitem(sys.modules, name)
     for name in TUNE:
         monkeypatch.setitem(sys.modules, name, None)

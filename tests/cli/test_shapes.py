@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from honed.catalog import history
-from honed.release.build import build, live_manifest
-from honed.release.parts import parts_of
+from honed.release.build import Shipment, build
 from honed.session import open_session
 from honed.workspace import at
 from tests.cli.conftest import HASHED, Honed
@@ -129,9 +128,7 @@ def test_a_comparison_is_counted_by_what_is_compared_not_by_its_words(honed: Hon
 
     assert [reads("bm25", "live"), reads("bm25", "live"), reads("bm25", "r1")] == [1, 1, 1]
     with open_session(at(imported)) as session:
-        live = live_manifest(session.workspace, session.catalog)
-        again = parts_of(session.workspace, live, what="another", lineage={"run": "x"})
-        build(session.workspace, session.catalog, again, run="x", reason="a test")
+        build(session.workspace, session.catalog, Shipment("another", {}, {"run": "x"}), expected=1, reason="a test")
     assert reads("bm25", "live") == 2
 
 

@@ -15,6 +15,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from honed.loop import settle, tune
+from honed.tune.bench import Recipe
 from PIL import Image
 from tests import toy
 from tests.tiny_model import make_tiny_bert
@@ -23,9 +25,7 @@ from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.roles.retriever.loop import settle, tune
 from honed.session import open_session
-from honed.roles.retriever.bench import Recipe
 from honed.workspace import create
 
 RECIPE = Recipe(

@@ -15,7 +15,7 @@ from honed.evaluate.report import (
     Cost,
     Hit,
     ReportData,
-    Rung,
+    StageRow,
     headline,
     render,
     report_text,
@@ -87,7 +87,7 @@ def report(
         verdict=verdict,
         test_set=name,
         digests={name: "sha256 " + name},
-        ladder=(Rung(name, name, 0.61, 75.0, True), Rung("both towers", "", None, 1.5)),
+        stages=(StageRow(name, name, 0.61, 75.0, True), StageRow("both towers", "", None, 1.5)),
         cases=tuple(
             Case(f"{name} {n}", float(b), float(a), hits, hits[::-1])
             for n, (b, a) in enumerate(zip(base, after, strict=True))

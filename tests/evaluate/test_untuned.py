@@ -35,8 +35,11 @@ def dense() -> DenseIndex:
 
 
 def test_the_plain_systems_are_those_that_anybody_can_build() -> None:
-    assert list(PLAIN) == ["bm25", "dense", "fusion", "rrf"], "the plainest first, which wins a tie"
-    assert {system.lexical for system in PLAIN.values()} == {LexicalSettings.plain()}
+    assert list(PLAIN) == ["bm25", "bm25-all-words", "dense", "fusion", "rrf"], "the plainest first, which wins a tie"
+    all_words = LexicalSettings(drop_stop_words=False)
+    assert {name: system.lexical for name, system in PLAIN.items()} == {
+        name: all_words if name == "bm25-all-words" else LexicalSettings.plain() for name in PLAIN
+    }
     assert plain_system("hybrid") == plain_system("fusion") == RetrievalSettings(fusion=FusionSettings("z", 0.5, 100))
     assert plain_system("live") is None
     assert RetrievalSettings() in defaults().values() and set(PLAIN.values()) <= set(defaults().values())

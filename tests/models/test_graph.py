@@ -8,9 +8,11 @@ import pytest
 
 from honed.errors import InputError
 from honed.models.artefacts import plain_graph
-from honed.models.folder import Tower, open_folder
+from honed.models.folder import open_folder
 from honed.models.graph import build
 from honed.models.runtime import OrtRuntime
+from honed.models.text_encoder import TextEncoder
+from honed.models.tower import Tower
 from honed.models.weights import write_weights
 from honed.workspace import tree_hashes
 from tests.models.bert_in_numpy import encode
@@ -74,8 +76,8 @@ def test_weights_that_do_not_fit_the_config_are_refused(tiny: Path, tmp_path: Pa
 @pytest.mark.parametrize("name", ["graph.onnx", "graph.weights", "hashes.json"])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty"])
 def test_a_spoiled_graph_is_built_again(tiny: Path, tmp_path: Path, name: str, damage: str) -> None:
-    tower = open_folder(tiny).document
-    path = plain_graph(tower, tmp_path)
+    encoder = TextEncoder(open_folder(tiny).document)
+    path = plain_graph(encoder, tmp_path)
     good = tree_hashes(tmp_path)
     victim = path.with_name(name)
     data = victim.read_bytes()
@@ -85,7 +87,7 @@ def test_a_spoiled_graph_is_built_again(tiny: Path, tmp_path: Path, name: str, d
     victim.unlink()
     if spoiled is not None:
         victim.write_bytes(spoiled)
-    assert plain_graph(tower, tmp_path) == path
+    assert plain_graph(encoder, tmp_path) == path
     if name != "hashes.json" or damage != "cut":  # a missing last newline spoils nothing
         assert tree_hashes(tmp_path) == good
 
@@ -93,5 +95,5 @@ def test_a_spoiled_graph_is_built_again(tiny: Path, tmp_path: Path, name: str, d
 def test_a_failed_build_leaves_nothing(tiny: Path, tmp_path: Path) -> None:
     tower = open_folder(tiny).document
     with pytest.raises(InputError):
-        plain_graph(replace(tower, config=tower.config | {"model_type": "t5"}), tmp_path)
+        plain_graph(TextEncoder(replace(tower, config=tower.config | {"model_type": "t5"})), tmp_path)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -11,7 +11,7 @@ from honed.models.folder import open_folder
 from honed.models.probe import probe
 from honed.models.probe_texts import probe_texts
 from honed.models.runtime import RUNTIMES, cores, open_runtime
-from honed.models.tokens import batches, open_tokenizer
+from honed.models.text_encoder import TextEncoder
 
 UNHASHABLE = b'{"runtime": [], "per_second": {}, "mean_cosine": {}, "min_cosine": {}, "left_out": {}}'
 
@@ -23,9 +23,9 @@ def short_race(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_every_runtime_agrees_with_float32(tiny: Path, cache: Path, name: str) -> None:
-    tower = open_folder(tiny).document
-    parts = batches(open_tokenizer(tower), probe_texts())
-    reference, runtime = (open_runtime(which, tower, cache, threads=1) for which in ("ort-fp32", name))
+    encoder = TextEncoder(open_folder(tiny).document)
+    parts = encoder.batches(probe_texts())
+    reference, runtime = (open_runtime(which, encoder, cache, threads=1) for which in ("ort-fp32", name))
     for part in parts:
         vectors = runtime.run(*part.inputs)
         assert vectors.dtype == np.float32
@@ -35,30 +35,30 @@ def test_every_runtime_agrees_with_float32(tiny: Path, cache: Path, name: str) -
 
 def test_an_unknown_runtime_is_a_usage_error(tiny: Path, cache: Path) -> None:
     with pytest.raises(UsageError, match="abacus"):
-        open_runtime("abacus", open_folder(tiny).document, cache)
+        open_runtime("abacus", TextEncoder(open_folder(tiny).document), cache)
 
 
 def test_a_choice_is_remembered(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tower = open_folder(tiny).document
-    assert probe(tower, tmp_path, only_cached=True) is None
-    choice = probe(tower, tmp_path)
+    encoder = TextEncoder(open_folder(tiny).document)
+    assert probe(encoder, tmp_path, only_cached=True) is None
+    choice = probe(encoder, tmp_path)
     assert choice is not None
     assert choice.runtime in choice.per_second
     assert set(choice.per_second) | set(choice.left_out) == set(RUNTIMES)
     monkeypatch.setattr(module, "measure", None)
-    assert probe(tower, tmp_path) == choice
+    assert probe(encoder, tmp_path) == choice
 
 
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b'{"runtime": "abacus"}', b"\xff", b'{"runtime": []}', UNHASHABLE]
 )
 def test_a_spoiled_choice_is_measured_again(tiny: Path, tmp_path: Path, content: bytes) -> None:
-    tower = open_folder(tiny).document
-    choice = probe(tower, tmp_path)
+    encoder = TextEncoder(open_folder(tiny).document)
+    choice = probe(encoder, tmp_path)
     (path,) = tmp_path.rglob("runtime-*.json")
     path.write_bytes(content)
-    assert probe(tower, tmp_path, only_cached=True) is None
-    again = probe(tower, tmp_path)
+    assert probe(encoder, tmp_path, only_cached=True) is None
+    again = probe(encoder, tmp_path)
     assert choice is not None and again is not None
     assert again.mean_cosine == choice.mean_cosine
 
@@ -78,7 +78,7 @@ def test_a_runtime_that_fails_or_differs_leaves_the_race(
 
     for name in ("openvino-bf16", "openvino-fp32"):
         monkeypatch.setitem(module.RUNTIMES, name, (Broken, RUNTIMES[name][1]))  # type: ignore[arg-type]
-    choice = probe(open_folder(tiny).document, tmp_path)
+    choice = probe(TextEncoder(open_folder(tiny).document), tmp_path)
     assert choice is not None
     assert choice.left_out["openvino-bf16"].startswith("ImportError")
     assert "differ" in choice.left_out["openvino-fp32"]

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from honed.release.parts import Parts
 
 from honed.answer.settings import RetrievalSettings
-from honed.settle import settle
-from honed.release.parts import Parts
 from honed.session import Session, open_session
+from honed.settle import settle
 from honed.workspace import create
 from tests.catalog.make import put
 

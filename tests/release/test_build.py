@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from honed.release.parts import Parts, parts_of
 
 from honed.answer.fusion import FusionSettings
 from honed.answer.settings import RetrievalSettings
@@ -16,14 +17,13 @@ from honed.errors import IntegrityError, MissingError, UsageError
 from honed.evaluate.untuned import PLAIN
 from honed.index.generation import CURRENT, MANIFEST, open_current, space_folder
 from honed.index.lexical import LexicalSettings
-from honed.settle import make_live
 from honed.models.towers import open_towers
 from honed.release import build as building
 from honed.release.build import build, live_manifest, manifest_of, previous, promote, row_of
 from honed.release.manifest import faults, read_manifest
 from honed.release.open import embedder_of, open_release
-from honed.release.parts import Parts, parts_of
 from honed.session import Session
+from honed.settle import make_live
 from honed.workspace import sha256_file, tree_hashes
 from tests.release.conftest import parts
 from tests.tiny_model import make_tiny_bert
@@ -215,7 +215,7 @@ def test_without_labels_search_starts_with_what_has_nothing_to_fit(session: Sess
     manifest = live_manifest(session.workspace, session.catalog)
     assert manifest.retrieval == RetrievalSettings()
     assert manifest.retrieval.fusion == FusionSettings("absolute", 0.5)
-    assert manifest.retrieval.lexical == LexicalSettings(title_weight=0.0, drop_stop_words=False, longest=None)
+    assert manifest.retrieval.lexical == LexicalSettings(title_weight=0.0, drop_stop_words=True, longest=None)
 
 
 def test_a_release_of_the_version_before_ranks_as_it_did(session: Session, tmp_path: Path) -> None:

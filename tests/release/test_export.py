@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from honed.release.parts import ImageParts
 
 from honed.catalog import history
 from honed.errors import InputError, UsageError
@@ -14,7 +15,6 @@ from honed.models.vision.head import ImageHead, plain_head
 from honed.models.weights import write_weights
 from honed.release.build import build
 from honed.release.export import export_embedder
-from honed.release.parts import ImageParts
 from honed.session import Session
 from tests.models.vision.make import SMALL, state_dict
 from tests.release.conftest import parts

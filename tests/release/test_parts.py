@@ -4,11 +4,12 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from honed.release.parts import CAPTIONS_ALONE, WORDLESS, ImageParts, image_parts, parts_of, words_lost
+
 from honed.catalog import history
 from honed.models.vision.head import plain_head
 from honed.release.build import build, live_manifest
 from honed.release.manifest import ImageSide, read_manifest
-from honed.release.parts import CAPTIONS_ALONE, WORDLESS, ImageParts, image_parts, parts_of, words_lost
 from honed.session import Session
 from honed.workspace import sha256_file
 from tests.release.conftest import parts

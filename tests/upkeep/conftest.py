@@ -14,10 +14,10 @@ from honed.formats import read_beir
 from honed.ingest.importing import import_beir
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake, sync
-from honed.roles.retriever.loop import settle
-from honed.release.build import build
-from honed.release.parts import Parts
+from honed.release.build import Shipment, build, live_manifest, part_of
+from honed.release.manifest import RETRIEVER
 from honed.session import Session, open_session
+from honed.settle import settle
 from honed.workspace import Workspace, create
 from tests.upkeep import world
 
@@ -44,8 +44,11 @@ def sound(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Path:
         import_beir(session.catalog, beir, passage_words=160)
         sync(Intake(workspace, session.catalog, sandbox, 160), [root / "notes"])
         settle(session, lambda _: None, given={query.id: query.split for query in beir.queries})
-        parts = Parts("again", "hash:64", session.live_embedder().space, 0.3, 50, "english")
-        build(workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="for the test")
+        text = part_of(workspace, live_manifest(workspace, session.catalog), RETRIEVER)
+        shipment = Shipment("again", {RETRIEVER: text})
+        build(
+            workspace, session.catalog, shipment, expected=history.live_release(session.catalog), reason="for the test"
+        )
     return root
 
 

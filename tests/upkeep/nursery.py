@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 LIGHT = (
     "honed.cli",
-    "honed.roles.retriever.loop",
+    "honed.settle",
     "honed.ingest.sync",
     "honed.upkeep.repair",
     "honed.upkeep.compact",
@@ -33,7 +33,7 @@ LIGHT = (
     "tantivy",
 )
 HEAVY = (*LIGHT, "torch", "transformers", "scipy.stats", "matplotlib.figure", "onnxruntime", "openvino", "onnx",
-         "honed.roles.retriever.context", "honed.roles.retriever.ladder", "honed.tuning.results")  # fmt: skip
+         "honed.roles.retriever.role", "honed.roles.retriever.stages", "honed.tuning.run", "honed.tuning.results")  # fmt: skip
 SMALL = (("honed.ingest.sync", "COMMIT_FILES", 1), ("honed.ingest.importing", "COMMIT_ROWS", 16),
          ("honed.ingest.embed", "BATCH", 16), ("honed.train.fit", "CHECKPOINT_SECONDS", 0.3))  # fmt: skip
 """Small batches, so that a small workspace has as many moments between two commits as a large one."""
@@ -121,9 +121,9 @@ def serve(modules: Sequence[str]) -> None:
     for name, attribute, value in SMALL:
         if name in sys.modules:
             setattr(sys.modules[name], attribute, value)
-    if "honed.roles.retriever.context" in sys.modules:
-        workbench = importlib.import_module("honed.roles.retriever.context")
-        workbench.Recipe = functools.partial(workbench.Recipe, **RECIPE)
+    if "honed.roles.retriever.models" in sys.modules:
+        models = importlib.import_module("honed.roles.retriever.models")
+        models.Recipe = functools.partial(models.Recipe, **RECIPE)
     for line in sys.stdin:
         request = json.loads(line)
         print(json.dumps(asdict(_raise_child(request))), flush=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from honed.catalog import documents, history
-from honed.release.build import build
+from honed.evaluate.untuned import PLAIN
+from honed.release.build import Shipment, build, live_manifest
+from honed.release.manifest import RETRIEVER, Part
 from honed.release.open import load_embedder, open_release
-from honed.release.parts import Parts
 from honed.session import Session, open_session
 from honed.upkeep.doctor import examine
 from honed.workspace import Workspace
@@ -112,11 +113,12 @@ def release_by_hand(place: Place, spec: str = "") -> None:
         folder = None if spec else world.model(place.root / "other", seed=5)
         embedder = load_embedder(place.workspace, spec or f"folder:{folder}", session.settings)
         session.catch_up(embedder, tell=lambda _: None)
-        parts = Parts("by hand", spec, embedder.space, 0.5, 50, "english", folder, folder)
+        values = {**live_manifest(place.workspace, session.catalog).parts[RETRIEVER].values, "embedder": spec}
+        text = Part(values, {"model": folder} if folder else {}, embedder.space)
         place.live = build(
             place.workspace,
             session.catalog,
-            parts,
+            Shipment("by hand", {RETRIEVER: text}),
             expected=history.live_release(session.catalog),
             reason="for the test",
         )
@@ -186,7 +188,7 @@ def _documents(session: Session, allowed: Allowed) -> Iterator[str]:
 
 def _searches(session: Session, allowed: Allowed) -> Iterator[str]:
     """Every tenth document that was acknowledged and did not change is found by its own words."""
-    retriever = open_release(session.workspace, session.catalog, session.settings).weighted(0.0)
+    retriever = open_release(session.workspace, session.catalog, session.settings).under(PLAIN["bm25"])
     for name, texts in sorted(allowed.items())[::10]:
         (text,) = texts if len(texts) == 1 else ("",)
         if not text:

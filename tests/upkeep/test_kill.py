@@ -11,13 +11,13 @@ from tests.upkeep.killing import COMMANDS, Tally, kill_tune, saved_states
 from tests.upkeep.nursery import HEAVY, Nursery
 from tests.upkeep.place import BUDGET, prepare
 
-pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
+pytest.importorskip("torch", reason="a run trains: pip install 'honed[tune]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_a_turn_may_die_at_any_moment_of_its_end(tmp_path: Path) -> None:
     """Every ninth moment from the sealed test on, until the turn gets through: release and end of the run are one commit."""
-    last = {"since": "honed.roles.retriever.loop:sealed_test"}
+    last = {"since": "honed.tuning.run:looked_at"}
     with Nursery(HEAVY) as nursery:
         place = prepare(tmp_path, nursery)
         assert place.run("tune", "--budget", BUDGET, failpoint=1, **last).killed

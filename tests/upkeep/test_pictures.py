@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from honed.release.parts import ImageParts, parts_of
 
 from honed.catalog import history, images
 from honed.catalog.vectors import forget_space
 from honed.ingest.renderings import is_kept
 from honed.models.vision.head import plain_head
 from honed.release.build import build, live_manifest, promote
-from honed.release.parts import ImageParts, parts_of
 from honed.session import open_session
 from honed.upkeep.compact import compact
 from honed.upkeep.derived import damaged_vectors

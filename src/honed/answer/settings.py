@@ -65,7 +65,7 @@ def _told(lexical: LexicalSettings) -> list[str]:
     plain = LexicalSettings.plain()
     phrases = {
         f"title {lexical.title_weight:g}": lexical.title_weight != plain.title_weight,
-        "no stop words": lexical.drop_stop_words,
+        "stop words, too": lexical.drop_stop_words != plain.drop_stop_words,
         f"stems {lexical.stemmed:g}, words as written {lexical.exact:g}": lexical.exact != plain.exact,
         f"presence {lexical.presence:g}": lexical.presence != plain.presence,
         f"{lexical.longest} rarest words": lexical.longest is not None,

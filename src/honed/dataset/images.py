@@ -154,9 +154,7 @@ def fix_picture_splits(catalog: Catalog, *, seed: int) -> tuple[str, ...]:
         return ()
     seen = _seen(catalog)
     placed, notes = _every(seen, seed=seed)
-    rows = [
-        (name, media, picture.split) for (_, name, media), picture in zip(seen.files, placed, strict=True)
-    ]
+    rows = [(name, media, picture.split) for (_, name, media), picture in zip(seen.files, placed, strict=True)]
     with catalog.transaction():
         splits.keep(catalog, "picture", rows)
     _settle_old(catalog)

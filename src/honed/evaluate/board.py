@@ -42,7 +42,9 @@ class Board:
     `metric` is the one that decides.
     """
 
-    def __init__(self, task: Task, labelled: Labelled, index: LexicalIndex, *, pool: int, metric: str = METRICS[0]) -> None:
+    def __init__(
+        self, task: Task, labelled: Labelled, index: LexicalIndex, *, pool: int, metric: str = METRICS[0]
+    ) -> None:
         self.task = task
         self.labelled = labelled
         self.pool = max(pool, LEAST_POOL)

@@ -66,7 +66,38 @@ class Verdict:
         return f"PROXY {self.verdict}" if self.proxy else self.verdict
 
 
-def decide(comparison: Comparison, gate: GateSettings | None = None, also: Sequence[Check] = ()) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Superior:
+    """The criterion of a role whose candidates have to be better."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotInferior:
+    """The criterion of a role whose candidates save something, and must not be worse by more than a margin.
+
+    Attributes:
+        margin: Largest loss, of scores from 0 to 1, that the interval may still hold.
+        saving: Share that has to be saved.
+        of: What is saved, for a sentence: "bytes of the index".
+    """
+
+    margin: float
+    saving: float
+    of: str
+
+
+Criterion = Superior | NotInferior
+SUPERIOR = Superior()
+
+
+def decide(
+    comparison: Comparison,
+    gate: GateSettings | None = None,
+    also: Sequence[Check] = (),
+    *,
+    criterion: Criterion = SUPERIOR,
+    saved: float = 0.0,
+) -> Verdict:
     """Proven only if every check holds.
 
     1. The interval over clusters excludes 0 and the permutation p agrees. The interval alone would pass a test of four
@@ -81,10 +112,17 @@ def decide(comparison: Comparison, gate: GateSettings | None = None, also: Seque
        reasons.
     4. The general probe falls by less than `max_general_drop`. Without a probe, the reasons say that it was not run.
     5. Whatever else a role asks for, given as `also`.
+
+    Where the criterion is `NotInferior`, the interval has to exclude a loss of its margin instead of 1, and `saved`, a
+    share, has to reach its saving instead of 2 (Schuirmann 1987).
     """
     gate = gate or GateSettings()
     primary = comparison.at(confidence_after(comparison.test_reads, gate.confidence))
-    checks = [_real(comparison, primary), _enough(primary, gate), _slices(comparison, gate)]
+    if isinstance(criterion, NotInferior):
+        checks = [_no_worse(comparison, primary, criterion), _saves(criterion, saved)]
+    else:
+        checks = [_real(comparison, primary), _enough(primary, gate)]
+    checks.append(_slices(comparison, gate))
     if comparison.general is not None:
         checks.append(_general(comparison.general.before, comparison.general.after, gate))
     checks += also
@@ -157,6 +195,23 @@ def _disagreement(primary: Paired, p: str) -> str:
     least = least_clusters(primary.confidence)
     cannot = f"; it cannot with fewer than {least}" if primary.clusters < least else ""
     return f"the permutation test over {clusters} does not agree ({asked_for}{cannot})"
+
+
+def _no_worse(comparison: Comparison, primary: Paired, criterion: NotInferior) -> Check:
+    name, margin = "Is it no worse?", points(criterion.margin)
+    low, high = primary.ci
+    if low == -math.inf:
+        return Check(name, False, "All test queries belong to one cluster, so no interval can be given.")
+    change = f"{metric_name(comparison.metric)} goes from {primary.base:.3f} to {primary.candidate:.3f}"
+    span = f"the {percent(primary.confidence)} interval from {interval(low, high)} points"
+    if low > -criterion.margin:
+        return Check(name, True, f"{change}, and {span} excludes a loss of {margin}.")
+    return Check(name, False, f"{change}, and {span} does not exclude a loss of {margin}.")
+
+
+def _saves(criterion: NotInferior, saved: float) -> Check:
+    sentence = f"{percent(round(saved, 3))} of the {criterion.of} are saved; {percent(criterion.saving)} are asked for."
+    return Check("Does it save enough?", saved >= criterion.saving, sentence)
 
 
 def _enough(primary: Paired, gate: GateSettings) -> Check:

@@ -18,6 +18,7 @@ from honed.types import Vectors
 
 PLAIN: dict[str, RetrievalSettings] = {
     "bm25": RetrievalSettings(fusion=FusionSettings(weight=0.0)),
+    "bm25-all-words": RetrievalSettings(LexicalSettings(drop_stop_words=False), FusionSettings(weight=0.0)),
     "dense": RetrievalSettings(fusion=FusionSettings(weight=1.0)),
     "fusion": RetrievalSettings(fusion=FusionSettings("z")),
     "rrf": RetrievalSettings(fusion=FusionSettings("ranks")),
@@ -53,10 +54,10 @@ def defaults() -> dict[str, RetrievalSettings]:
     What search is without labels comes first, so that it wins a tie: absolute scores at equal weight.
     """
     kinds = {
-        "content words": LexicalSettings(drop_stop_words=True),
+        "all words": LexicalSettings(drop_stop_words=False),
         "words as written": LexicalSettings(exact=1.0),
-        "content words as written": LexicalSettings(drop_stop_words=True, exact=1.0),
-        "content words and titles": LexicalSettings(drop_stop_words=True, title_weight=1.0),
+        "all words as written": LexicalSettings(drop_stop_words=False, exact=1.0),
+        "titles": LexicalSettings(title_weight=1.0),
     }
     systems = {DEFAULT: RetrievalSettings(), **PLAIN}
     return systems | {
@@ -74,7 +75,7 @@ def questions(task: Task) -> Labelled:
     return Labelled(
         (*dev.queries, *(train.queries[row] for row in rows)),
         (*dev.relevant, *(train.relevant[row] for row in rows)),
-        np.arange(len(dev.queries) + len(rows)),
+        np.concatenate([dev.clusters, train.clusters[rows]]),
     )
 
 

@@ -53,7 +53,7 @@ class LexicalSettings:
 
     Attributes:
         title_weight: Weight of the context line on top of the body, which contains it.
-        drop_stop_words: Whether stop words are left out, of queries and of the lengths of passages.
+        drop_stop_words: Whether stop words are left out (in a language that has some), of queries and of the lengths of passages.
         stemmed: Weight of words that agree by their stem.
         exact: Weight of words that agree as they are written.
         presence: Weight of a word's being there at all, in units of its inverse document frequency: with it, how often it is
@@ -62,7 +62,7 @@ class LexicalSettings:
     """
 
     title_weight: float = 0.0
-    drop_stop_words: bool = False
+    drop_stop_words: bool = True
     stemmed: float = 1.0
     exact: float = 0.0
     presence: float = 0.0
@@ -70,7 +70,7 @@ class LexicalSettings:
 
     @classmethod
     def plain(cls) -> LexicalSettings:
-        """What anybody gets from the engine as it comes."""
+        """What anybody builds: the engine's BM25 over stems, without stop words, as search libraries document it."""
         return cls()
 
 

@@ -128,7 +128,7 @@ def _without_running_lines(blocks: Sequence[Block], removals: list[Removal]) -> 
 
 def _without_counted_pages(blocks: Sequence[Block], removals: list[Removal]) -> list[Block]:
     """Take out lines that hold nothing but a number, if together they count up: the pages of a print inside the text."""
-    found = [
+    numbers = [
         (index, row, int(number[1]))
         for index, block in enumerate(blocks)
         if block.kind == "text"
@@ -136,10 +136,10 @@ def _without_counted_pages(blocks: Sequence[Block], removals: list[Removal]) -> 
         if (number := _LONE_NUMBER.fullmatch(line))
     ]
     chains: dict[int, list[tuple[int, int]]] = {}
-    for index, row, value in found:
+    for index, row, value in numbers:
         chains[value] = [*chains.pop(value - 1, []), (index, row)]
     counted = max(chains.values(), key=len, default=[])
-    if len(counted) < _LEAST_PAGES or len(counted) < _MOSTLY * len(found):
+    if len(counted) < _LEAST_PAGES or len(counted) < _MOSTLY * len(numbers):
         return list(blocks)
     doomed = set(counted)
     return [kept for index, block in enumerate(blocks) if (kept := _without_lines(block, index, doomed, removals))]

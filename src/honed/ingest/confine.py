@@ -17,7 +17,7 @@ from honed.ingest.limits import Limits
 
 _PR_SET_PDEATHSIG = 1
 _SLACK = 16 << 20
-"""Library pages that are mapped already and are touched while parsing; measured: 3 MB."""
+"""Room for library pages that are mapped already and are touched while parsing: several times what was measured."""
 _CLONE_NEWNET, _CLONE_NEWIPC, _CLONE_NEWUSER = 0x40000000, 0x08000000, 0x10000000
 
 

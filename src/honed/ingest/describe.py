@@ -21,7 +21,7 @@ BATCH = 256
 """Pictures between two durable writes, and decoded at once: about 200 MB at 512 pixels."""
 
 Progress = Callable[[int, int], None]
-"""Told (done, total) after each batch."""
+"""Called with (done, total) after each batch."""
 
 
 def open_rendering(workspace: Workspace, media: str) -> Image.Image:

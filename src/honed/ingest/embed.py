@@ -10,10 +10,10 @@ from honed.catalog import Catalog
 from honed.protocols import Embedder
 
 BATCH = 512
-"""Texts between two durable writes: a write costs about 10 ms, encoding them seconds."""
+"""Texts between two durable writes: a write costs far less than encoding them."""
 
 Progress = Callable[[int, int], None]
-"""Told (done, total) after each batch."""
+"""Called with (done, total) after each batch."""
 
 
 def embed_missing(catalog: Catalog, embedder: Embedder, *, on_progress: Progress | None = None) -> int:
@@ -25,7 +25,7 @@ def embed_texts(
     catalog: Catalog, embedder: Embedder, texts: Sequence[tuple[bytes, str]], *, on_progress: Progress | None = None
 ) -> int:
     """Embed texts, given as (hash, text), and keep their vectors; returns how many there were."""
-    # Like lengths beside each other: within a batch there is little padding (2 times the throughput of random order).
+    # Like lengths beside each other: within a batch there is little padding.
     missing = sorted(texts, key=lambda item: len(item[1]))
     for start in range(0, len(missing), BATCH):
         batch = missing[start : start + BATCH]

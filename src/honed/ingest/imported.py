@@ -21,7 +21,7 @@ class Imported:
 
     prefix: str
     """What the paths of this import's rows begin with."""
-    known: dict[str, documents.SourceState]
+    sources: dict[str, documents.SourceState]
     """Path -> state of the rows that this folder had when it was last imported."""
     elsewhere: dict[str, list[tuple[str, str]]]
     """Row id -> (path, hash) of the rows of other folders."""
@@ -35,16 +35,16 @@ class Imported:
     def of(cls, catalog: Catalog, folder: Path, marker: str) -> Imported:
         """What the catalog knows of a folder and of the others; `marker` is `documents.ROW` or `documents.ITEM`."""
         prefix = f"{folder.resolve()}{marker}"
-        known: dict[str, documents.SourceState] = {}
+        sources: dict[str, documents.SourceState] = {}
         elsewhere: dict[str, list[tuple[str, str]]] = {}
         for path, state in documents.sources(catalog).items():
             if not documents.is_imported(path, state):
                 continue
             if path.startswith(prefix):
-                known[path] = state
+                sources[path] = state
             else:
                 elsewhere.setdefault(_table_and_id(path)[1], []).append((path, state.sha256))
-        return cls(prefix, known, elsewhere)
+        return cls(prefix, sources, elsewhere)
 
     def meet(self, name: str, digest: str) -> News:
         """Take note of a row that is there, by id and hash.
@@ -57,17 +57,17 @@ class Imported:
         if path in self.seen:
             table = Path(self.prefix[:-1]).name
             raise InputError(f"The id '{name}' occurs twice in {table}.", hint="ids must be unique: rename one")
-        for other, content in self.elsewhere.get(name, ()):
-            self._compare(name, digest == content, other)
+        for namesake, content in self.elsewhere.get(name, ()):
+            self._compare(name, digest == content, namesake)
         self.seen.add(path)
-        before = self.known.get(path)
+        before = self.sources.get(path)
         if before is None:
             return "new"
         return "unchanged" if before.sha256 == digest else "changed"
 
     def gone(self) -> list[str]:
         """Paths of the rows that were there last time and are not any more."""
-        return [path for path in self.known if path not in self.seen]
+        return [path for path in self.sources if path not in self.seen]
 
     def left(self) -> Iterator[str]:
         """Paths of the rows of other folders whose place these have taken."""
@@ -75,21 +75,21 @@ class Imported:
         for rows in self.elsewhere.values():
             yield from (path for path, _ in rows if _folder(path) in self.moved)
 
-    def _compare(self, name: str, same: bool, other: str) -> None:
-        there = Path(_table_and_id(other)[0]).exists()
+    def _compare(self, name: str, same: bool, namesake: str) -> None:
+        there = Path(_table_and_id(namesake)[0]).exists()
         if same and not there:
-            self.moved.add(_folder(other))
+            self.moved.add(_folder(namesake))
         elif not same and there:
             raise InputError(
-                f"The id '{name}' belongs to another document, of {_folder(other)}.",
+                f"The id '{name}' belongs to another document, of {_folder(namesake)}.",
                 hint="import into a workspace of its own, or rename the ids",
             )
         elif not there:
-            self.replaced.add(other)
+            self.replaced.add(namesake)
 
 
 def _table_and_id(path: str) -> tuple[str, str]:
-    marker = min((each for each in _MARKERS if each in path), key=path.index)
+    marker = min((marker for marker in _MARKERS if marker in path), key=path.index)
     table, _, name = path.partition(marker)
     return table + marker[:-1], name
 

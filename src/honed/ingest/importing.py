@@ -20,7 +20,7 @@ WHOLE = 1.5
 COMMIT_ROWS = 1000
 
 Progress = Callable[[int], None]
-"""Told the number of rows that are done."""
+"""Called with the number of rows that are done."""
 
 
 @dataclass(slots=True)

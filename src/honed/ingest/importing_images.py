@@ -79,7 +79,7 @@ def _compared(intake: Intake, pack: Pack, imported: Imported, report: ImportRepo
             why = not_opened(error)
         source = Source(imported.prefix + item.id, _digest(item, content), 0)
         news = imported.meet(item.id, source.sha256)
-        before = imported.known.get(source.path)
+        before = imported.sources.get(source.path)
         report.count(news)
         if why:
             refused.append((source, why))
@@ -95,8 +95,8 @@ def _compared(intake: Intake, pack: Pack, imported: Imported, report: ImportRepo
 
 
 def _digest(item: Item, content: str) -> str:
-    said = [item.id, item.caption, item.tags, item.group, item.variant, item.split, dict(item.meta), content]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    fields = [item.id, item.caption, item.tags, item.group, item.variant, item.split, dict(item.meta), content]
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def _take(intake: Intake, batch: Sequence[tuple[_Task, Parsed | Rejection]], report: ImportReport) -> None:
@@ -105,8 +105,8 @@ def _take(intake: Intake, batch: Sequence[tuple[_Task, Parsed | Rejection]], rep
     pictures = [(task, outcome) for task, outcome in batch if isinstance(outcome, Parsed) and outcome.media]
     kept = keep(intake.workspace, [outcome.media[0] for _, outcome in pictures])
     with catalog.transaction():
-        for (task, parsed), one in zip(pictures, kept, strict=True):
-            _add(intake, task, parsed, one)
+        for (task, parsed), rendered in zip(pictures, kept, strict=True):
+            _add(intake, task, parsed, rendered)
         for task, outcome in batch:
             if isinstance(outcome, Parsed) and outcome.media:
                 continue

@@ -33,7 +33,8 @@ def with_linked_pictures(parsed: Parsed, path: Path, roots: Sequence[str], sandb
             return outcome
         if isinstance(outcome, Parsed) and isinstance(as_evidence(outcome), Parsed):
             media += [
-                replace(one, kind="figure", caption=caption or one.caption, near=near) for one in outcome.media[:1]
+                replace(picture, kind="figure", caption=caption or picture.caption, near=near)
+                for picture in outcome.media[:1]
             ]
     return replace(parsed, meta=meta, media=(*parsed.media, *media))
 

@@ -75,11 +75,11 @@ def _hashed(words: Sequence[str], vocabulary: dict[str, int]) -> NDArray[np.uint
 
 
 def _hash(word: str, vocabulary: dict[str, int]) -> int:
-    found = vocabulary.get(word)
-    if found is None:
+    number = vocabulary.get(word)
+    if number is None:
         digest = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
-        found = vocabulary[word] = int.from_bytes(digest, "little")
-    return found
+        number = vocabulary[word] = int.from_bytes(digest, "little")
+    return number
 
 
 def _shingles(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -98,8 +98,8 @@ def _join(signatures: Signatures, threshold: float) -> list[int]:
         for _ in range(_MOST_ROUNDS):
             head, others = rest[0], rest[1:]
             alike = (signatures[others] == signatures[head]).mean(axis=1) >= threshold
-            for other in others[alike]:
-                _union(parents, int(head), int(other))
+            for member in others[alike]:
+                _union(parents, int(head), int(member))
             rest = others[~alike]
             if len(rest) < 2:
                 break
@@ -136,6 +136,6 @@ def _root(parents: list[int], index: int) -> int:
     return index
 
 
-def _union(parents: list[int], one: int, other: int) -> None:
-    one, other = sorted((_root(parents, one), _root(parents, other)))
-    parents[other] = one
+def _union(parents: list[int], first: int, second: int) -> None:
+    first, second = sorted((_root(parents, first), _root(parents, second)))
+    parents[second] = first

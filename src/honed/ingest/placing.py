@@ -33,26 +33,26 @@ def distinct(pictures: Sequence[Picture]) -> list[Picture]:
 def records(document: Document, passages: Sequence[Passage], kept: Sequence[Rendered]) -> list[ImageRecord]:
     """Rows for the catalog, in the order in which the pictures stand in the document."""
     texts = [_folded(passage.text) for passage in passages]
-    found = []
-    for ordinal, one in enumerate(kept):
-        picture = one.picture
+    rows = []
+    for ordinal, rendered in enumerate(kept):
+        picture = rendered.picture
         passage = _passage(picture, passages, texts)
-        found.append(
+        rows.append(
             ImageRecord(
-                id=image_id(document.id, ordinal, one.media),
+                id=image_id(document.id, ordinal, rendered.media),
                 document=document.id,
                 ordinal=ordinal,
-                media=one.media,
+                media=rendered.media,
                 kind=picture.kind,
                 width=picture.width,
                 height=picture.height,
                 caption=_caption(picture, passage, document),
-                phash=one.phash,
+                phash=rendered.phash,
                 page=picture.page,
                 passage=passage.id if passage else None,
             )
         )
-    return found
+    return rows
 
 
 def _caption(picture: Picture, passage: Passage | None, document: Document) -> str:

@@ -138,9 +138,9 @@ class Sandbox:
     def _parse_together(self, paths: Sequence[Path], abandon: int) -> list[Outcome]:
         with ExitStack() as stack:
             opened = [self._open(path, stack) for path in paths]
-            taken = [one for one in opened if not isinstance(one, Rejection)]
+            taken = [file for file in opened if not isinstance(file, Rejection)]
             outcomes = iter(self._batch(taken, abandon))
-            return [one if isinstance(one, Rejection) else next(outcomes) for one in opened]
+            return [file if isinstance(file, Rejection) else next(outcomes) for file in opened]
 
     def _batch(self, opened: Sequence[tuple[int, Job]], abandon: int) -> Iterator[Outcome]:
         """Parse in one fork; after one that broke it off, which is parsed alone, in the next."""
@@ -204,8 +204,8 @@ class Sandbox:
                 return recognised
             if parsed.media and recognised.code == "no-text":
                 return parsed
-            known = parsed.blocks or parsed.media
-            return replace(parsed, warnings=(*parsed.warnings, recognised.reason)) if known else recognised
+            content = parsed.blocks or parsed.media
+            return replace(parsed, warnings=(*parsed.warnings, recognised.reason)) if content else recognised
         return replace(parsed, blocks=(*parsed.blocks, *recognised.blocks)) if parsed.media else recognised
 
     def _with_figures(self, visit: _Visit, job: Job, parsed: Parsed) -> Outcome:
@@ -213,7 +213,7 @@ class Sandbox:
 
         The first has the time that the text left over; whoever got far in one part gets the time for another.
         """
-        found: list[Picture] = []
+        pictures: list[Picture] = []
         links: list[Any] = []
         first, why = 0, ""
         seconds = min(self.limits.cpu_seconds, int(self.limits.cpu_seconds * max(1, visit.parts) - visit.seconds))
@@ -224,12 +224,12 @@ class Sandbox:
                     return outcome
                 why = outcome.reason
                 break
-            found += outcome.media
+            pictures += outcome.media
             links += outcome.meta.get("links", ())
             following = outcome.meta.get("next_page")
             if not isinstance(following, int):
                 break
-            if len(found) >= MOST_PICTURES:
+            if len(pictures) >= MOST_PICTURES:
                 why = f"there are more than {MOST_PICTURES}"
             elif len(outcome.media) < _LEAST_PICTURES and following < first + _LEAST_PAGES:
                 why = "they take too long"
@@ -238,7 +238,7 @@ class Sandbox:
             {"links": links} if links else {}
         )
         warnings = (*parsed.warnings, f"Not all pictures were taken: {why}") if why else parsed.warnings
-        return replace(parsed, meta=meta, media=tuple(found[:MOST_PICTURES]), warnings=warnings)
+        return replace(parsed, meta=meta, media=tuple(pictures[:MOST_PICTURES]), warnings=warnings)
 
     def _figures(self, visit: _Visit, job: Job, first: int, seconds: int) -> Outcome:
         """The pictures of a document, from one number on, within some seconds."""

@@ -159,11 +159,11 @@ def _warm(job: Job) -> tuple[Path, ...]:
 
 
 def _measured(*, private_network: bool) -> Protection:
-    """What a child can really give up here: one does, tells it, and ends.
+    """What a child can really give up here: a child confines itself, reports what is in force, and ends.
 
     Raises:
         OSError: There can be no child.
-        ValueError: The child ended before it told: the limits of this machine are too low to parse anything.
+        ValueError: The child ended before it reported: the limits of this machine are too low to parse anything.
     """
     reading, writing = os.pipe()
     pid = os.fork()
@@ -174,10 +174,10 @@ def _measured(*, private_network: bool) -> Protection:
         finally:
             os._exit(0)
     os.close(writing)
-    with open(reading, "rb") as answer:  # noqa: PTH123
-        told = answer.read()
+    with open(reading, "rb") as pipe:  # noqa: PTH123
+        reply = pipe.read()
     os.waitpid(pid, 0)
-    return Protection.from_dict(json.loads(told))
+    return Protection.from_dict(json.loads(reply))
 
 
 def _child(

@@ -136,7 +136,7 @@ def allow_only_parsing(*, may_open: bool = False) -> bool:
 
 
 def _checks(pid: int, may_open: bool) -> Mapping[str, Sequence[_Check]]:
-    """What is asked of the calls that are needed in some forms only."""
+    """Conditions on the arguments of calls that parsers need in some forms only."""
     private, shared, anonymous, kind = 0x02, 0x01, 0x20, 0x0F
     at_empty_path, tcgets, wait, wake, wait_bits, wake_bits = 0x1000, 0x5401, 0, 1, 9, 10
     get_fd, set_fd, get_flags, dup_fd, dup_fd_cloexec = 1, 2, 3, 0, 1030

@@ -26,9 +26,9 @@ COMMIT_FILES = 16
 """Files between two durable commits: a kill loses at most these, and they are parsed again."""
 
 Progress = Callable[[int, int, str], None]
-"""Told (done, total, path) after each file that had to be read."""
+"""Called with (done, total, path) after each file that had to be read."""
 
-Known = dict[str, documents.SourceState]
+States = dict[str, documents.SourceState]
 
 
 @dataclass(slots=True)
@@ -77,13 +77,13 @@ def sync(intake: Intake, paths: Sequence[Path], *, on_progress: Progress | None 
         InputError: A path does not exist and nothing of it was ever added.
     """
     catalog, report = intake.catalog, SyncReport()
-    known = {
+    states = {
         path: state for path, state in documents.sources(catalog).items() if not documents.is_imported(path, state)
     }
     roots = [str(path.resolve()) for path in paths]
-    files = list(_files(intake.workspace, roots, known, report))
-    todo = _compared(intake, files, known, report)
-    missing = {path: known[path] for path in known.keys() - {str(path) for path in files}}
+    files = list(_files(intake.workspace, roots, states, report))
+    todo = _compared(intake, files, states, report)
+    missing = {path: states[path] for path in states.keys() - {str(path) for path in files}}
     moved = _moved(todo, missing)
     outcomes = _read(intake, todo, roots, report, on_progress)
     gone = set(moved.values()) | _gone(missing, roots, report)
@@ -96,38 +96,38 @@ def sync(intake: Intake, paths: Sequence[Path], *, on_progress: Progress | None 
         outcome = outcomes[source.sha256]
         if isinstance(outcome, Rejection):
             report.reject(source.path, outcome)
-        elif source.path in known:
+        elif source.path in states:
             report.changed += source.path not in moved
         else:
             report.new += source.path not in moved
     return report
 
 
-def _files(workspace: Workspace, roots: Sequence[str], known: Known, report: SyncReport) -> Iterator[Path]:
+def _files(workspace: Workspace, roots: Sequence[str], states: States, report: SyncReport) -> Iterator[Path]:
     """The files to look at: no names that cannot be stored, and nothing that the workspace keeps for itself.
 
     A report quotes test questions: read as a document it would answer them.
     """
-    wanted = [Path(root) for root in roots if Path(root).exists() or not any(_below(path, root) for path in known)]
+    wanted = [Path(root) for root in roots if Path(root).exists() or not any(_below(path, root) for path in states)]
     own = [str(path) for path in (workspace.state, workspace.runs, workspace.settings_path)]
     for path in find_sources(wanted):
         try:
             str(path).encode()
         except UnicodeEncodeError:
-            shown = os.fsencode(path).decode("utf-8", "backslashreplace")
-            report.reject(shown, rejection("unreadable", "its name is not valid UTF-8: rename it"))
+            name = os.fsencode(path).decode("utf-8", "backslashreplace")
+            report.reject(name, rejection("unreadable", "its name is not valid UTF-8: rename it"))
             continue
         if not any(_below(str(path), folder) for folder in own):
             yield path
 
 
-def _compared(intake: Intake, files: Sequence[Path], known: Known, report: SyncReport) -> list[Source]:
-    """Files whose content is not the known one; a file that was only touched gets its new time."""
+def _compared(intake: Intake, files: Sequence[Path], states: States, report: SyncReport) -> list[Source]:
+    """Files whose content is not the one in the catalog; a file that was only touched gets its new time."""
     todo: list[Source] = []
     touched: list[tuple[Source, str | Rejection]] = []
     unread = _unread(intake)
     for path in files:
-        before = known.get(str(path))
+        before = states.get(str(path))
         if before and (before.document in unread or _worth_a_retry(before, intake.sandbox)):
             before = None
         try:
@@ -141,7 +141,7 @@ def _compared(intake: Intake, files: Sequence[Path], known: Known, report: SyncR
         except OSError as error:
             why = not_opened(error)
             report.reject(str(path), why)
-            if str(path) not in known and why.code != MACHINE:
+            if str(path) not in states and why.code != MACHINE:
                 touched.append((Source(str(path), "", 0), why))
             continue
         if before and before.sha256 == source.sha256:
@@ -163,7 +163,7 @@ def _worth_a_retry(state: documents.SourceState, sandbox: Sandbox) -> bool:
     return state.code in ("unreadable", "crash") or (state.code == "ocr-missing" and sandbox.ocr)
 
 
-def _moved(todo: Sequence[Source], missing: Known) -> dict[str, str]:
+def _moved(todo: Sequence[Source], missing: States) -> dict[str, str]:
     """New path -> old path of files that lie elsewhere now: same content, and nothing at the old path any more."""
     by_content: dict[str, list[str]] = {}
     for path, state in missing.items():
@@ -248,8 +248,8 @@ def _prepared(intake: Intake, source: Source, roots: Sequence[str], outcome: Par
     pictures = distinct(cleaned.media)
     passages = split_passages(cleaned, name, max_words=intake.passage_words)
     if not passages and pictures:  # a picture without words is found by its caption, which is what can be cited of it
-        said = dict.fromkeys(picture.caption or cleaned.title for picture in pictures)
-        spoken = replace(cleaned, blocks=tuple(Block(caption) for caption in said))
+        captions = dict.fromkeys(picture.caption or cleaned.title for picture in pictures)
+        spoken = replace(cleaned, blocks=tuple(Block(caption) for caption in captions))
         passages = split_passages(spoken, name, max_words=intake.passage_words)
     if not passages:
         return _Prepared(source, Rejection("empty", "there is no text in it"), warnings=outcome.warnings)

@@ -35,7 +35,16 @@ def encode(outcome: Outcome) -> bytes:
             "warnings": outcome.warnings,
             "blocks": [(block.text, block.headings, block.kind, block.page) for block in outcome.blocks],
             "media": [
-                (*one.size, one.width, one.height, one.kind, one.page, one.caption, one.near) for one in outcome.media
+                (
+                    *picture.size,
+                    picture.width,
+                    picture.height,
+                    picture.kind,
+                    picture.page,
+                    picture.caption,
+                    picture.near,
+                )
+                for picture in outcome.media
             ],
         }
         pixels = b"".join(picture.pixels for picture in outcome.media)
@@ -45,14 +54,14 @@ def encode(outcome: Outcome) -> bytes:
 
 def frames(data: bytes) -> list[bytes]:
     """The whole frames that data begins with; what a writer that died left of its last one is dropped."""
-    found, start = [], 0
+    pieces, start = [], 0
     while start + _HEAD.size <= len(data):
         end = start + _HEAD.size + sum(_HEAD.unpack_from(data, start))
         if end > len(data):
             break
-        found.append(data[start:end])
+        pieces.append(data[start:end])
         start = end
-    return found
+    return pieces
 
 
 def decode(frame: bytes) -> Outcome:
@@ -91,17 +100,17 @@ def _block(text: Any, headings: Any, kind: Any, page: Any) -> Block:
 def _pictures(rows: Any, pixels: bytes) -> tuple[Picture, ...]:
     if len(rows) > MOST_PICTURES:
         raise ValueError(f"{len(rows)} pictures")
-    found, start = [], 0
+    pictures, start = [], 0
     for across, down, width, height, kind, page, caption, near in rows:
         if kind not in ("file", "figure", "page") or not (page is None or isinstance(page, int)):
             raise ValueError("not a picture")
         end = start + 3 * _length(across, SIDE) * _length(down, SIDE)
         size = _length(width, _MOST_SIDE), _length(height, _MOST_SIDE)
-        found.append(Picture(pixels[start:end], (across, down), *size, kind, page, _text(caption), _text(near)))
+        pictures.append(Picture(pixels[start:end], (across, down), *size, kind, page, _text(caption), _text(near)))
         start = end
     if start != len(pixels):
         raise ValueError("pixels of another number than the sizes say")
-    return tuple(found)
+    return tuple(pictures)
 
 
 def _length(value: Any, most: int) -> int:

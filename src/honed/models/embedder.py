@@ -9,21 +9,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import UsageError
-from honed.models.folder import Tower, open_folder
+from honed.models.folder import open_folder
 from honed.models.probe import PROBE_FROM, probe
 from honed.models.registry import Spec
 from honed.models.runtime import REFERENCE, Runtime, open_runtime
-from honed.models.tokens import Batch, batches, open_tokenizer, prepared
+from honed.models.text_encoder import TextEncoder
 from honed.types import Vectors
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 WINDOW = 2048
 """Texts that are tokenised and sorted together. A larger window pads little less and makes the first batch wait."""
@@ -59,13 +56,13 @@ class LocalEmbedder:
             InputError: The model is unsafe to load or of a kind that is not built here.
         """
         model = open_folder(folder)
-        other = open_folder(query_folder) if query_folder else model
+        query_model = open_folder(query_folder) if query_folder else model
         self.folder = folder
-        self._query = _Encoder(other.query, other.query_prompt)
-        self._document = _Encoder(model.document, model.document_prompt)
-        if other.query.dimension != self.dimension:
+        self._query = TextEncoder(query_model.query, query_model.query_prompt)
+        self._document = TextEncoder(model.document, model.document_prompt)
+        if query_model.query.dimension != self.dimension:
             raise UsageError(
-                f"The query tower has {other.query.dimension} dimensions and the document tower {self.dimension}."
+                f"The query tower has {query_model.query.dimension} dimensions and the document tower {self.dimension}."
             )
         self._cache_dir = cache_dir
         self._threads = threads
@@ -113,14 +110,14 @@ class LocalEmbedder:
         """
         return self._stream(self._document, self._document_runtime(len(texts)), texts)
 
-    def _gather(self, encoder: _Encoder, runtime: Runtime, texts: Sequence[str]) -> Vectors:
+    def _gather(self, encoder: TextEncoder, runtime: Runtime, texts: Sequence[str]) -> Vectors:
         vectors = np.empty((len(texts), self.dimension), np.float32)
         for positions, part in self._stream(encoder, runtime, texts):
             vectors[positions] = part
         return vectors
 
     def _stream(
-        self, encoder: _Encoder, runtime: Runtime, texts: Sequence[str]
+        self, encoder: TextEncoder, runtime: Runtime, texts: Sequence[str]
     ) -> Iterator[tuple[NDArray[np.int64], Vectors]]:
         """Windows of texts; in each, batches of like lengths, as many at once as the runtime has workers."""
         if runtime.workers == 1:
@@ -140,7 +137,7 @@ class LocalEmbedder:
 
     @cached_property
     def _query_runtime(self) -> Runtime:
-        return open_runtime(REFERENCE, self._query.tower, self._cache_dir, threads=self._threads, single=True)
+        return open_runtime(REFERENCE, self._query, self._cache_dir, threads=self._threads, single=True)
 
     def _document_runtime(self, count: int) -> Runtime:
         """The probe's choice. A handful of texts is not worth a probe: they run as the reference does."""
@@ -148,32 +145,16 @@ class LocalEmbedder:
             if not self._runtime:
                 if count < PROBE_FROM:
                     return self._small_runtime
-                choice = probe(self._document.tower, self._cache_dir, threads=self._threads)
+                choice = probe(self._document, self._cache_dir, threads=self._threads)
                 self._runtime = choice.runtime if choice else REFERENCE
             return self._chosen_runtime
 
     @cached_property
     def _chosen_runtime(self) -> Runtime:
-        return open_runtime(self._runtime, self._document.tower, self._cache_dir, threads=self._threads)
+        return open_runtime(self._runtime, self._document, self._cache_dir, threads=self._threads)
 
     @cached_property
     def _small_runtime(self) -> Runtime:
         if self._query.tower == self._document.tower:
             return self._query_runtime
-        return open_runtime(REFERENCE, self._document.tower, self._cache_dir, threads=self._threads, single=True)
-
-
-class _Encoder:
-    """A tower with its tokenizer and prompt."""
-
-    def __init__(self, tower: Tower, prompt: str) -> None:
-        self.tower = tower
-        self.prompt = prompt
-
-    @cached_property
-    def tokenizer(self) -> Tokenizer:
-        return open_tokenizer(self.tower)
-
-    def batches(self, texts: Sequence[str]) -> list[Batch]:
-        """Padded batches of like lengths, longest first."""
-        return batches(self.tokenizer, prepared(self.tower, self.prompt, texts))
+        return open_runtime(REFERENCE, self._document, self._cache_dir, threads=self._threads, single=True)

@@ -28,7 +28,7 @@ _WORD = re.compile(r"\w+")
 
 
 class HashEmbedder:
-    """Feature hashing as an embedder: deterministic, the same on every machine, about 10,000 short texts a second."""
+    """Feature hashing as an embedder: deterministic, fast, and the same on every machine."""
 
     max_tokens = 1_000_000
 

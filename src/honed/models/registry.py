@@ -96,7 +96,7 @@ def backends(kind: str) -> dict[str, str]:
     Raises:
         UsageError: There is no such kind.
     """
-    from importlib.metadata import entry_points  # 60 ms that a built-in backend does not pay
+    from importlib.metadata import entry_points  # slow to import, and a built-in backend does not need it
 
     built_in = _built_in(kind)
     plugins = {point.name: point.value for point in entry_points(group=f"honed.{kind}")}
@@ -114,10 +114,10 @@ def parse(kind: str, text: str) -> Spec:
     spec = _named(_built_in(kind), text) or _guess(kind, text)
     if spec is not None:
         return spec
-    known = backends(kind)
-    spec = _named(known, text)
+    table = backends(kind)
+    spec = _named(table, text)
     if spec is None:
-        listing = ", ".join(f"{name}:" for name in sorted(known)) or "none is installed"
+        listing = ", ".join(f"{name}:" for name in sorted(table)) or "none is installed"
         raise UsageError(f"'{text}' names no {kind}.", hint=f"start it with a backend ({listing}) or give a folder")
     return spec
 
@@ -154,17 +154,17 @@ def _built_in(kind: str) -> dict[str, str]:
     return BACKENDS[kind]
 
 
-def _named(known: dict[str, str], text: str) -> Spec | None:
+def _named(table: dict[str, str], text: str) -> Spec | None:
     """A spec that begins with a backend, or is one."""
     backend, colon, rest = text.partition(":")
-    if colon and backend in known:
+    if colon and backend in table:
         return _split(backend, rest)
     backend, _, revision = text.partition("@")
-    return Spec(backend, "", revision) if backend in known else None
+    return Spec(backend, "", revision) if backend in table else None
 
 
 def _guess(kind: str, text: str) -> Spec | None:
-    """A spec whose backend its form tells."""
+    """A spec without a backend, which its form implies: a folder or file, a hub id."""
     if kind == "generator" and text.partition("@")[0].endswith(".gguf"):
         return _split("gguf", text)
     if kind not in HUB:

@@ -116,7 +116,7 @@ class RemoteEmbedder:
 
         wait = self._first_wait
         for attempt in range(RETRIES + 1):
-            asked = 0.0
+            retry_after = 0.0
             try:
                 response = self._client.post(self._url, json={"model": self.model, "input": list(texts)})
             except httpx2.TransportError as error:
@@ -127,9 +127,9 @@ class RemoteEmbedder:
                 problem = f"status {response.status_code}"
                 if response.status_code != 429 and response.status_code < 500:
                     raise self._refused(response.status_code)
-                asked = _seconds(response.headers.get("retry-after", ""))
+                retry_after = _seconds(response.headers.get("retry-after", ""))
             if attempt < RETRIES:
-                time.sleep(min(max(wait, asked), LONGEST_WAIT))
+                time.sleep(min(max(wait, retry_after), LONGEST_WAIT))
                 wait *= 2
         raise ServiceError(
             f"{self._url} did not answer ({problem}).", hint="is the server running, and the address right?"

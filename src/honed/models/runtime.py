@@ -72,7 +72,7 @@ class OpenVinoRuntime:
             "NUM_STREAMS": workers,
             "INFERENCE_NUM_THREADS": workers * threads,
         }
-        # No CACHE_DIR: it saves .2 of .35 CPU seconds a process and keeps 90 MB a model that nobody verifies.
+        # No CACHE_DIR: it saves part of the start of a process and keeps as much as the model once more, which nobody verifies.
         self.name = name
         self.workers = workers
         self._model = openvino.Core().compile_model(str(graph), "CPU", options)
@@ -130,5 +130,5 @@ def open_runtime(name: str, encoder: Encoder, cache_dir: Path, *, threads: int =
         raise UsageError(f"There is no runtime '{name}'.", hint=f"one of: {', '.join(RUNTIMES)}")
     make, graph = RUNTIMES[name]
     available = cores(threads)
-    workers, each = (1, available) if single else (available, 1)
-    return make(name, graph(encoder, cache_dir), workers=workers, threads=each)
+    workers, per_worker = (1, available) if single else (available, 1)
+    return make(name, graph(encoder, cache_dir), workers=workers, threads=per_worker)

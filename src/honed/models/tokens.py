@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.errors import InputError
-from honed.models.folder import Tower
+from honed.models.tower import Tower
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TOKEN_BUDGET = 512
-"""Padded tokens a batch. bf16 is within 5% from 256 to 2,048; int8 at 512 is 9% faster than at 1,024, and 39% than at
-4,096 (`benchmarks/encoding`)."""
+"""Padded tokens a batch. bf16 hardly minds the size; int8 is slower with larger batches (`benchmarks/encoding`)."""
 
 Ids = NDArray[np.int64]
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from honed.errors import InputError
-from honed.models.folder import NEW_PATHS, ModelFolder, Tower, open_folder
+from honed.models.folder import NEW_PATHS, ModelFolder, open_folder
+from honed.models.tower import Tower
 from honed.workspace import fsync_folder, fsync_tree, write_json
 
 ENCODER_FILES = (

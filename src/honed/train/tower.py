@@ -13,9 +13,10 @@ import numpy as np
 
 from honed.errors import IntegrityError, missing_extra
 from honed.models.embedder import LocalEmbedder
-from honed.models.folder import ModelFolder, Tower, open_folder
+from honed.models.folder import ModelFolder, open_folder
 from honed.models.probe_texts import SENTENCES
 from honed.models.tokens import open_tokenizer, prepared
+from honed.models.tower import Tower
 from honed.models.weights import Weights, write_weights
 from honed.types import Vectors
 from honed.workspace import fsync_folder, fsync_tree

@@ -18,7 +18,7 @@ from honed.tuning.run import Finished
 
 def result(finished: Finished) -> dict[str, Any]:
     """The run as the JSON that scripts rely on."""
-    comparison, evaluation, baseline = finished.comparison, finished.evaluation, finished.baseline
+    comparison, evaluation, baseline = finished.comparison, finished.evaluation, finished.snapshot.baseline
     primary = comparison.primary
     return {
         "run": finished.run.id,
@@ -94,7 +94,9 @@ def report_data(session: Session, finished: Finished) -> ReportData:
         test_set=card.test_set,
         digests={**card.digests, finished.comparison.candidate_name: finished.release or finished.chosen.what},
         stages=tuple(
-            StageRow(candidate.name, candidate.what, candidate.mean, candidate.seconds, chosen=candidate is finished.chosen)
+            StageRow(
+                candidate.name, candidate.what, candidate.mean, candidate.seconds, chosen=candidate is finished.chosen
+            )
             for candidate in finished.candidates
         ),
         others={system.name: _means(system)["metrics"] for system in finished.evaluation.others},

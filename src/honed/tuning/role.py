@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
 from honed.errors import UsageError
 from honed.evaluate.comparison import General, Measured, Questions, SliceResult, Trial
-from honed.evaluate.gate import Check, GateSettings
+from honed.evaluate.gate import Check, Criterion, GateSettings
 from honed.evaluate.ledger import TestSet
 from honed.evaluate.metrics import MetricShape
 from honed.evaluate.report import Case, Cost
@@ -95,7 +95,8 @@ class Evaluation:
         others: Systems that dev did not choose as baseline, for the reader; they decide nothing.
         general: The general probe of both; None where no language model changed.
         slices: Comparisons on other queries that count as slices, given how often the test set was read.
-        checks: What the role asks for besides being better.
+        checks: What the role asks for besides its criterion.
+        saved: Share that the candidate saves, where that is the criterion.
         cases: Queries to show, with what both systems give.
         costs: Lines of "time and size".
         sheets: Pictures to show whole: a sentence and a data URI each.
@@ -109,6 +110,7 @@ class Evaluation:
     general: General | None = None
     slices: Callable[[Trial], tuple[SliceResult, ...]] = lambda _: ()
     checks: Callable[[GateSettings, Trial], Sequence[Check]] = lambda _gate, _trial: ()
+    saved: float = 0.0
     cases: Callable[[], tuple[Case, ...]] = lambda: ()
     costs: tuple[Cost, ...] = ()
     sheets: tuple[tuple[str, str], ...] = ()
@@ -172,9 +174,10 @@ def checked_split(name: str) -> Split:
     Raises:
         UsageError: There is none of this name.
     """
-    if name not in SPLITS:
-        raise UsageError(f"There is no split '{name}'.", hint=f"splits are: {', '.join(SPLITS)}")
-    return cast("Split", name)
+    for split in SPLITS:
+        if split == name:
+            return split
+    raise UsageError(f"There is no split '{name}'.", hint=f"splits are: {', '.join(SPLITS)}")
 
 
 def deciding_metric(session: Session, role: Role[Any, Any]) -> str:
@@ -198,11 +201,17 @@ class Role(Protocol[S, C]):
     name: str
     """As users type it; also the kind of its runs and the name of its part of a release."""
 
+    packages: tuple[str, ...]
+    """What training imports that an installation may lack."""
+
     metrics: tuple[str, ...]
     """What is measured; the first decides, unless the user names another."""
 
     metric_shape: MetricShape
     """Which metrics may decide."""
+
+    criterion: Criterion
+    """What a candidate has to be: better, or no worse at a saving."""
 
     def snapshot(self, session: Session, metric: str, tell: Progress) -> S:
         """Read the data and choose the baseline on dev, by the metric that decides.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from honed.session import Session
 from honed.settle import drop_unused_vectors, settle
 from honed.tuning.candidate import Candidate, cheapest
 from honed.tuning.plan import Clock
-from honed.tuning.role import Baseline, DataCard, Evaluation, Progress, Role, deciding_metric
+from honed.tuning.role import Baseline, DataCard, Evaluation, Progress, Role, Snapshot, deciding_metric
 from honed.tuning.stages import run_stages
 from honed.workspace import write_atomic, write_json
 
@@ -42,7 +43,7 @@ class Finished:
 
     role: str
     run: Run
-    baseline: Baseline
+    snapshot: Snapshot
     candidates: tuple[Candidate, ...]
     chosen: Candidate
     evaluation: Evaluation
@@ -77,7 +78,10 @@ def tune(
     Raises:
         UsageError: There is nothing to learn from or to measure with, or another release went live while this ran.
         BusyError: Another process is tuning or changing the workspace.
+        ImportError: A package that the role trains with is not installed.
     """
+    for package in role.packages:  # what is missing is said before anything is read
+        import_module(package)
     with session.workspace.tuning():
         return _tuned(session, role, Clock.start(budget), tell, show_plan)
 
@@ -111,12 +115,14 @@ def _tuned(
     finished = Finished(
         role=role.name,
         run=run,
-        baseline=snapshot.baseline,
+        snapshot=snapshot,
         candidates=tuple(candidates),
         chosen=chosen,
         evaluation=evaluation,
         comparison=comparison,
-        verdict=decide(comparison, gate, evaluation.checks(gate, trial)),
+        verdict=decide(
+            comparison, gate, evaluation.checks(gate, trial), criterion=role.criterion, saved=evaluation.saved
+        ),
         gate=gate,
         card=role.data_card(context, chosen),
         seconds=clock.spent,

@@ -32,9 +32,7 @@ def run_stages(
     return candidates
 
 
-def _run(
-    role: Role[Any, Any], context: Any, stage: Stage, before: list[Candidate], work: Work
-) -> Candidate | None:
+def _run(role: Role[Any, Any], context: Any, stage: Stage, before: list[Candidate], work: Work) -> Candidate | None:
     work.tell(f"{stage.name:<12} started, at most {max(0.0, min(work.seconds, stage.seconds)):.0f} s")
     try:
         candidate = role.run_stage(context, stage, before, work)

@@ -12,7 +12,7 @@ from honed.catalog import Catalog, documents
 from honed.catalog import vectors as vectors_
 from honed.catalog.integrity import trimmed_to
 from honed.errors import HonedError
-from honed.index.generation import CURRENT, MANIFEST, Generation, Manifest, faults, open_current, space_folder
+from honed.index.generation import CURRENT, MANIFEST, Generation, Manifest, faults, is_older, open_current, space_folder
 from honed.models.artefacts import HASHES
 from honed.models.probe import MIN_COSINE
 from honed.protocols import Embedder
@@ -85,10 +85,16 @@ def encoded_anew(session: Session, embedder: Embedder) -> Iterator[Finding]:
         yield Finding("vectors", "ok", message)
 
 
+_OLDER = "was made by an earlier version: it is built anew when it is searched."
+
+
 def index(session: Session, space: str) -> Iterator[Finding]:
     """The live space's index: hashes of its files, the passages that it holds, how far it has followed the catalog."""
     catalog = session.catalog
     hint = "honed doctor --repair"
+    if is_older(session.workspace.index, space):
+        yield Finding("index", "unfinished", f"The live index {_OLDER}", hint, "rebuild")
+        return
     generation = open_current(session.workspace.index, space, verify="hashes")
     if generation is None:
         if not (space_folder(session.workspace.index, space) / CURRENT).exists():
@@ -117,7 +123,10 @@ def other_indexes(session: Session, spaces: set[str]) -> Iterator[Finding]:
     """Indexes of releases that are not live, as far as there are any: promoting builds what is missing."""
     for space in sorted(spaces):
         there = (space_folder(session.workspace.index, space) / CURRENT).exists()
-        if there and open_current(session.workspace.index, space, verify="hashes") is None:
+        if there and is_older(session.workspace.index, space):
+            message = f"The index of the space {space[:12]}, which is not live, {_OLDER}"
+            yield Finding("index", "unfinished", message, "honed doctor --repair", "rebuild")
+        elif there and open_current(session.workspace.index, space, verify="hashes") is None:
             reason = _reason(session.workspace.index, space)
             message = f"The index of the space {space[:12]}, which is not live, cannot be used: {reason}."
             yield Finding("index", "wrong", message, "honed doctor --repair", "rebuild")
@@ -144,9 +153,9 @@ def _intact(folder: Path) -> bool:
         expected = read_json(folder / HASHES)
     except (OSError, HonedError):
         return False
-    found = tree_hashes(folder)
-    found.pop(HASHES, None)
-    return bool(found == expected)
+    hashes = tree_hashes(folder)
+    hashes.pop(HASHES, None)
+    return bool(hashes == expected)
 
 
 def _contradiction(catalog: Catalog, generation: Generation) -> str:

@@ -29,10 +29,10 @@ def examine(workspace: Workspace, *, deep: bool = False, surroundings: bool = Tr
         deep: Hash every original instead of a sample, and encode some passages and pictures anew.
         surroundings: Also look at Python, packages and sandbox.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     if surroundings:
-        found += _guarded("python", environment.python)
-        found += _guarded("sandbox", environment.sandbox)
+        findings += _guarded("python", environment.python)
+        findings += _guarded("sandbox", environment.sandbox)
     settings: dict[str, dict[str, Any]] = {}
     with ExitStack() as stack:
         try:
@@ -41,14 +41,14 @@ def examine(workspace: Workspace, *, deep: bool = False, surroundings: bool = Tr
                 name: {"value": getattr(loaded.settings, name), "origin": origin}
                 for name, origin in loaded.origins.items()
             }
-            found.append(_settings(settings))
+            findings.append(_settings(settings))
             catalog = stack.enter_context(Catalog(workspace.catalog_path))
         except (HonedError, OSError, ValueError) as error:
-            found.append(_wrong("settings" if not settings else "catalog", error))
-            return Checkup(found, settings)
+            findings.append(_wrong("settings" if not settings else "catalog", error))
+            return Checkup(findings, settings)
         for name, check in _checks(Session(workspace, loaded.settings, catalog), deep):
-            found += _guarded(name, check)
-    return Checkup(found, settings)
+            findings += _guarded(name, check)
+    return Checkup(findings, settings)
 
 
 def _checks(session: Session, deep: bool) -> Iterator[tuple[str, Check]]:
@@ -96,13 +96,13 @@ def _settings(settings: dict[str, dict[str, Any]]) -> Finding:
 
 def _guarded(name: str, check: Check) -> list[Finding]:
     """What a check finds; if it cannot be done, that is a finding."""
-    found = []
+    findings = []
     try:
         for finding in check():
-            found.append(finding)
+            findings.append(finding)
     except (HonedError, OSError, ValueError, TypeError, StorageError) as error:
-        found.append(_wrong(name, error))
-    return found
+        findings.append(_wrong(name, error))
+    return findings
 
 
 def _wrong(name: str, error: Exception) -> Finding:

@@ -11,6 +11,7 @@ from honed.catalog import history
 from honed.models.embedder import LocalEmbedder
 from honed.models.folder import open_folder
 from honed.models.probe import probe
+from honed.models.text_encoder import TextEncoder
 from honed.release.build import live_manifest
 from honed.release.manifest import RETRIEVER
 from honed.release.open import embedder_of, load_embedder
@@ -72,8 +73,8 @@ def model(session: Session) -> Iterator[Finding]:
     yield Finding("model", "ok", f"Release {manifest.release} uses {named}, and its digest is the released one.")
     inner = getattr(embedder, "inner", embedder)
     if isinstance(inner, LocalEmbedder):
-        tower = open_folder(inner.folder).document
-        choice = probe(tower, session.workspace.cache, threads=session.settings.threads, only_cached=True)
+        encoder = TextEncoder(open_folder(inner.folder).document)
+        choice = probe(encoder, session.workspace.cache, threads=session.settings.threads, only_cached=True)
         if choice is None:
             yield Finding("runtime", "ok", "Not measured yet: the first 256 new passages will decide.")
         else:

@@ -79,9 +79,9 @@ class Checkup:
         }
 
 
-def plural(count: int, one: str, many: str = "") -> str:
+def plural(count: int, singular: str, many: str = "") -> str:
     """A count with its noun: "1 passage", "2,000 passages"."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {singular if count == 1 else many or singular + 's'}"
 
 
 def size(count: int) -> str:

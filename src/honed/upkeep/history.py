@@ -46,7 +46,7 @@ def runs(session: Session) -> Iterator[Finding]:
         if busy:
             yield Finding("runs", "note", f"Run {run} is under way in process {busy}, or waits for that one to end.")
             continue
-        message = f"Run {run} was interrupted; its finished rungs and its look at the test are kept."
+        message = f"Run {run} was interrupted; its finished stages and its look at the test are kept."
         yield Finding("runs", "unfinished", message, f"honed {kind} with the same budget goes on with it")
     for path in lost_results(session):
         message = f"Run {path.parent.name} ended, but its result.json was not written."
@@ -63,10 +63,10 @@ def _fault(session: Session, row: history.ReleaseRow) -> str:
     """What is wrong with a release, in words, or ""."""
     try:
         manifest = manifest_of(session.workspace, row)
-        found = faults(session.workspace.releases / row.name, manifest)
+        problems = faults(session.workspace.releases / row.name, manifest)
     except (HonedError, OSError, ValueError, TypeError) as error:
         return str(getattr(error, "message", error)).rstrip(".")
-    return found[0] if found else ""
+    return problems[0] if problems else ""
 
 
 def _nothing_live(session: Session) -> Iterator[Finding]:

@@ -46,15 +46,15 @@ def _holder(lock: Path) -> int | None:
 
 def remains(workspace: Workspace, catalog: Catalog) -> list[Path]:
     """Files and folders that no living process and no record needs. Call it while nobody writes."""
-    found = [path for path in workspace.root.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name)]
+    paths = [path for path in workspace.root.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name)]
     for top in (workspace.state, workspace.runs):
-        found += _below(top)
-    known = {release.name for release in history.releases(catalog)}
+        paths += _below(top)
+    names = {release.name for release in history.releases(catalog)}
     if workspace.releases.is_dir():
-        found += [path for path in workspace.releases.iterdir() if path.is_dir() and path.name not in known]
-    found += _of_ended_runs(workspace, catalog)
+        paths += [path for path in workspace.releases.iterdir() if path.is_dir() and path.name not in names]
+    paths += _of_ended_runs(workspace, catalog)
     # A folder covers what is in it.
-    whole = set(found)
+    whole = set(paths)
     return sorted(path for path in whole if not whole & set(path.parents))
 
 
@@ -73,7 +73,7 @@ def remove(paths: Iterable[Path]) -> int:
 def weight(path: Path) -> int:
     """Bytes of a file, or of all files below a folder."""
     if path.is_dir():
-        return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
     return path.stat().st_size if path.exists() else 0
 
 
@@ -84,11 +84,11 @@ def leftovers(session: Session) -> Iterator[Finding]:
         message = f"Process {busy} is changing the workspace: what it is writing cannot be told from what a kill left."
         yield Finding("leftovers", "note", message, "honed doctor again when it has ended")
         return
-    found = remains(session.workspace, session.catalog)
-    if found:
-        names = ", ".join(str(path.relative_to(session.workspace.root)) for path in found[:3])
-        more = f" and {len(found) - 3:,} more" if len(found) > 3 else ""
-        message = f"{plural(len(found), 'leftover')} of {size(sum(map(weight, found)))}: {names}{more}."
+    paths = remains(session.workspace, session.catalog)
+    if paths:
+        names = ", ".join(str(path.relative_to(session.workspace.root)) for path in paths[:3])
+        more = f" and {len(paths) - 3:,} more" if len(paths) > 3 else ""
+        message = f"{plural(len(paths), 'leftover')} of {size(sum(map(weight, paths)))}: {names}{more}."
         yield Finding("leftovers", "unfinished", message, "honed doctor --repair, or the next command", "leftovers")
     else:
         yield Finding("leftovers", "ok", "No killed process left anything.")
@@ -117,14 +117,14 @@ def spaces_to_keep(session: Session) -> set[str] | None:
 
 def _below(top: Path) -> list[Path]:
     """Temporary files and half-built folders, wherever they are; half-built folders are not entered."""
-    found = []
+    paths = []
     for folder, names, files in os.walk(top):
         here = Path(folder)
         half = [name for name in names if name.startswith(_BUILDING)]
-        found += [here / name for name in half]
+        paths += [here / name for name in half]
         names[:] = [name for name in names if name not in half]
-        found += [here / name for name in files if _TEMPORARY.fullmatch(name)]
-    return found
+        paths += [here / name for name in files if _TEMPORARY.fullmatch(name)]
+    return paths
 
 
 def _of_ended_runs(workspace: Workspace, catalog: Catalog) -> list[Path]:
@@ -132,13 +132,13 @@ def _of_ended_runs(workspace: Workspace, catalog: Catalog) -> list[Path]:
     if not workspace.runs.is_dir():
         return []
     states = history.run_states(catalog)
-    found = []
+    paths = []
     for folder in workspace.runs.iterdir():
         if not folder.is_dir():
             continue
         state = states.get(folder.name)
         if state is None and {path.name for path in folder.iterdir()} <= {"run.json"}:
-            found.append(folder)
+            paths.append(folder)
         elif state in ("done", "failed"):
-            found += [path for path in folder.iterdir() if path.is_dir() or path.name.startswith("checkpoint-")]
-    return found
+            paths += [path for path in folder.iterdir() if path.is_dir() or path.name.startswith("checkpoint-")]
+    return paths

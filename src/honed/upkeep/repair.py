@@ -46,8 +46,8 @@ def _reindex(session: Session) -> list[str]:
 
 
 def _leftovers(session: Session) -> list[str]:
-    found = remains(session.workspace, session.catalog)
-    return [f"removed {plural(len(found), 'leftover')} of {size(remove(found))}"]
+    paths = remains(session.workspace, session.catalog)
+    return [f"removed {plural(len(paths), 'leftover')} of {size(remove(paths))}"]
 
 
 def _orphans(session: Session) -> list[str]:
@@ -101,9 +101,9 @@ def _catch_up(session: Session) -> list[str]:
     """Embed what has no vector and follow the catalog."""
     if history.live_release(session.catalog) is None:
         return []
-    said: list[str] = []
-    generation = session.catch_up(session.live_embedder(), tell=said.append)
-    return [*said, f"brought the index up to change {generation.seq:,}"]
+    lines: list[str] = []
+    generation = session.catch_up(session.live_embedder(), tell=lines.append)
+    return [*lines, f"brought the index up to change {generation.seq:,}"]
 
 
 def _rebuild(session: Session) -> list[str]:
@@ -111,7 +111,7 @@ def _rebuild(session: Session) -> list[str]:
     done = []
     root = session.workspace.index
     live = live_manifest(session.workspace, session.catalog) if history.live_release(session.catalog) else None
-    for manifest in {each.space: each for each in manifests(session.workspace, session.catalog)}.values():
+    for manifest in {manifest.space: manifest for manifest in manifests(session.workspace, session.catalog)}.values():
         own = live is not None and manifest.space == live.space
         there = (space_folder(root, manifest.space) / CURRENT).exists()
         if own or (there and open_current(root, manifest.space, verify="hashes") is None):

@@ -24,19 +24,19 @@ def redact(session: Session) -> int:
     pages = sorted(session.workspace.runs.glob("*/report.html"))
     if not pages:
         return 0
-    known = _Known(session.catalog)
+    quotes = _Quotes(session.catalog)
     count = 0
     for page in pages:
         before = page.read_text(encoding="utf-8")
-        after, passages = _replaced(_PASSAGE, before, known.passage)
-        after, questions = _replaced(_QUESTION, after, known.question)
+        after, passages = _replaced(_PASSAGE, before, quotes.passage)
+        after, questions = _replaced(_QUESTION, after, quotes.question)
         if passages + questions:
             write_atomic(page, after.encode())
             count += passages + questions
     return count
 
 
-class _Known:
+class _Quotes:
     """What may be quoted: the beginnings of live passages, and the questions."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -57,14 +57,14 @@ class _Known:
         return _flat(quoted) in self._questions
 
 
-def _replaced(pattern: re.Pattern[str], page: str, known: Callable[[str], bool]) -> tuple[str, int]:
-    """A page without the quotes that are not known, and how many those were."""
+def _replaced(pattern: re.Pattern[str], page: str, is_kept: Callable[[str], bool]) -> tuple[str, int]:
+    """A page without the quotes that `is_kept` does not find, and how many those were."""
     count = 0
 
     def instead(match: re.Match[str]) -> str:
         nonlocal count
         opening, quoted, closing = match.groups()
-        if GONE in quoted or known(quoted):
+        if GONE in quoted or is_kept(quoted):
             return match[0]
         count += 1
         return f"{opening}{_number(quoted)} {GONE}{closing}"
@@ -74,8 +74,8 @@ def _replaced(pattern: re.Pattern[str], page: str, known: Callable[[str], bool])
 
 def _number(quoted: str) -> str:
     """The number that an item begins with."""
-    found = re.match(r"\d+\.", quoted)
-    return found[0] if found else ""
+    match = re.match(r"\d+\.", quoted)
+    return match[0] if match else ""
 
 
 def _flat(markup: str) -> str:

@@ -90,15 +90,15 @@ def log_faults(rows: list[tuple[int, int, str]], live: set[int], start: int, *, 
     """
     if not rows:
         return [f"{plural(len(live), what)} that the log of changes does not know"] if live else []
-    found = []
+    problems = []
     if rows[0][0] > start + 1 or rows[-1][0] - rows[0][0] + 1 != len(rows):
-        found.append("rows missing in the log of changes")
+        problems.append("rows missing in the log of changes")
     last = {rowid: op for _, rowid, op in rows}
     added = {rowid for rowid, op in last.items() if op == "add"}
     unknown = live - added if not start else live & (last.keys() - added)
     if unknown or added - live:
-        found.append(f"{plural(len(unknown | (added - live)), what)} that the log of changes tells wrongly")
-    return found
+        problems.append(f"{plural(len(unknown | (added - live)), what)} that the log of changes tells wrongly")
+    return problems
 
 
 def _loose_ends(catalog: Catalog) -> Iterator[Finding]:

@@ -46,12 +46,12 @@ def words_of(picture: Image.Image) -> Words:
     tags: list[str] = []
     for read in (_xmp, _png, _iptc, _exif):
         try:
-            found = read(picture)
+            words = read(picture)
         except Exception:  # metadata of any kind may be broken in any way: the picture is what counts
             continue
-        titles += found.titles
-        descriptions += found.descriptions
-        tags += found.tags
+        titles += words.titles
+        descriptions += words.descriptions
+        tags += words.tags
     return tidied(titles, descriptions, tags)
 
 
@@ -66,12 +66,12 @@ def readable(stem: str) -> str:
 
 
 def _tidy(texts: Iterable[str]) -> tuple[str, ...]:
-    found: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for text in texts:
         line = " ".join(text.replace("\0", " ").split())[:_MOST_LETTERS]
         if line and not _MACHINE.fullmatch(line) and any(letter.isalnum() for letter in line):
-            found.setdefault(line.casefold(), line)
-    return tuple(found.values())
+            lines.setdefault(line.casefold(), line)
+    return tuple(lines.values())
 
 
 def _png(picture: Image.Image) -> Words:
@@ -98,10 +98,10 @@ def _exif(picture: Image.Image) -> Words:
 def _iptc(picture: Image.Image) -> Words:
     if not isinstance(picture, ImageFile.ImageFile):
         return Words()
-    found: dict[tuple[int, int], Any] = IptcImagePlugin.getiptcinfo(picture) or {}
+    entries: dict[tuple[int, int], Any] = IptcImagePlugin.getiptcinfo(picture) or {}
 
     def texts(key: tuple[int, int]) -> tuple[str, ...]:
-        value = found.get(key, [])
+        value = entries.get(key, [])
         return tuple(_text(item) for item in (value if isinstance(value, list) else [value]))
 
     return Words((*texts(_IPTC_HEADLINE), *texts(_IPTC_TITLE)), texts(_IPTC_CAPTION), texts(_IPTC_KEYWORDS))

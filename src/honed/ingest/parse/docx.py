@@ -79,8 +79,8 @@ def _flush(items: list[str], outline: Outline) -> None:
 
 
 def _value(properties: etree._Element | None, name: str) -> str:
-    found = properties.find(W + name) if properties is not None else None
-    return (found.get(W + "val") or "") if found is not None else ""
+    element = properties.find(W + name) if properties is not None else None
+    return (element.get(W + "val") or "") if element is not None else ""
 
 
 def _texts(element: etree._Element) -> Iterator[str]:

@@ -36,7 +36,7 @@ _MOST_NEAR = 2000
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:|//|/|#", re.I)
 """Addresses of other machines, of this machine's root, and of places in the document itself."""
 _MOST_TIMES = 3
-"""A picture that is met more often is furniture: the sync drops it, and need not be told each time."""
+"""A picture that is met more often is furniture: the sync drops it, and needs no entry each time."""
 
 _EMPTY_ALT = re.compile(
     r"(?:(?:picture|image|img|grafik|bild|figure|graphic|photo|logo|icon|chart|diagram|shape|object|media)[\s_-]*\d*"
@@ -47,7 +47,7 @@ _EMPTY_ALT = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Figure:
     picture: Picture
     alt: str
     place: int
@@ -61,7 +61,7 @@ class Figures:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._found: list[_Found] = []
+        self._figures: list[_Figure] = []
         self._times: Counter[str] = Counter()
         self._bytes = 0
         self._links: list[tuple[str, str, int]] = []
@@ -71,7 +71,7 @@ class Figures:
         """Number of the picture at which the next parse has to go on."""
 
     def add(self, load: Callable[[], bytes], *, name: str, place: int, alt: str = "", page: int | None = None) -> None:
-        """Meet a picture.
+        """Take a picture, unless it is too small or has come too often.
 
         Args:
             load: Gives the bytes of its file.
@@ -87,7 +87,7 @@ class Figures:
             return
         if self.following is not None:
             return
-        if self._bytes > _MOST_PIXEL_BYTES or len(self._found) >= MOST_PICTURES or self._is_late():
+        if self._bytes > _MOST_PIXEL_BYTES or len(self._figures) >= MOST_PICTURES or self._is_late():
             self.following = number
             return
         try:
@@ -98,10 +98,10 @@ class Figures:
             return
         if picture:
             self._bytes += len(picture.pixels)
-            self._found.append(_Found(replace(picture, page=page), alt, place))
+            self._figures.append(_Figure(replace(picture, page=page), alt, place))
 
     def refer(self, address: str, *, place: int, alt: str = "") -> None:
-        """Meet a picture by its address, as markup has it: data inside of the address, or the path of a file beside."""
+        """Take a picture by its address, as markup has it: data inside of the address, or the path of a file beside."""
         if address.lower().startswith("data:"):
             self.add(partial(_inline, address), name=address[:80] + address[-80:], place=place, alt=alt)
         elif address and not _ELSEWHERE.match(address):
@@ -111,11 +111,11 @@ class Figures:
 
     def finish(self, blocks: Sequence[Block]) -> tuple[Picture, ...]:
         """The pictures with their captions, found among all blocks of the document."""
-        said = _Captions(blocks)
+        captions = _Captions(blocks)
         return tuple(
-            replace(found.picture, caption=caption, near=near)
-            for found in self._found
-            for caption, near in [said.of(found.alt, found.place, found.picture.page)]
+            replace(figure.picture, caption=caption, near=near)
+            for figure in self._figures
+            for caption, near in [captions.of(figure.alt, figure.place, figure.picture.page)]
         )
 
     def meta(self, blocks: Sequence[Block] = ()) -> dict[str, Any]:
@@ -125,12 +125,12 @@ class Figures:
         """
         if not self._job.figures:
             return {"pictures": self.met} if self.met else {}
-        said = _Captions(blocks)
-        links = [(path, *said.of(alt, place, None)) for path, alt, place in self._links]
+        captions = _Captions(blocks)
+        links = [(path, *captions.of(alt, place, None)) for path, alt, place in self._links]
         return ({"links": links} if links else {}) | ({} if self.following is None else {"next_page": self.following})
 
     def _is_late(self) -> bool:
-        return bool(self._found) and time.process_time() > self._job.seconds
+        return bool(self._figures) and time.process_time() > self._job.seconds
 
 
 def _decoded(data: bytes) -> Picture | None:

@@ -124,8 +124,8 @@ def _meet(inline: list[str], outline: Outline, figures: Figures, node: etree._El
         address = inline[int(held[1])]
     around = next(node.iterancestors("figure"), None)
     caption = around.find(".//figcaption") if around is not None else None
-    said = "".join(_texts(caption)) if caption is not None else ""
-    figures.refer(address, place=outline.count, alt=said.strip() or node.get("alt") or "")
+    caption_text = "".join(_texts(caption)) if caption is not None else ""
+    figures.refer(address, place=outline.count, alt=caption_text.strip() or node.get("alt") or "")
 
 
 def _decode(data: bytes, declared: str) -> str:
@@ -143,8 +143,8 @@ def _guarded(markup: str, inline: list[str]) -> str:
     Long data: addresses are put aside, to `inline`; their numbers take their places.
     """
 
-    def aside(found: re.Match[str]) -> str:
-        inline.append(found[0])
+    def aside(address: re.Match[str]) -> str:
+        inline.append(address[0])
         return f"data:#{len(inline) - 1}"
 
     markup = _LONG_DATA.sub(aside, markup.replace("\0", ""))
@@ -172,11 +172,11 @@ def _tree(markup: str) -> etree._Element:
 
 def _main(tree: etree._Element) -> etree._Element:
     """The main element, if the page names one and it holds most of the text."""
-    found = tree.xpath("//main | //*[@role='main']")
-    if len(found) != 1:
+    candidates = tree.xpath("//main | //*[@role='main']")
+    if len(candidates) != 1:
         return tree
     whole = sum(len(text) for text in tree.xpath("//body//text()[not(ancestor::script or ancestor::style)]"))
-    return found[0] if 2 * len("".join(found[0].itertext())) > whole else tree
+    return candidates[0] if 2 * len("".join(candidates[0].itertext())) > whole else tree
 
 
 class _Walker:

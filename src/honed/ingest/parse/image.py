@@ -54,12 +54,12 @@ def described(parsed: Parsed, words: captions.Words, plain: Image.Image, size: t
         size: Width and height of the original.
     """
     caption = words.caption or parsed.title
-    said = [text for text in (*words.titles, *words.descriptions) if text != caption]
+    texts = [text for text in (*words.titles, *words.descriptions) if text != caption]
     tags = [", ".join(words.tags)] if words.tags else []
     return replace(
         parsed,
         title=caption,
-        blocks=(*(Block(text) for text in (*said, *tags)), *parsed.blocks),
+        blocks=(*(Block(text) for text in (*texts, *tags)), *parsed.blocks),
         meta={**parsed.meta, **({"tags": list(words.tags)} if words.tags else {})},
         media=(pixels.taken(plain, size, caption=caption),),
     )

@@ -25,12 +25,12 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     outline, bad = Outline(), _BadLines()
     text = read_text(source)
     records = _document(text) if job.media_type == "application/json" else _lines(text, bad)
-    found = 0
-    for found, record in enumerate(records, 1):  # noqa: B007  (the count is used after the loop)
+    count = 0
+    for count, record in enumerate(records, 1):  # noqa: B007  (the number is used after the loop)
         _add(record, outline)
-    if bad.count and not found:
+    if bad.count and not count:
         raise Refused("corrupt", bad.first)
-    return Parsed(job.stem, outline.finish(), job.media_type, {"records": found}, bad.warnings())
+    return Parsed(job.stem, outline.finish(), job.media_type, {"records": count}, bad.warnings())
 
 
 class _BadLines:

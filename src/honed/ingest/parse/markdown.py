@@ -94,8 +94,8 @@ def _meet(tokens: Sequence[Token], place: int, figures: Figures) -> None:
             figures.refer(str(token.attrs.get("src") or ""), place=place, alt=token.content)
         elif token.type in ("html_block", "html_inline"):
             for tag in _IMG.findall(token.content):
-                said = {name.lower(): first or second for name, first, second in _ATTRIBUTE.findall(tag)}
-                figures.refer(said.get("src", ""), place=place, alt=said.get("alt", ""))
+                attributes = {name.lower(): first or second for name, first, second in _ATTRIBUTE.findall(tag)}
+                figures.refer(attributes.get("src", ""), place=place, alt=attributes.get("alt", ""))
 
 
 def _add_list(tokens: Sequence[Token], outline: Outline, figures: Figures, *, ordered: bool) -> None:

@@ -59,14 +59,14 @@ def paragraphs(image: NDArray[np.uint8]) -> list[str]:
             if score > _SURE
         ]
     )
-    found: list[list[str]] = []
+    groups: list[list[str]] = []
     bottom = height = 0.0
     for top, low, text in rows:
-        if not found or top - bottom > _APART * max(height, 1.0) - height:
-            found.append([])
-        found[-1].append(text)
+        if not groups or top - bottom > _APART * max(height, 1.0) - height:
+            groups.append([])
+        groups[-1].append(text)
         bottom, height = low, low - top
-    return ["\n".join(lines) for lines in found]
+    return ["\n".join(lines) for lines in groups]
 
 
 def _rows(words: list[tuple[NDArray[np.float32], str]]) -> list[tuple[float, float, str]]:

@@ -119,12 +119,12 @@ class Package:
         """Relation id to type (its last word) and target part; external targets are left out."""
         folder, name = posixpath.split(part)
         root = self.root(f"{folder}/_rels/{name}.rels")
-        found: dict[str, tuple[str, str]] = {}
+        relations: dict[str, tuple[str, str]] = {}
         for relation in root if root is not None else ():
             if relation.get("TargetMode") != "External":
                 target = posixpath.normpath(posixpath.join(folder, relation.get("Target") or "")).lstrip("/")
-                found[relation.get("Id") or ""] = ((relation.get("Type") or "").rsplit("/", 1)[-1], target)
-        return found
+                relations[relation.get("Id") or ""] = ((relation.get("Type") or "").rsplit("/", 1)[-1], target)
+        return relations
 
     def drawn(self, part: str) -> dict[str, tuple[str, str]]:
         """The relations by which pictures are found; none where they cannot be read: pictures never cost the text."""
@@ -194,10 +194,10 @@ def _check_end_record(source: BinaryIO) -> None:
     size = source.seek(0, os.SEEK_END)
     source.seek(max(0, size - (1 << 16) - _END_RECORD.size))
     tail = source.read()
-    found = tail.rfind(b"PK\x05\x06")
-    if found < 0 or len(tail) - found < _END_RECORD.size:
+    start = tail.rfind(b"PK\x05\x06")
+    if start < 0 or len(tail) - start < _END_RECORD.size:
         raise Refused("corrupt", "the end of the ZIP is missing")
-    _, _, _, _, entries, directory, _, _ = _END_RECORD.unpack_from(tail, found)
+    _, _, _, _, entries, directory, _, _ = _END_RECORD.unpack_from(tail, start)
     if entries > _MOST_ENTRIES or directory > _MOST_DIRECTORY:
         raise Refused("bomb", f"{entries} entries")
     source.seek(0)

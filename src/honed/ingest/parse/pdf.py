@@ -58,15 +58,15 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     page = job.first_page
     while page < pages and (page == job.first_page or time.process_time() < job.seconds):
         guard.check(page)
-        found = _read_page(document, page)
-        lines += found.lines
-        pictures = pictures or found.has_images
-        if found.is_scan:
+        content = _read_page(document, page)
+        lines += content.lines
+        pictures = pictures or content.has_images
+        if content.is_scan:
             scanned.append(page + 1)
             if job.ocr:
                 recognised += _recognise(document[page], page)
-        if job.figures and found.has_images:
-            figures.add_page(document[page], page + 1, found.lines, is_scan=found.is_scan)
+        if job.figures and content.has_images:
+            figures.add_page(document[page], page + 1, content.lines, is_scan=content.is_scan)
         page += 1
         if job.figures and figures.is_full:
             break

@@ -148,21 +148,21 @@ def _merged(boxes: list[Box]) -> list[Box]:
     """Boxes that touch joined, until none do."""
     joined: list[Box] = []
     for box in boxes:
-        touching = [other for other in joined if _touch(box, other)]
+        touching = [part for part in joined if _touch(box, part)]
         while touching:
-            joined = [other for other in joined if other not in touching]
+            joined = [part for part in joined if part not in touching]
             box = _around([box, *touching])
-            touching = [other for other in joined if _touch(box, other)]
+            touching = [part for part in joined if _touch(box, part)]
         joined.append(box)
     return joined
 
 
-def _touch(one: Box, other: Box) -> bool:
+def _touch(first: Box, second: Box) -> bool:
     return (
-        one.left - _TOUCHING < other.right
-        and other.left - _TOUCHING < one.right
-        and one.bottom - _TOUCHING < other.top
-        and other.bottom - _TOUCHING < one.top
+        first.left - _TOUCHING < second.right
+        and second.left - _TOUCHING < first.right
+        and first.bottom - _TOUCHING < second.top
+        and second.bottom - _TOUCHING < first.top
     )
 
 
@@ -177,10 +177,10 @@ def _around(boxes: Sequence[Box]) -> Box:
     )
 
 
-def _cut(drawn: Image.Image, one: tuple[float, float], other: tuple[float, float]) -> Image.Image | None:
+def _cut(drawn: Image.Image, corner: tuple[float, float], opposite: tuple[float, float]) -> Image.Image | None:
     """The part of a drawn page between two corners; None where it is too small or of a single colour."""
-    left, right = sorted((one[0], other[0]))
-    top, bottom = sorted((one[1], other[1]))
+    left, right = sorted((corner[0], opposite[0]))
+    top, bottom = sorted((corner[1], opposite[1]))
     area = (max(0, int(left)), max(0, int(top)), min(drawn.width, round(right)), min(drawn.height, round(bottom)))
     if min(area[2] - area[0], area[3] - area[1]) < LEAST_SIDE // 2:
         return None

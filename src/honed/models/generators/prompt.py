@@ -23,10 +23,10 @@ CITING = (
 COPYING = "Answer from the given text only."
 COPY = "Copy the one or two sentences of the text that answer the question."
 """For a model of 135M, which answers "[1] Title: ..." without end when it is asked to cite. Its sentences get their
-citations from `answer.cite` all the same. Kept after the check, of 16 training questions: 10 with this, 2 with CITING."""
+citations from `answer.cite` all the same, and more of its answers are kept after the check than with `CITING`."""
 
 CHARACTERS_PER_TOKEN = 3.0
-"""A cautious estimate: SmolLM2 reads 4.3 characters of English a token, fewer of figures and other languages."""
+"""A cautious estimate: English has more characters a token, figures and other languages have fewer than English."""
 
 _SPECIAL = re.compile(
     r"<[|｜][^<>\n]{0,60}?[|｜]>"  # ChatML, Llama 3, Phi, DeepSeek
@@ -59,17 +59,17 @@ def chat_messages(question: str, contexts: Sequence[Context], *, reading: Readin
     """
     reading = reading or Reading()
     entries = [_entry(question, context, reading.words) for context in contexts[: reading.passages]]
-    asked = f"Question: {neutral(question)}"
+    question_line = f"Question: {neutral(question)}"
     if not reading.cites:
         passages = "\n\n".join(entries)
         return [
             {"role": "system", "content": COPYING},
-            {"role": "user", "content": f"{passages}\n\n{asked}\n{COPY}"},
+            {"role": "user", "content": f"{passages}\n\n{question_line}\n{COPY}"},
         ]
     passages = "\n\n".join(f"[{number}] {entry}" for number, entry in enumerate(entries, start=1))
     return [
         {"role": "system", "content": CITING},
-        {"role": "user", "content": f"Passages:\n{passages}\n\n{asked}"},
+        {"role": "user", "content": f"Passages:\n{passages}\n\n{question_line}"},
     ]
 
 
@@ -98,7 +98,7 @@ def excerpt(question: str, text: str, words: int) -> str:
     spans = [match.span() for match in re.finditer(r"\S+", text)]
     if len(spans) <= words:
         return text
-    asked = {word for word in re.findall(r"\w+", question.casefold()) if len(word) > 3}
+    terms = {word for word in re.findall(r"\w+", question.casefold()) if len(word) > 3}
     starts = [0]
     for index in range(1, len(spans)):
         before = text[spans[index - 1][1] - 1 : spans[index][0]]
@@ -107,7 +107,7 @@ def excerpt(question: str, text: str, words: int) -> str:
 
     def gain(start: int) -> int:
         window = text[spans[start][0] : spans[min(start + words, len(spans)) - 1][1]].casefold()
-        return len(asked.intersection(re.findall(r"\w+", window)))
+        return len(terms.intersection(re.findall(r"\w+", window)))
 
     best = max(starts, key=gain) if words else 0
     end = min(best + words, len(spans)) - 1

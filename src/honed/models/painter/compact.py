@@ -185,21 +185,21 @@ class CompactPainter:
         if not style:
             return 0
         if style not in self.styles:
-            known = ", ".join(self.styles[:20]) or "none"
-            raise UsageError(f"The painter knows no style '{style}'.", hint=f"it knows: {known}")
+            names = ", ".join(self.styles[:20]) or "none"
+            raise UsageError(f"The painter knows no style '{style}'.", hint=f"it knows: {names}")
         return self.styles.index(style) + 1
 
     def paint(self, orders: Orders, sampling: Sampling | None = None) -> Pixels:
         """Draw every order; returns [n, side, side, 3] bytes. A picture depends on its own order alone, but for rounding."""
         chosen = sampling or self.sampling
-        found = np.empty((len(orders.seeds), self.config.side, self.config.side, 3), np.uint8)
+        pictures = np.empty((len(orders.seeds), self.config.side, self.config.side, 3), np.uint8)
         device = self.net.ground.device
-        for start in range(0, len(found), BATCH):
+        for start in range(0, len(pictures), BATCH):
             rows = slice(start, start + BATCH)
             noise = noise_of(orders.seeds[rows], self.config.side).to(device)
             drawn = draw(self.net, noise, condition(orders, rows, device), chosen)
-            found[rows] = to_bytes(drawn)
-        return found
+            pictures[rows] = to_bytes(drawn)
+        return pictures
 
     def _text(self, text: str) -> NDArray[np.float32]:
         if not text or self._embedder is None:

@@ -81,11 +81,13 @@ class PainterConfig:
         for name, fits in _FITS.items():
             if not fits(value[name]):
                 raise InputError(f"The painter's '{name}' cannot be {str(value[name])[:100]}.")
-        found = cls(**{field.name: value[field.name] for field in fields(cls)})
-        found = replace(found, channels=tuple(found.channels), styles=tuple(found.styles), spread=float(found.spread))
-        if found.side % found.coarsest:
-            raise InputError(f"The side of {found.side} pixels is no multiple of {found.coarsest}.")
-        return found
+        config = cls(**{field.name: value[field.name] for field in fields(cls)})
+        config = replace(
+            config, channels=tuple(config.channels), styles=tuple(config.styles), spread=float(config.spread)
+        )
+        if config.side % config.coarsest:
+            raise InputError(f"The side of {config.side} pixels is no multiple of {config.coarsest}.")
+        return config
 
 
 def _list_of(value: Any, fits: Callable[[Any], bool], low: int, high: int) -> bool:

@@ -42,7 +42,7 @@ GROUND = -2.0
 """Weight (as a logit) of the mean picture beside references of weight 0, before training."""
 
 CHANGE = 0.45
-"""How far pixels of a drawing are from the mean of its references (root mean square; measured on emoji of four vendors)."""
+"""How far pixels of a drawing are from the mean of its references (root mean square)."""
 
 CLOCK = 1000.0
 """diffusers counts time in thousandths."""
@@ -144,8 +144,8 @@ class PainterNet(torch.nn.Module):
         marks = given.present[:, :, None, None, None]
         references = given.references * marks
         seen = torch.cat([references, marks.expand_as(references[:, :, :1])], 2).flatten(1, 2)
-        known = self.evidence(drawing, time, given)
-        out = self._network(torch.cat([known, seen], 1), time, self._words(given))
+        evidence = self.evidence(drawing, time, given)
+        out = self._network(torch.cat([evidence, seen], 1), time, self._words(given))
         weights = self._weights(out[:, 3:], given.present)
         sources = torch.cat([self.ground.expand(len(drawing), 1, *self.ground.shape), references], 1)
         return out[:, :3] + (weights[:, :, None] * sources).sum(1)

@@ -111,7 +111,7 @@ class DiffusersPainter:
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """None: a pipeline is told the style in words."""
+        """None: for a pipeline the style is part of the words."""
         return ()
 
     @property

@@ -103,7 +103,7 @@ def guided(net: PainterNet, given: Condition, sampling: Sampling) -> Estimate:
     def estimate(drawing: Tensor, time: float) -> Tensor:
         clock = torch.full((len(drawing),), time, device=drawing.device)
         with torch.autocast(drawing.device.type, torch.bfloat16, enabled=sampling.bf16):
-            found = [share * net(drawing, clock, condition) for share, condition in parts]
-        return torch.stack(found).sum(0)
+            estimates = [share * net(drawing, clock, condition) for share, condition in parts]
+        return torch.stack(estimates).sum(0)
 
     return estimate

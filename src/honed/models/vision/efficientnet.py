@@ -94,11 +94,11 @@ def parts(maps: Maps) -> tuple[int, ...]:
 
 def shapes(depth: float = LITE0) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor that the graph is made of, in the words of the package `efficientnet-lite-pytorch`."""
-    found: dict[str, tuple[int, ...]] = {}
+    extents: dict[str, tuple[int, ...]] = {}
 
     def conv(name: str, norm: str, *shape: int) -> None:
-        found[f"{name}.weight"] = shape
-        found.update({f"{norm}.{part}": shape[:1] for part in NORM_PARTS})
+        extents[f"{name}.weight"] = shape
+        extents.update({f"{norm}.{part}": shape[:1] for part in NORM_PARTS})
 
     conv("_conv_stem", "_bn0", STEM, 3, 3, 3)
     for number, block in enumerate(blocks(depth)):
@@ -108,7 +108,7 @@ def shapes(depth: float = LITE0) -> dict[str, tuple[int, ...]]:
         conv(f"{name}._depthwise_conv", f"{name}._bn1", wide, 1, block.kernel, block.kernel)
         conv(f"{name}._project_conv", f"{name}._bn2", block.outputs, wide, 1, 1)
     conv("_conv_head", "_bn1", DIMENSION, block.outputs, 1, 1)
-    return found
+    return extents
 
 
 def checked(tensors: Mapping[str, NDArray[Any]], depth: float = LITE0) -> dict[str, Array]:
@@ -117,7 +117,7 @@ def checked(tensors: Mapping[str, NDArray[Any]], depth: float = LITE0) -> dict[s
     Raises:
         InputError: One is missing, has the wrong shape, or holds something that is not a number.
     """
-    found = {}
+    arrays = {}
     for name, shape in shapes(depth).items():
         if name not in tensors:
             raise InputError(f"The model has no weight '{name}'.", hint="is this a state dict of EfficientNet-Lite?")
@@ -126,8 +126,8 @@ def checked(tensors: Mapping[str, NDArray[Any]], depth: float = LITE0) -> dict[s
             raise InputError(f"The weight '{name}' has the shape {list(value.shape)} instead of {list(shape)}.")
         if not np.isfinite(value).all():
             raise InputError(f"The weight '{name}' holds NaN or infinity.")
-        found[name] = value
-    return found
+        arrays[name] = value
+    return arrays
 
 
 def build(
@@ -150,14 +150,14 @@ def build(
         graph = GraphWriter(file)
         network = _Network(graph, checked(tensors))
         states = network.conv(_pixels(graph, preparation), "_conv_stem", "_bn0", stride=2)
-        cells, found = side // 2, []
+        cells, map_outputs = side // 2, []
         for number, block in enumerate(blocks()):
             states, cells = network.block(states, block, f"_blocks.{number}"), -(-cells // block.stride)
             if number in dict(maps):
-                found.append(_on_grid(graph, states, block.outputs, cells, dict(maps)[number]))
-        pooled = _pool(graph, network.conv(states, "_conv_head", "_bn1"), power, output="" if found else OUTPUT)
-        if found:
-            graph.node("Concat", pooled, *found, axis=1, output=OUTPUT)
+                map_outputs.append(_on_grid(graph, states, block.outputs, cells, dict(maps)[number]))
+        pooled = _pool(graph, network.conv(states, "_conv_head", "_bn1"), power, output="" if map_outputs else OUTPUT)
+        if map_outputs:
+            graph.node("Concat", pooled, *map_outputs, axis=1, output=OUTPUT)
     path.write_bytes(graph.model({"images": (np.uint8, ("batch", side, side, 3))}, sum(parts(maps))))
 
 
@@ -180,11 +180,11 @@ def _pool(graph: GraphWriter, states: str, power: float, *, output: str) -> str:
 
 def _on_grid(graph: GraphWriter, states: str, channels: int, cells: int, grid: int) -> str:
     """A map of cells x cells averaged over grid x grid parts that overlap where they do not fit: one matrix product."""
-    one = np.zeros((cells, grid), np.float32)
+    averages = np.zeros((cells, grid), np.float32)
     for part in range(grid):
         start, stop = part * cells // grid, -(-(part + 1) * cells // grid)
-        one[start:stop, part] = 1 / (stop - start)
-    weights = graph.constant(np.kron(one, one), f"grid_{len(graph.nodes)}")
+        averages[start:stop, part] = 1 / (stop - start)
+    weights = graph.constant(np.kron(averages, averages), f"grid_{len(graph.nodes)}")
     flat = graph.node("Reshape", states, graph.ints(0, channels, cells * cells))
     return graph.node("Reshape", graph.node("MatMul", flat, weights), graph.ints(0, channels * grid * grid))
 
@@ -201,13 +201,15 @@ class _Network:
         inner = states
         if block.expand != 1:
             inner = self.conv(inner, f"{name}._expand_conv", f"{name}._bn0")
-        inner = self.conv(inner, f"{name}._depthwise_conv", f"{name}._bn1", stride=block.stride, each=True)
+        inner = self.conv(inner, f"{name}._depthwise_conv", f"{name}._bn1", stride=block.stride, depthwise=True)
         inner = self.conv(inner, f"{name}._project_conv", f"{name}._bn2", relu=False)
         same = block.stride == 1 and block.inputs == block.outputs
         return self._graph.node("Add", inner, states) if same else inner
 
-    def conv(self, states: str, name: str, norm: str, *, stride: int = 1, each: bool = False, relu: bool = True) -> str:
-        """A convolution (of `each` channel by itself) and its batch norm as one, padded as TensorFlow pads."""
+    def conv(
+        self, states: str, name: str, norm: str, *, stride: int = 1, depthwise: bool = False, relu: bool = True
+    ) -> str:
+        """A convolution (`depthwise`: of each channel by itself) and its batch norm as one, padded as TensorFlow pads."""
         gain, shift, mean, variance = (self._tensors[f"{norm}.{part}"] for part in NORM_PARTS)
         gain = gain / np.sqrt(variance + np.float32(EPSILON))
         weights = self._tensors[f"{name}.weight"] * gain[:, None, None, None]
@@ -221,6 +223,6 @@ class _Network:
             kernel_shape=[kernel, kernel],
             strides=[stride, stride],
             pads=[before, before, kernel - stride - before, kernel - stride - before],
-            group=len(weights) if each else 1,
+            group=len(weights) if depthwise else 1,
         )
         return self._graph.node("Clip", value, *self._limits) if relu else value

@@ -103,20 +103,20 @@ class LocalImageEncoder:
 
     def _encode(self, pictures: Sequence[Any] | Pixels, prepare: Callable[[Any], Pixels]) -> Descriptors:
         """Batches of few pictures, as many at once as the runtime has workers. Each worker prepares its own."""
-        found = np.empty((len(pictures), self.dimension), np.float32)
+        descriptors = np.empty((len(pictures), self.dimension), np.float32)
         if not len(pictures):
-            return found
+            return descriptors
         runtime = self._chosen(len(pictures))
 
         def encode(start: int) -> None:
             part = pictures[start : start + BATCH]
-            found[start : start + BATCH] = runtime.run(np.stack([prepare(picture) for picture in part]))
+            descriptors[start : start + BATCH] = runtime.run(np.stack([prepare(picture) for picture in part]))
 
         starts = range(0, len(pictures), BATCH)
         with ThreadPoolExecutor(runtime.workers, thread_name_prefix="encode") as pool:
             for _ in pool.map(encode, starts):
                 pass
-        return found
+        return descriptors
 
     def _chosen(self, count: int) -> Runtime:
         """The runtime for a call with so many pictures."""

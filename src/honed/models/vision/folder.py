@@ -69,45 +69,42 @@ class EncoderConfig:
                 f"This is a model of type '{value.get('model_type')}', not '{MODEL_TYPE}'.",
                 hint="name CLIP, SigLIP and DINOv2 folders transformers:PATH",
             )
-        gem, preparation = value.get("gem"), value.get("preparation")
+        gem, entry = value.get("gem"), value.get("preparation")
         if isinstance(gem, bool) or not isinstance(gem, int | float) or not 1 <= gem <= 10:
             raise InputError(f"The pooling of an image encoder is a number from 1 to 10, not {gem!r}.")
-        if not isinstance(preparation, Mapping):
+        if not isinstance(entry, Mapping):
             raise InputError("The preparation of pictures is not described.")
-        found = Preparation.from_json(preparation)
-        if found.side % STRIDE:
-            raise InputError(f"Pictures of {found.side} pixels do not fit EfficientNet.", hint=f"multiples of {STRIDE}")
-        return cls(found, float(gem), _maps(value.get("maps", [])))
+        preparation = Preparation.from_json(entry)
+        if preparation.side % STRIDE:
+            raise InputError(
+                f"Pictures of {preparation.side} pixels do not fit EfficientNet.", hint=f"multiples of {STRIDE}"
+            )
+        return cls(preparation, float(gem), _maps(value.get("maps", [])))
 
 
 def _maps(value: Any) -> tuple[tuple[int, int], ...]:
     """Pairs of whole numbers, blocks ascending."""
     count = len(list(blocks()))
     try:
-        found = tuple((block, grid) for block, grid in value)
+        pairs = tuple((block, grid) for block, grid in value)
     except (TypeError, ValueError) as error:
         raise InputError(f"The maps of an image encoder are pairs of block and grid, not {value!r}.") from error
-    numbers = [block for block, _ in found]
-    whole = all(type(number) is int for entry in found for number in entry)
-    if not whole or numbers != sorted(set(numbers)) or not all(0 <= b < count and 1 <= g <= 8 for b, g in found):
+    numbers = [block for block, _ in pairs]
+    whole = all(type(number) is int for entry in pairs for number in entry)
+    if not whole or numbers != sorted(set(numbers)) or not all(0 <= b < count and 1 <= g <= 8 for b, g in pairs):
         raise InputError(
             f"An image encoder cannot have the maps {value!r}.", hint=f"blocks 0 to {count - 1}, grids 1 to 8"
         )
-    return found
+    return pairs
 
 
 DEFAULT = EncoderConfig(
     Preparation(160, "pad", (127.0, 127.0, 127.0), (128.0, 128.0, 128.0)), 3.0, maps=((10, 3), (14, 2))
 )
-"""Measured on the dev split of emoji-images (420 drawings of 105 things, recall@1 of raw descriptors).
+"""Chosen on the dev split of drawings, by recall@1 of raw descriptors; the figures are in `docs/log.md`.
 
-Side 128 / 160 / 192 / 224: .550 / .586 / .576 / .555 with the mean; 128 / 160 / 192: .567 / .610 / .607 with the generalised
-mean of p = 3; p = 2 and 4 at 160 pixels: .610 and .602. The mean and deviation of pixels are those of the weights' own
-training; with the usual ones of ImageNet recall falls to .529. Bilinear is like bicubic, the nearest pixel gives .502.
-
-The maps are for what is fitted on descriptors. Four folds over the groups of train and dev, 840 pictures each, recall@1 of a
-discriminant (`tune.images.closed`) at 128 pixels: the last map alone .574, with the outputs of blocks 10 and 14 on grids of
-3 x 3 and 2 x 2 .793, at 160 pixels .813. They cost no time: the network computes them anyway.
+The mean and deviation of pixels are those of the weights' own training: with the usual ones of ImageNet recall falls. The
+earlier maps are for what is fitted on descriptors, such as a discriminant. They cost no time: the network computes them anyway.
 """
 
 
@@ -187,8 +184,8 @@ def judge_tensors() -> Mapping[str, NDArray[Any]]:
 
 def _packaged(package: str, file: str, sha256: str) -> Path:
     """The file of a model package."""
-    found = find_spec(package.replace("-", "_"))
-    roots = found.submodule_search_locations if found else None
+    spec = find_spec(package.replace("-", "_"))
+    roots = spec.submodule_search_locations if spec else None
     path = next((Path(root) / file for root in roots or ()), None)
     if path is None or not path.is_file():
         raise MissingError(f"The model package '{package}' is not installed.", hint=f"pip install {package}")

@@ -128,7 +128,9 @@ class TransformersImageEncoder:
         return unit(self._joined(parts))
 
     def _run(self, pixels: Pixels) -> NDArray[np.float32]:
-        mean, deviation = (np.array(each, np.float32) for each in (self.preparation.mean, self.preparation.deviation))
+        mean, deviation = (
+            np.array(statistic, np.float32) for statistic in (self.preparation.mean, self.preparation.deviation)
+        )
         values = torch.from_numpy((pixels - mean) / deviation).permute(0, 3, 1, 2).contiguous()
         with torch.inference_mode():
             given = values.to(self._model.device)

@@ -1,7 +1,8 @@
-"""What a text becomes before it meets pictures: the vector of the release's text tower, and of the encoder's own if it has one.
+"""Vectors of texts that search pictures: from the release's text tower, and from the image encoder's own if it has one.
 
-A CLIP or SigLIP brings a text tower that was trained with its eye. Both vectors stand side by side, and one text matrix brings
-them into the space of the image head; it starts from what the encoder's own tower says, and is tuned away from there.
+A CLIP or SigLIP brings a text tower that was trained with its image encoder. Both vectors stand side by side, and one text
+matrix brings them into the space of the image head; it starts as the projection of the encoder's own tower, and is tuned
+away from there.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def reads(encoder: object) -> TypeGuard[ReadingEncoder]:
 
 def text_vectors(embedder: Embedder, encoder: ImageEncoder, texts: Sequence[str]) -> Vectors:
     """Texts as the text matrix takes them, [n, t] by the document tower, or [n, t + d] where the encoder reads too."""
-    told = embedder.encode_document(texts)
-    return np.hstack([told, encoder.encode_text(texts)]) if reads(encoder) else told
+    vectors = embedder.encode_document(texts)
+    return np.hstack([vectors, encoder.encode_text(texts)]) if reads(encoder) else vectors
 
 
 def own_matrix(embedder: Embedder, encoder: ImageEncoder, head: ImageHead) -> NDArray[np.float32] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from honed.evaluate.gate import SUPERIOR
 from honed.evaluate.metrics import METRICS, TEXT_METRIC
 from honed.release.manifest import RETRIEVER, Part
 from honed.roles.retriever.snapshot import Snapshot, data_card, take_snapshot
@@ -24,8 +25,10 @@ class Retriever:
     """See `tuning.role.Role`."""
 
     name = RETRIEVER
+    packages = ("torch", "transformers")
     metrics = METRICS
     metric_shape = TEXT_METRIC
+    criterion = SUPERIOR
 
     def __init__(self, recipe: Recipe | None = None) -> None:
         self.recipe = recipe

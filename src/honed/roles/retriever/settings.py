@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from honed.answer.fusion import WEIGHTS, FusionSettings, Normalisation
 from honed.answer.settings import RetrievalSettings
 from honed.evaluate.board import Choice
 from honed.evaluate.metrics import Scores
+from honed.evaluate.significance import standard_error
 from honed.index.lexical import LexicalSettings
 from honed.roles.retriever.training import TrainingContext
 from honed.roles.retriever.weighing import weighed
 from honed.tuning.candidate import Candidate
 
 CHOICES: tuple[tuple[dict[str, Any], ...], ...] = (
-    ({"drop_stop_words": True},),
+    ({"drop_stop_words": False},),
     ({"presence": 0.5}, {"presence": 2.0}),
     ({"exact": 0.5}, {"exact": 1.0}),
     ({"title_weight": 0.25}, {"title_weight": 0.5}, {"title_weight": 1.0}),
@@ -71,7 +72,7 @@ class _Search:
             variants = [replace(best, **change) for change in changes]
             results = [self._at_best(variant) for variant in variants]
             top = max(range(len(results)), key=lambda place: float(np.nanmean(results[place])))
-            if clearly_better(results[top], scores):
+            if self._better(results[top], scores):
                 best, scores = variants[top], results[top]
         return best
 
@@ -83,7 +84,7 @@ class _Search:
         for normalisation in NORMALISATIONS if self.context.task.origin != "proxy" else ():
             fusion = FusionSettings(normalisation)
             other = weighed(board, pools, RetrievalSettings(lexical, fusion), COARSE)
-            best = other if clearly_better(other.scores, best.scores) else best
+            best = other if self._better(other.scores, best.scores) else best
             self.tried += 1
         self.tried += 1
         return best
@@ -95,6 +96,9 @@ class _Search:
         baseline = Choice(before, board.primary(pools, before.fusion))
         return baseline if baseline.mean > chosen.mean else chosen
 
+    def _better(self, scores: Scores, plainer: Scores) -> bool:
+        return clearly_better(scores, plainer, self.context.fair.labelled.clusters)
+
     def _at_best(self, lexical: LexicalSettings) -> Scores:
         board = self.context.fair
         pools = board.pools(self.context.fair_queries, self.context.dense, lexical, absolute=False)
@@ -102,11 +106,11 @@ class _Search:
         return max((board.primary(pools, fusion) for fusion in TRIED_AT), key=lambda scores: float(np.nanmean(scores)))
 
 
-def clearly_better(scores: Scores, plainer: Scores) -> bool:
-    """Whether a variant gains more than one standard error of the difference over a plainer one."""
+def clearly_better(scores: Scores, plainer: Scores, clusters: NDArray[Any]) -> bool:
+    """Whether a variant gains more than one standard error of the difference, over clusters, over a plainer one."""
     difference = scores - plainer
-    judged = difference[~np.isnan(difference)]
-    if len(judged) < 2:
+    judged = ~np.isnan(difference)
+    if len(np.unique(clusters[judged])) < 2:
         return False
-    error = float(judged.std(ddof=1)) / math.sqrt(len(judged))
-    return float(judged.mean()) > max(error, 1e-9)
+    error = standard_error(difference[judged], clusters[judged])
+    return float(difference[judged].mean()) > max(error, 1e-9)

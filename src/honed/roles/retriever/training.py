@@ -45,7 +45,9 @@ class Guard:
 def best_allowed(variants: Sequence[Variant], allowed: float) -> Variant:
     """The variant with the best dev mean among those that forget little; where none does, the one that forgets least."""
     kept = [variant for variant in variants if variant.drop <= allowed]
-    return max(kept, key=lambda variant: variant.choice.mean) if kept else min(variants, key=lambda variant: variant.drop)
+    return (
+        max(kept, key=lambda variant: variant.choice.mean) if kept else min(variants, key=lambda variant: variant.drop)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

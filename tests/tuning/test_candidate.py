@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from honed.errors import UsageError
-from honed.tuning.candidate import Candidate, cheapest, choose
+from honed.tuning.candidate import Candidate, cheapest
 
 
 def candidate(name: str, dev: list[float]) -> Candidate:
-    return Candidate(name, f"the {name}", 0.8, np.array(dev), 1.5, 3, details={"steps": 4})
+    return Candidate(name, f"the {name}", np.array(dev), 1.5, 3, details={"steps": 4})
 
 
 def test_a_close_race_goes_to_the_cheaper_one() -> None:
@@ -19,44 +19,33 @@ def test_a_close_race_goes_to_the_cheaper_one() -> None:
     scores = rng.random(200)
     noisy = np.clip(scores + 0.004 + rng.normal(0, 0.1, 200), 0, 1)
     cheap, dear = candidate("fusion", scores.tolist()), candidate("query-tower", noisy.tolist())
-    assert choose([cheap, dear], np.arange(len(cheap.dev))) is cheap
+    assert cheapest([cheap.dev, dear.dev], np.arange(len(cheap.dev))) == 0
 
 
 def test_a_clear_gain_is_taken() -> None:
     cheap, dear = candidate("fusion", [0.5, 0.4] * 50), candidate("query-tower", [0.7, 0.6] * 50)
-    assert choose([cheap, dear], np.arange(len(cheap.dev))) is dear
+    assert cheapest([cheap.dev, dear.dev], np.arange(len(cheap.dev))) == 1
 
 
 def test_unjudged_queries_do_not_count() -> None:
     cheap, dear = candidate("fusion", [np.nan, 0.5, 0.5]), candidate("query-tower", [np.nan, 0.9, 0.8])
-    assert choose([cheap, dear], np.arange(len(cheap.dev))) is dear
+    assert cheapest([cheap.dev, dear.dev], np.arange(len(cheap.dev))) == 1
 
 
 def test_survives_its_file(tmp_path: Path) -> None:
-    saved = Candidate(
-        "query-tower",
-        "a tower",
-        0.75,
-        np.array([0.5, np.nan]),
-        2.0,
-        3,
-        query_folder=tmp_path / "query-tower",
-        notes=("n",),
-    )
+    dev, tower = np.array([0.5, np.nan]), {"query-tower": tmp_path / "run/query-tower"}
+    saved = Candidate("query-tower", "a tower", dev, 2.0, 3, files=tower, values={"weight": 0.75})
     saved.save(tmp_path)
     loaded = Candidate.load(tmp_path, "query-tower")
     assert loaded is not None
-    assert loaded.query_folder == tmp_path / "query-tower"
-    assert loaded.document_folder is None and loaded.notes == ("n",)
+    assert (loaded.files, loaded.values) == (tower, {"weight": 0.75})
     np.testing.assert_array_equal(loaded.dev, saved.dev)
     assert Candidate.load(tmp_path, "adapter") is None
 
 
 def test_numbers_that_are_not_finite_do_not_stop_it(tmp_path: Path) -> None:
     """A run that cannot write what it found would fail again each time it is typed."""
-    saved = Candidate(
-        "adapter", "x", 0.5, np.array([0.5]), 1.0, 1, details={"first_loss": math.nan, "deep": [math.inf]}
-    )
+    saved = Candidate("adapter", "x", np.array([0.5]), 1.0, 1, details={"first_loss": math.nan, "deep": [math.inf]})
     saved.save(tmp_path)
     loaded = Candidate.load(tmp_path, "adapter")
     assert loaded is not None and loaded.details == {"first_loss": None, "deep": [None]}

@@ -1,63 +1,32 @@
-"""Whole turns of the cycle on the toy domain, with a tiny BERT that is really trained."""
+"""Whole runs of the text retriever on the toy domain, with a tiny BERT that is really trained."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from honed.answer.settings import RetrievalSettings
 from honed.catalog import history, judgements
 from honed.errors import UsageError
-from honed.formats import read_beir
-from honed.ingest.importing import import_beir
-from honed.roles.retriever.loop import Turn, _parts, make_live, settle, tune
 from honed.models.weights import Weights
-from honed.release.build import build, live_manifest
+from honed.release.build import Shipment, build, consequences, live_manifest, part_of
+from honed.release.manifest import IMAGE_RETRIEVER, RETRIEVER, TEXT_TO_IMAGE, Part
 from honed.release.open import open_release
-from honed.release.parts import ImageParts, parts_of
-from honed.session import Session, open_session
+from honed.roles.retriever.plan import Speed
+from honed.session import Session
+from honed.settle import make_live
+from honed.tuning.run import Finished
 from honed.types import Qrel
-from honed.workspace import create
 from tests import toy
 
-pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
+pytest.importorskip("torch", reason="a run trains: pip install 'honed[tune]'")
 
-from honed.roles.retriever.bench import Recipe
-from honed.roles.retriever.plan import Speed
-
-RECIPE = Recipe(
-    batch=8, both_batch=8, query_rate=1e-2, query_epochs=40, both_rate=1e-2, both_epochs=10, adapter_epochs=10
-)
-"""For a model that knows nothing and is a thousandth of the size of the real one."""
-
-
-def prepared(folder: Path, beir: Path) -> Path:
-    """A workspace with the toy domain imported and settled."""
-    model = toy.model(folder / "model")
-    workspace = create(folder / "ws", f'embedder = "folder:{model}"\nthreads = 1\n')
-    with open_session(workspace, create=True) as session:
-        rows = read_beir(beir)
-        import_beir(session.catalog, rows, passage_words=160)
-        settle(session, lambda _: None, given={query.id: query.split for query in rows.queries})
-    return workspace.root
-
-
-def opened(root: Path):
-    from honed.workspace import Workspace
-
-    return open_session(Workspace(root))
-
-
-def turned(session: Session, budget: float = 120.0) -> Turn:
-    turn = tune(session, budget=budget, tell=lambda _: None, recipe=RECIPE)
-    assert turn is not None
-    return turn
+from tests.runs import finished, opened, prepared, tune
 
 
 @pytest.fixture(scope="module")
@@ -66,28 +35,28 @@ def beir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory, beir: Path) -> Iterator[tuple[Session, Turn]]:
+def tuned(tmp_path_factory: pytest.TempPathFactory, beir: Path) -> Iterator[tuple[Session, Finished]]:
     """One turn that must end in a release."""
     root = prepared(tmp_path_factory.mktemp("loop"), beir)
     with opened(root) as session:
-        yield session, turned(session)
+        yield session, finished(session)
 
 
-def test_what_is_learned_is_proven_and_live(tuned: tuple[Session, Turn]) -> None:
+def test_what_is_learned_is_proven_and_live(tuned: tuple[Session, Finished]) -> None:
     session, turn = tuned
     assert turn.verdict.proven
     assert turn.comparison.primary.delta > 0.2
     assert turn.comparison.test_reads == 1
     assert turn.release == "r2"
     assert history.live_release(session.catalog) == 2
-    names = [one.name for one in turn.candidates]
-    assert names[:3] == ["fusion", "adapter", "query-tower"]
+    names = [candidate.name for candidate in turn.candidates]
+    assert names[:3] == ["settings", "adapter", "query-tower"]
 
 
-def test_the_weights_of_the_release_are_not_the_base_weights(tuned: tuple[Session, Turn]) -> None:
+def test_the_weights_of_the_release_are_not_the_base_weights(tuned: tuple[Session, Finished]) -> None:
     session, _ = tuned
     manifest = live_manifest(session.workspace, session.catalog)
-    folder = session.workspace.releases / manifest.release / manifest.embedder
+    folder = part_of(session.workspace, manifest, RETRIEVER).files["model"]
     own = next(folder.rglob("query*Transformer/model.safetensors"), folder / "model.safetensors")
     base = Weights(Path(session.settings.embedder.removeprefix("folder:")) / "model.safetensors")
     changed = [name for name in base if not np.array_equal(base[name], Weights(own)[name])]
@@ -95,17 +64,19 @@ def test_the_weights_of_the_release_are_not_the_base_weights(tuned: tuple[Sessio
     assert "embeddings.word_embeddings.weight" not in changed
 
 
-def test_live_search_ranks_as_the_test_did(tuned: tuple[Session, Turn]) -> None:
+def test_live_search_ranks_as_the_test_did(tuned: tuple[Session, Finished]) -> None:
     """The verdict was computed on vectors in memory; the release must give users the same rankings."""
     session, turn = tuned
     retriever = open_release(session.workspace, session.catalog, session.settings)
-    board, paper = turn.exam.board, turn.exam.candidate
-    expected = board.rankings(paper.pools, paper.entrant.weight)
-    for query, ranking in zip(board.labelled.queries, retriever.rank(board.labelled.texts, depth=10), strict=True):
-        np.testing.assert_array_equal(board.task.by_document(ranking)[:10], expected[query.id][:10])
+    board = turn.snapshot.of("test")
+    (scores,) = (turn.evaluation.candidate.scores[board.metric],)
+    names = {}
+    for query, ranking in zip(board.labelled.queries, retriever.rank(board.labelled.texts, depth=100), strict=True):
+        names[query.id] = board.task.by_document(ranking)
+    np.testing.assert_allclose(board.measure(names)[board.metric], scores, atol=1e-9)
 
 
-def test_leaves_a_report_and_the_proof(tuned: tuple[Session, Turn]) -> None:
+def test_leaves_a_report_and_the_proof(tuned: tuple[Session, Finished]) -> None:
     session, turn = tuned
     page = (turn.run.folder / "report.html").read_text()
     assert "r2" in page and "<svg" in page
@@ -117,7 +88,7 @@ def test_leaves_a_report_and_the_proof(tuned: tuple[Session, Turn]) -> None:
     assert not list(turn.run.folder.glob("checkpoint-*"))
 
 
-def test_rollback_and_promote_change_what_is_live(tuned: tuple[Session, Turn]) -> None:
+def test_rollback_and_promote_change_what_is_live(tuned: tuple[Session, Finished]) -> None:
     session, _ = tuned
     assert make_live(session, None, reason="test") == "r1"
     assert live_manifest(session.workspace, session.catalog).release == "r1"
@@ -126,12 +97,12 @@ def test_rollback_and_promote_change_what_is_live(tuned: tuple[Session, Turn]) -
     assert actions[-2:] == ["rollback", "promote"]
 
 
-def test_a_second_turn_counts_its_look_and_competes_with_the_live_release(tuned: tuple[Session, Turn]) -> None:
+def test_a_second_turn_counts_its_look_and_competes_with_the_live_release(tuned: tuple[Session, Finished]) -> None:
     session, first = tuned
-    second = turned(session)
+    second = finished(session)
     assert second.comparison.test_reads == 2
     assert second.comparison.primary.confidence > 0.95
-    assert second.ground.baseline.name == first.release
+    assert second.snapshot.baseline.name == first.release
     assert second.comparison.primary.base == pytest.approx(first.comparison.primary.candidate)
 
 
@@ -145,7 +116,7 @@ def test_nothing_is_shipped_when_the_labels_are_noise(tmp_path: Path, beir: Path
         rows = [f"{row.split(chr(9))[0]}\t{name}\t1" for row, name in zip(rows, shuffled, strict=True)]
         path.write_text("\n".join([head, *rows]) + "\n")
     with opened(prepared(tmp_path, noisy)) as session:
-        turn = turned(session, budget=60.0)
+        turn = finished(session, budget=60.0)
         assert not turn.verdict.proven
         assert turn.release == ""
         assert history.live_release(session.catalog) == 1
@@ -162,15 +133,15 @@ def test_an_interrupted_turn_goes_on_and_looks_at_the_test_once(
             raise KeyboardInterrupt
 
     with opened(root) as session, pytest.raises(KeyboardInterrupt):
-        tune(session, budget=120.0, tell=interrupts, recipe=RECIPE)
+        tune(session, budget=120.0, tell=interrupts)
     said: list[str] = []
-    monkeypatch.setattr("honed.roles.retriever.context.measure", lambda *_: Speed(1e-3, 1e-3, False))
+    monkeypatch.setattr("honed.roles.retriever.models.measure_speed", lambda *_: Speed(1e-3, 1e-3, False))
     with opened(root) as session:
-        turn = tune(session, budget=120.0, tell=said.append, recipe=RECIPE)
+        turn = tune(session, budget=120.0, tell=said.append)
         assert turn is not None
         assert turn.run.resumed
         plan = json.loads((turn.run.folder / "plan.json").read_text())
-        planned = [step["rung"] for step in plan["steps"] if step["seconds"] > 0]
+        planned = [stage["name"] for stage in plan["stages"] if stage["seconds"] > 0]
         assert [candidate.name for candidate in turn.candidates] == planned
         assert "query-tower" in planned
         assert any(line.startswith("going on with") for line in said)
@@ -183,14 +154,14 @@ def test_a_turn_that_was_killed_begins_anew_when_dev_has_other_labels(tmp_path: 
     root, runs = prepared(tmp_path, beir), []
 
     def interrupts(line: str) -> None:
-        if line.startswith("fusion       dev"):
+        if line.startswith("settings     dev"):
             raise KeyboardInterrupt
 
     for _ in range(2):
         with opened(root) as session:
             with pytest.raises(KeyboardInterrupt):
-                tune(session, budget=120.0, tell=interrupts, recipe=RECIPE)
-            runs.append(history.unfinished_run(session.catalog, "tune"))
+                tune(session, budget=120.0, tell=interrupts)
+            runs.append(history.unfinished_run(session.catalog, RETRIEVER))
             relabelled = judgements.queries(session.catalog, "dev")[0]
             with session.catalog.transaction():
                 more = [Qrel(relabelled.id, name, 1) for name in ("d0", "d1")]
@@ -207,7 +178,7 @@ def test_a_plan_that_is_only_shown_leaves_nothing(tmp_path: Path, beir: Path) ->
         return False
 
     with opened(prepared(tmp_path, beir)) as session:
-        assert tune(session, budget=120.0, tell=lambda _: None, show_plan=only_show, recipe=RECIPE) is None
+        assert tune(session, budget=120.0, tell=lambda _: None, show_plan=only_show) is None
         assert any("query-tower" in line for line in lines)
         assert not session.workspace.runs.exists()
         assert history.live_release(session.catalog) == 1
@@ -222,10 +193,10 @@ def test_without_labels_titles_stand_in_and_the_verdict_says_so(tmp_path: Path) 
     ]
     (folder / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with opened(prepared(tmp_path, folder)) as session:
-        turn = turned(session, budget=60.0)
-        assert turn.ground.task.origin == "proxy"
-        assert [one.name for one in turn.candidates] == ["fusion"]
-        assert any("titles and headings" in note for note in turn.ground.notes)
+        turn = finished(session, budget=60.0)
+        assert turn.snapshot.task.origin == "proxy"
+        assert [candidate.name for candidate in turn.candidates] == ["settings"]
+        assert any("titles and headings" in note for note in turn.notes)
 
 
 def test_nothing_to_measure_with_is_a_sentence(tmp_path: Path) -> None:
@@ -233,30 +204,26 @@ def test_nothing_to_measure_with_is_a_sentence(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "corpus.jsonl").write_text('{"id": "a", "text": "one document without a title"}\n')
     with opened(prepared(tmp_path, folder)) as session, pytest.raises(UsageError, match="questions in"):
-        turned(session)
+        finished(session)
 
 
-def test_a_new_document_tower_makes_the_text_matrix_of_pictures_void(tmp_path: Path, beir: Path) -> None:
-    """What a release consists of, from a finished turn whose candidate left the document tower or changed it."""
-    with opened(prepared(tmp_path, beir)) as session:
-        live = live_manifest(session.workspace, session.catalog)
-        side = ImageParts("thumbnail:8", "eye", text_space=live.space, weight=0.7, leads=3)
-        seeing = replace(parts_of(session.workspace, live, what="x", lineage={}), images=side)
+def test_a_new_document_tower_makes_the_text_matrix_of_pictures_void(tuned: tuple[Session, Finished]) -> None:
+    """And says so, once; a release that leaves the document tower as it is keeps it."""
+    session, _ = tuned
+    live = live_manifest(session.workspace, session.catalog)
+    eye = Part({"encoder": "thumbnail:8", "space": "eye", "neighbours": 0}, key="eye")
+    words = Part(
+        {"weight": 0.7, "leads": 3}, needs={RETRIEVER: live.space, IMAGE_RETRIEVER: "eye"}, otherwise="Void now."
+    )
+    text = part_of(session.workspace, live, RETRIEVER)
+    for key, kept in ((live.space, True), ("another", False)):
+        seeing = Shipment("seeing", {IMAGE_RETRIEVER: eye, TEXT_TO_IMAGE: words, RETRIEVER: text})
         build(session.workspace, session.catalog, seeing, expected=history.live_release(session.catalog), reason="x")
-        nothing = SimpleNamespace(base=0.1, candidate=0.2, ci95=(0.0, 0.2), p=0.01)
-        for space, kept in ((live.space, True), ("another", False)):
-            work = SimpleNamespace(
-                spec=live.embedder,
-                embedder=lambda _, space=space: SimpleNamespace(space=space),
-                query_folder=lambda _: None,
-                document_folder=lambda _: None,
-                adapter=lambda *_: None,
-            )
-            turn = SimpleNamespace(
-                chosen=SimpleNamespace(what="x", weight=0.5),
-                run=SimpleNamespace(id="run", folder=tmp_path),
-                comparison=SimpleNamespace(primary=nothing, metric="ndcg@10"),
-            )
-            made = _parts(session, work, turn)  # type: ignore[arg-type]
-            assert made.images is not None
-            assert (made.images.text_space, made.images.weight) == ((live.space, 0.7) if kept else ("", 0.0))
+        before = live_manifest(session.workspace, session.catalog).parts
+        values = {**text.values, "retrieval": RetrievalSettings().as_dict()}
+        shipment = Shipment("tuned", {RETRIEVER: Part(values, text.files, key)})
+        assert consequences(before, shipment) == (() if kept else ("Void now.",))
+        build(session.workspace, session.catalog, shipment, expected=history.live_release(session.catalog), reason="x")
+        parts = live_manifest(session.workspace, session.catalog).parts
+        assert (TEXT_TO_IMAGE in parts) == kept
+        assert IMAGE_RETRIEVER in parts

@@ -8,36 +8,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from honed.answer.settings import RetrievalSettings
 from honed.catalog import history, judgements
-from honed.formats import read_beir
-from honed.ingest.importing import import_beir
-from honed.roles.retriever.loop import drop_unused_vectors, settle, survey
 from honed.models.weights import write_weights
-from honed.release.build import build, live_manifest
+from honed.release.build import Shipment, build, live_manifest, part_of
+from honed.release.manifest import RETRIEVER
 from honed.release.open import open_release
-from honed.release.parts import Parts
-from honed.session import Session, open_session
+from honed.session import Session
+from honed.settle import drop_unused_vectors
 from honed.types import SPLITS, Qrel
-from honed.workspace import create
 from tests import toy
 
-pytest.importorskip("torch", reason="a turn trains: pip install 'honed[tune]'")
+pytest.importorskip("torch", reason="a run trains: pip install 'honed[tune]'")
 
-from honed.roles.retriever.bench import Recipe
+from honed.roles.retriever.models import Models
+from honed.roles.retriever.recipe import Recipe
 from honed.tuning.candidate import Candidate
-from honed.roles.retriever.context import Workbench
+from tests.runs import opened, prepared, snapshot_of
 
 HIDDEN = 32
 
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
-    model = toy.model(tmp_path / "model")
-    workspace = create(tmp_path / "ws", f'embedder = "folder:{model}"\nthreads = 1\n')
-    with open_session(workspace, create=True) as session:
-        rows = read_beir(toy.write_beir(tmp_path / "beir"))
-        import_beir(session.catalog, rows, passage_words=160)
-        settle(session, lambda _: None, given={query.id: query.split for query in rows.queries})
+    with opened(prepared(tmp_path, toy.write_beir(tmp_path / "beir"))) as session:
         yield session
 
 
@@ -47,26 +41,23 @@ def matrix(path: Path, seed: int) -> Path:
     return path
 
 
-def release(session: Session, adapter: Path | None) -> str:
-    manifest = live_manifest(session.workspace, session.catalog)
-    parts = Parts("test", manifest.embedder, manifest.space, 0.5, 50, "english", adapter=adapter)
-    return build(
-        session.workspace, session.catalog, parts, expected=history.live_release(session.catalog), reason="test"
-    )
-
-
 @pytest.mark.parametrize("with_adapter", [False, True])
 def test_a_release_after_one_with_a_matrix_is_the_candidate_that_was_tested(
     session: Session, tmp_path: Path, with_adapter: bool
 ) -> None:
-    release(session, matrix(tmp_path / "first", 1))
-    work = Workbench(session, survey(session, lambda _: None), lambda _: None)
-    adapter = matrix(tmp_path / "second", 2) if with_adapter else None
-    candidate = Candidate("any", "any", 0.5, np.zeros(1), 0.0, 1, adapter=adapter)
+    workspace, catalog = session.workspace, session.catalog
+    before = part_of(workspace, live_manifest(workspace, catalog), RETRIEVER)
+    first = replace(before, files={"adapter": matrix(tmp_path / "first", 1)})
+    build(workspace, catalog, Shipment("test", {RETRIEVER: first}), expected=1, reason="test")
+    models = Models(session, snapshot_of(session), lambda _: None)
+    files = {"adapter": matrix(tmp_path / "second", 2)} if with_adapter else {}
+    values = {"retrieval": RetrievalSettings().as_dict()}
+    candidate = Candidate("any", "any", np.zeros(1), 0.0, 1, files=files, values=values)
     questions = [toy.question(pair) for pair in toy.PAIRS[:5]]
-    tested = work.embedder(candidate).encode_query(questions)
-    release(session, work.adapter(candidate, tmp_path))
-    shipped = open_release(session.workspace, session.catalog, session.settings).embedder.encode_query(questions)
+    tested = models.embedder(candidate).encode_query(questions)
+    second = models.part(candidate, tmp_path)
+    build(workspace, catalog, Shipment("test", {RETRIEVER: second}), expected=2, reason="test")
+    shipped = open_release(workspace, catalog, session.settings).embedder.encode_query(questions)
     assert np.allclose(tested, shipped, atol=1e-5)
 
 
@@ -77,14 +68,14 @@ def test_a_run_depends_on_labels_of_every_split_recipe_settings_and_version(
 
     def experiment(recipe: Recipe | None = None, **settings: object) -> str:
         changed = replace(session, settings=replace(session.settings, **settings))  # type: ignore[arg-type]
-        work = Workbench(changed, survey(changed, lambda _: None), lambda _: None, recipe)
-        return json.dumps(work.experiment(60.0), sort_keys=True)
+        models = Models(changed, snapshot_of(changed), lambda _: None, recipe)
+        return json.dumps(models.experiment(), sort_keys=True)
 
     before = experiment()
     assert experiment() == before
     assert experiment(threads=2) == before, "the machine is no part of an experiment"
     others = [experiment(Recipe(query_rate=3e-4)), experiment(seed=14), experiment(min_gain=0.02)]
-    monkeypatch.setattr("honed.roles.retriever.context.version", lambda _: "another")
+    monkeypatch.setattr("honed.roles.retriever.models.version", lambda _: "another")
     others.append(experiment())
     monkeypatch.undo()
     for split in SPLITS:

@@ -11,22 +11,23 @@ import pytest
 from honed.errors import IntegrityError
 from honed.formats import read_beir
 from honed.ingest.importing import import_beir
-from honed.roles.retriever.loop import settle, survey
 from honed.models.embedder import LocalEmbedder
 from honed.models.towers import save_towers
 from honed.models.weights import Weights
-from honed.session import open_session
-from honed.train import tower as module
-from honed.roles.retriever.bench import Recipe
 from honed.roles.retriever.both_towers import Both, tune_both_towers
-from honed.tuning.candidate import Candidate
-from honed.roles.retriever.plan import Speed
+from honed.roles.retriever.models import Models
 from honed.roles.retriever.query_tower import Limits, tune_query_tower
+from honed.roles.retriever.recipe import Recipe
+from honed.session import open_session
+from honed.settle import settle
+from honed.train import tower as module
 from honed.train.replay import Rehearsal
 from honed.train.tower import LearningTower, save_tower, whole_words
-from honed.roles.retriever.context import Workbench
+from honed.tuning.candidate import Candidate
+from honed.tuning.role import Work
 from honed.workspace import create
 from tests import toy
+from tests.runs import snapshot_of
 from tests.tiny_families import FAMILIES, WORDS
 
 QUESTIONS = [toy.question(pair).title() for pair in toy.PAIRS[:8]]
@@ -37,7 +38,7 @@ RECIPE = Recipe(
 
 @dataclass(frozen=True)
 class Trained:
-    """A family's model, and what the two rungs made of it."""
+    """A family's model, and what the two stages made of it."""
 
     base: Path
     query: Candidate
@@ -54,14 +55,13 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         rows = read_beir(toy.write_beir(folder / "beir"))
         import_beir(session.catalog, rows, passage_words=160)
         settle(session, lambda _: None, given={query.id: query.split for query in rows.queries})
-        work = Workbench(session, survey(session, lambda _: None), lambda _: None, RECIPE)
+        models = Models(session, snapshot_of(session), lambda _: None, RECIPE)
         run = folder / "run"
         run.mkdir()
-        bench = work.bench(run, Speed(1.0, 1.0, False))
-        bench = replace(bench, general=replace(bench.general, allowed=1.0))
-        query = tune_query_tower(bench, Limits(1, 60.0))
-        corpus = work.corpus()
-        both = tune_both_towers(bench, Both(Limits(1, 60.0), Limits(1, 60.0)), corpus.embed, corpus.texts)
+        context = models.training(Work(run, 60.0, lambda _: None), models.snapshot.retrieval)
+        context = replace(context, general=replace(context.general, allowed=1.0))
+        query = tune_query_tower(context, Limits(1, 60.0))
+        both = tune_both_towers(context, Both(Limits(1, 60.0), Limits(1, 60.0)), models.embedded, models.texts)
     return Trained(base, query, both)
 
 
@@ -81,11 +81,10 @@ def test_training_starts_from_the_vectors_that_search_has(trained: Trained, tmp_
 
 def test_what_was_trained_is_saved_and_served(trained: Trained, tmp_path: Path) -> None:
     """Every folder differs from the base where it learned, and holds the same tensors by the same names."""
-    folders = [trained.query.query_folder, trained.both.document_folder]
+    folders = [trained.query.files["query-tower"], trained.both.files["document-tower"]]
     base = Weights(trained.base / "model.safetensors")
     before = vectors(trained.base, tmp_path)
     for folder in folders:
-        assert folder is not None
         saved = Weights(folder / "model.safetensors")
         assert {name: saved[name].shape for name in saved} == {name: base[name].shape for name in base}
         assert any("encoder.layer" in name and not np.array_equal(saved[name], base[name]) for name in base)
@@ -106,9 +105,8 @@ def test_an_exported_model_is_the_same_in_sentence_transformers(trained: Trained
     if all(name.startswith("model.") for name in Weights(trained.base / "model.safetensors")):
         pytest.skip("transformers does not look for this prefix: it cannot load the base either")
     for candidate in (trained.query, trained.both):
-        assert candidate.query_folder is not None
         out = tmp_path / candidate.name
-        save_towers(candidate.query_folder, candidate.document_folder or trained.base, out)
+        save_towers(candidate.files["query-tower"], candidate.files.get("document-tower", trained.base), out)
         theirs = library.SentenceTransformer(str(out), device="cpu")
         for side in ("query", "document"):
             ours = vectors(out, tmp_path / "cache", side)
