@@ -98,10 +98,10 @@ class Catalog:
                     for statement in _statements(TABLES):
                         run(statement)
                     run("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        found = self._format()
-        if found > FORMAT:
+        version = self._format()
+        if version > FORMAT:
             raise UsageError(f"{self.path} was written by a newer version of Honed.", hint="pip install -U honed")
-        if found < FORMAT:
+        if version < FORMAT:
             self._migrate()
 
     def _format(self) -> int:
@@ -226,9 +226,9 @@ class Catalog:
         rows = list(self.over(head, "p.rowid", rowids, space))
         if not rows:
             return np.empty(0, np.int64), np.empty((0, 0), np.float32)
-        found = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        kept = np.fromiter((row[0] for row in rows), np.int64, len(rows))
         matrix = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(rows), -1)
-        return found, matrix
+        return kept, matrix
 
     def missing_vectors(self, space: str) -> list[tuple[bytes, str]]:
         """(hash, text to embed) of the live passages without a vector in a space; each text once."""
