@@ -132,7 +132,7 @@ def _more(test: TestSet, looks: Looks) -> str:
 def _unused(runs: Path, name: str) -> str:
     """The name, with a number behind it where a run of the same second has it: two runs never share a folder."""
     tries = (f"{name}-{number}" if number > 1 else name for number in numbers(1))
-    return next(each for each in tries if not (runs / each).exists())
+    return next(candidate for candidate in tries if not (runs / candidate).exists())
 
 
 def _sweep(folder: Path) -> None:

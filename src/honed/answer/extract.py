@@ -84,14 +84,14 @@ class Yardstick:
 
 def candidates(contexts: Sequence[Context], yardstick: Yardstick) -> list[Pick]:
     """The sentences that may stand as an answer, best first: the `SHORTLIST` best by words, in the order of their scores."""
-    found: list[Pick] = []
+    picks: list[Pick] = []
     for number, context in enumerate(contexts):
         for sentence in split_sentences(context.passage.text):
             quote = strip_mark(sentence.text)
             text = " ".join(quote.split())
             if SHORTEST <= len(text.split()) <= LONGEST and not _LEAD_IN.search(text):
-                found.append(Pick(text, quote, number, sentence.start, 0.0))
-    shortlist = _scored(found, yardstick.lexical)[:SHORTLIST]
+                picks.append(Pick(text, quote, number, sentence.start, 0.0))
+    shortlist = _scored(picks, yardstick.lexical)[:SHORTLIST]
     return _scored(shortlist, yardstick.scores)
 
 
@@ -101,7 +101,7 @@ def select(ranked: Sequence[Pick], limit: int = LIMIT) -> tuple[Pick, ...]:
     for pick in ranked:
         if len(chosen) == limit or (chosen and pick.score < KEEP * chosen[0].score):
             break
-        if pick.score > 0 and not any(_alike(pick, other) for other in chosen):
+        if pick.score > 0 and not any(_alike(pick, earlier) for earlier in chosen):
             chosen.append(pick)
     return tuple(sorted(chosen, key=lambda pick: (pick.context, pick.start)))
 

@@ -23,8 +23,8 @@ Rowids = NDArray[np.int64]
 
 def live_references(retriever: ImageRetriever, text: str, k: int, *, without: str = "") -> list[ImageHit]:
     """The k pictures whose captions fit some words best, best first; `without` is the media of one that must not be."""
-    found = replace(retriever, eye=None).by_text(text, k + _SPARE) if text.strip() else []
-    return [hit for hit in found if hit.image.media != without][:k]
+    hits = replace(retriever, eye=None).by_text(text, k + _SPARE) if text.strip() else []
+    return [hit for hit in hits if hit.image.media != without][:k]
 
 
 def held_out_references(retriever: ImageRetriever, texts: Sequence[str], medias: Sequence[str], k: int) -> Rowids:
@@ -39,11 +39,11 @@ def held_out_references(retriever: ImageRetriever, texts: Sequence[str], medias:
     catalog = retriever.text.catalog
     rowids, _ = images.medias(catalog)
     place = {record.id: rowid for rowid, record in images.by_rowid(catalog, rowids).items()}
-    found = np.full((len(texts), k), -1, np.int64)
+    references = np.full((len(texts), k), -1, np.int64)
     for at, (text, media) in enumerate(zip(texts, medias, strict=True)):
         rows = [place[hit.image.id] for hit in live_references(retriever, text, k, without=media)]
-        found[at, : len(rows)] = rows
-    return found
+        references[at, : len(rows)] = rows
+    return references
 
 
 def train_references(
@@ -68,10 +68,10 @@ def train_references(
         of_passage.setdefault(passage, []).append(picture)
     distinct = [text for text in dict.fromkeys(texts) if text.strip()]
     ranked = retriever.text.rank(distinct, depth=4 * (k + _SPARE), allowed=np.unique(passages)) if distinct else []
-    rankings = dict(zip(distinct, (found.tolist() for found, _ in ranked), strict=True))
-    found = np.full((len(texts), k), -1, np.int64)
+    rankings = dict(zip(distinct, (rowids.tolist() for rowids, _ in ranked), strict=True))
+    references = np.full((len(texts), k), -1, np.int64)
     for at, (text, media) in enumerate(zip(texts, medias, strict=True)):
         hits = [picture for passage in rankings.get(text, ()) for picture in of_passage[passage]]
         rows = [picture for picture in hits if media_of[picture] != media][:k]
-        found[at, : len(rows)] = rows
-    return found
+        references[at, : len(rows)] = rows
+    return references

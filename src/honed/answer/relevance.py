@@ -37,8 +37,8 @@ def coverage(wanted: Mapping[str, float], text: str, *, enough: float = inf) -> 
     total = min(sum(wanted.values()), enough)
     if not total:
         return 0.0
-    found = frozenset(content(text)) | numbers(text)
-    return min(1.0, sum(weight for term, weight in wanted.items() if term in found) / total)
+    held = frozenset(content(text)) | numbers(text)
+    return min(1.0, sum(weight for term, weight in wanted.items() if term in held) / total)
 
 
 def relevances(question: str, contexts: Sequence[Context], similarity: Similarity | None = None) -> tuple[float, ...]:

@@ -85,8 +85,8 @@ def place(root: Path, name: str) -> Path:
 
 def generation_folders(folder: Path) -> list[Path]:
     """The folders of a place, oldest build first."""
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+    folders = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(folders, key=lambda path: int(path.name.partition("-")[2]))
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -144,11 +144,11 @@ def open_current(place: Path, read: Callable[[Path], Found]) -> Found | None:
     if leased is None:
         return None
     folder, lease = leased
-    found = None
+    content = None
     try:
-        found = read(folder)
-        weakref.finalize(found, os.close, lease)
-        return found
+        content = read(folder)
+        weakref.finalize(content, os.close, lease)
+        return content
     except Flawed as flaw:
         refuse(folder, str(flaw))
         return None
@@ -156,7 +156,7 @@ def open_current(place: Path, read: Callable[[Path], Found]) -> Found | None:
         refuse(folder, f"{type(error).__name__}: {error}")
         return None
     finally:
-        if found is None:
+        if content is None:
             os.close(lease)
 
 
@@ -281,12 +281,12 @@ def _sweep(folder: Path) -> None:
 
 def records(scratch: Path, cloned: tuple[Path, Mapping[str, FileRecord]] | None = None) -> dict[str, FileRecord]:
     """Size and hash of every file. One that is a link to a file of `cloned` (folder, its files) keeps its verified hash."""
-    folder, known = cloned or (scratch, {})
+    folder, verified = cloned or (scratch, {})
     files = {}
     for path in sorted(path for path in scratch.rglob("*") if path.is_file()):
         name = str(path.relative_to(scratch))
-        shared = name in known and path.samefile(folder / name)
-        files[name] = known[name] if shared else FileRecord(path.stat().st_size, sha256_file(path))
+        shared = name in verified and path.samefile(folder / name)
+        files[name] = verified[name] if shared else FileRecord(path.stat().st_size, sha256_file(path))
     return files
 
 

@@ -271,14 +271,14 @@ class _Job:
     def _vectors(self, wanted: RowIds | None, live: RowIds) -> tuple[RowIds, Vectors]:
         """Vectors of those images (all, or the wanted ones) that live and have a descriptor, block by block into one matrix."""
         size = len(live if wanted is None else wanted)
-        found, vectors = np.empty(size, np.int64), np.empty((size, self.space.head.dimension), np.float32)
+        kept, vectors = np.empty(size, np.int64), np.empty((size, self.space.head.dimension), np.float32)
         count = 0
         for rowids, descriptors in self.source.descriptor_blocks(self.space.encoder, wanted) if size else ():
             inside = np.isin(rowids, live)  # An image that came between two reads waits for the next refresh.
             part = slice(count, count + int(inside.sum()))
-            found[part], vectors[part] = rowids[inside], self.space.head.apply(descriptors[inside])
+            kept[part], vectors[part] = rowids[inside], self.space.head.apply(descriptors[inside])
             count = part.stop
-        return found[:count], vectors[:count]
+        return kept[:count], vectors[:count]
 
 
 def _read(folder: Path, space: ImageSpace, verify: Verify) -> ImageGeneration:

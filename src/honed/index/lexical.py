@@ -163,9 +163,9 @@ class LexicalIndex:
     def word_scores(self, text: str, rowids: RowIds, settings: LexicalSettings = PLAIN) -> NDArray[np.float32]:
         """BM25 [n] of given passages [n]; 0 for those that share no word with `text`, and for unknown ones."""
         scores = np.zeros(len(rowids), np.float32)
-        found, values = self.search(text, len(rowids), settings, allowed=rowids)
+        hits, values = self.search(text, len(rowids), settings, allowed=rowids)
         order = np.argsort(rowids, kind="stable")
-        scores[order[np.searchsorted(rowids, found, sorter=order)]] = values
+        scores[order[np.searchsorted(rowids, hits, sorter=order)]] = values
         return scores
 
     def ceiling(self, text: str, settings: LexicalSettings = PLAIN) -> float:

@@ -134,9 +134,9 @@ def _sweep(workspace: Workspace, catalog: Catalog) -> None:
     """Remove folders that a killed build left: those that no row names."""
     if not workspace.releases.is_dir():
         return
-    known = {release.name for release in history.releases(catalog)}
+    names = {release.name for release in history.releases(catalog)}
     for folder in workspace.releases.iterdir():
-        if folder.is_dir() and folder.name not in known:
+        if folder.is_dir() and folder.name not in names:
             shutil.rmtree(folder, ignore_errors=True)
 
 
