@@ -73,9 +73,9 @@ class Task:
 
     def by_document(self, ranking: Ranking, depth: int = 100) -> NDArray[np.int64]:
         """Document indices of a passage ranking: a document ranks by its best passage."""
-        found = self.passage_document[self.positions(ranking[0])]
-        _, first = np.unique(found, return_index=True)
-        return found[np.sort(first)][:depth]
+        documents = self.passage_document[self.positions(ranking[0])]
+        _, first = np.unique(documents, return_index=True)
+        return documents[np.sort(first)][:depth]
 
 
 def has_labels(catalog: Catalog) -> bool:

@@ -53,7 +53,7 @@ def _rows(labelled: Labelled, rows: NDArray[np.int64]) -> Labelled:
     )
 
 
-def _joined(one: Labelled, two: Labelled) -> Labelled:
+def _joined(dev: Labelled, lent: Labelled) -> Labelled:
     return Labelled(
-        one.queries + two.queries, one.relevant + two.relevant, np.concatenate([one.clusters, two.clusters])
+        dev.queries + lent.queries, dev.relevant + lent.relevant, np.concatenate([dev.clusters, lent.clusters])
     )
