@@ -80,7 +80,7 @@ def look_at(catalog: Catalog, test: TestSet, run: str, experiment: dict[str, Any
 
 
 def looks_ahead(catalog: Catalog, test: TestSet, kind: str) -> Looks:
-    """What is known of a test set before anything is tuned for it. Nothing is counted.
+    """Count earlier looks at a test set before anything is tuned for it. This is no look itself.
 
     Args:
         test: Its questions.
@@ -101,7 +101,7 @@ def looks_ahead(catalog: Catalog, test: TestSet, kind: str) -> Looks:
 
 
 def _earlier(catalog: Catalog, test: TestSet, run: str, elsewhere: list[Look]) -> list[Look]:
-    """Every look that was another one than this run's at this test set.
+    """Every earlier look at this test set that another run took.
 
     A look of this workspace that kept no questions is taken to have been at all of them, as `note_look` takes it.
     """

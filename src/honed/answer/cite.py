@@ -142,7 +142,7 @@ def _without_title(sentence: str, passage: Passage) -> str:
 
 
 def _says_something(sentence: str) -> bool:
-    """Is it a statement? A question and a lead-in to a list are not, whatever the passages say."""
+    """Whether a sentence is a statement: a question and a lead-in to a list are not, whatever the passages say."""
     return not sentence.endswith(("?", ":")) and bool(frozenset(content(sentence)) - _GENERIC or numbers(sentence))
 
 

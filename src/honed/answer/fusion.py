@@ -191,7 +191,7 @@ class WordSide(Protocol):
         """BM25 [n] of a text and given rows [n]."""
 
     def ceiling(self, text: str, settings: LexicalSettings) -> float:
-        """What BM25 gives at most."""
+        """The highest BM25 score that any passage can have for a text."""
 
 
 @dataclass(frozen=True, slots=True)

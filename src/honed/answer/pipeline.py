@@ -46,7 +46,7 @@ def ask_stream(
     k: int = CONTEXTS,
     filters: Filters = (),
 ) -> Iterator[Answer]:
-    """The same, one `Answer` after each sentence that stood its check; the last one is the whole."""
+    """Answer a question as `ask` does, with one `Answer` after each verified sentence; the last is complete."""
     contexts: Sequence[Context] = retriever.search(question, k, filters=filters)
 
     def similarity(query: str, texts: Sequence[str]) -> Sequence[float]:

@@ -119,7 +119,7 @@ def _foreign(terms: Sequence[str], evidence: _Evidence) -> frozenset[str]:
 
 
 def _contradicts(claim: str, sentence: str) -> bool:
-    """Does the sentence deny what the claim affirms, or the reverse, turn a comparison round, or say the opposite?"""
+    """Whether the sentence denies what the claim affirms (or the reverse), reverses a comparison, or states the opposite."""
     affirmed, denied = polarity(claim)
     theirs, theirs_denied = polarity(sentence)
     if (denied - affirmed) & (theirs - theirs_denied) or (affirmed - denied) & (theirs_denied - theirs):

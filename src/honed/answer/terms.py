@@ -96,7 +96,7 @@ def compared(text: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def opposed(claim: frozenset[str], evidence: frozenset[str]) -> bool:
-    """Does the evidence hold the opposite of a word of the claim, and not the word itself?"""
+    """Whether the evidence holds the opposite of a word of the claim, and not the word itself."""
     for left, right in _OPPOSITE_STEMS:
         for word, opposite in ((left, right), (right, left)):
             if word in claim and word not in evidence and opposite in evidence and opposite not in claim:

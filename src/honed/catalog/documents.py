@@ -19,7 +19,7 @@ _PASSAGE = "p.id, d.id, p.ordinal, p.title, p.text, p.headings, p.page"
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """What the catalog knows of one source."""
+    """One source as the catalog has it: what its file was, and the document or the refusal that came of it."""
 
     sha256: str
     size: int
@@ -33,7 +33,7 @@ ROW = "/corpus.jsonl#"
 """Between folder and row id in the path of a source that is a row of an imported corpus."""
 
 ITEM = "/items.jsonl#"
-"""The same for a picture of an imported image pack."""
+"""Between folder and item id in the path of a source that is a picture of an imported image pack."""
 
 
 def is_imported(path: str, state: SourceState) -> bool:

@@ -99,7 +99,7 @@ def changes_since(catalog: Catalog, number: int) -> list[Change]:
 
 
 def counts(catalog: Catalog) -> dict[str, int]:
-    """How many images there are of each kind."""
+    """Number of images of each kind."""
     return dict(catalog.execute("SELECT kind, count(*) FROM images GROUP BY kind ORDER BY kind").fetchall())
 
 
@@ -234,7 +234,7 @@ def files(catalog: Catalog) -> list[tuple[int, str]]:
 
 
 def media_files(catalog: Catalog) -> list[tuple[int, str, str]]:
-    """The same with the sha256 of each file's rendering."""
+    """Row id, document's external id and sha256 of the rendering of every picture file, in rowid order."""
     return catalog.execute(
         "SELECT i.rowid, d.external_id, i.media FROM images i JOIN documents d ON d.rowid = i.document"
         " WHERE i.kind = 'file' ORDER BY i.rowid"
@@ -278,7 +278,7 @@ def descriptors(
 def descriptor_blocks(
     catalog: Catalog, space: str, rowids: NDArray[np.int64] | None = None, *, size: int = BLOCK
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """The same in blocks of at most `size` images: 100,000 descriptors of 1,280 numbers are half a gigabyte."""
+    """Yield what `descriptors` gives in blocks of at most `size` images, because all at once may not fit into memory."""
     images = list(catalog.over("SELECT i.rowid, i.media FROM images i", "i.rowid", rowids))
     for start in range(0, len(images), size):
         block = images[start : start + size]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a search finds."""
+    """The kind of hit that a search returns."""
 
     TEXT = "text"
     IMAGE = "image"

@@ -105,7 +105,7 @@ def _record(
     """Write groups in one transaction. A group has one split: the one given, else the one it had, else one by its name.
 
     Args:
-        said: External id of a picture -> what is said of it.
+        labels: External id of a picture -> its label.
         alone: Those that leave their group.
         drawn_by: Name of a group by which its split is drawn: folders that were moved as a whole keep theirs.
     """
@@ -135,6 +135,6 @@ def _record(
 
 
 def _few(names: Sequence[str]) -> str:
-    """How many, and the first ones."""
+    """The number of pictures, and the first names."""
     listing = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
     return f"{len(names):,} {'picture' if len(names) == 1 else 'pictures'} ({listing})"

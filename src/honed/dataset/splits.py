@@ -112,7 +112,7 @@ def _strictest(clusters: NDArray[np.int64], splits: Sequence[Split | None]) -> d
 
 
 def strictest(splits: Iterable[Split | None]) -> Split | None:
-    """Of several the last of train, dev, test: nothing that is held out is learned from."""
+    """The last of train, dev, test among some splits: nothing that is held out is learned from."""
     return max((split for split in splits if split), key=SPLITS.index, default=None)
 
 

@@ -18,7 +18,7 @@ from honed.types import SPLITS, Query, Ranking, Split
 LabelOrigin = Literal["labels", "proxy"]
 
 LABELS: Sequence[judgements.Origin] = ("import", "labels")
-"""Where questions come from that somebody judged."""
+"""Origins of questions that somebody judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Labelled:
 
     @property
     def cluster_count(self) -> int:
-        """How many independent groups the queries form."""
+        """Number of independent groups that the queries form."""
         return len(np.unique(self.clusters))
 
 

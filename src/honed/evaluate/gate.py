@@ -20,7 +20,7 @@ _PROXY = (
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """What a candidate must show. Scores run from 0 to 1, so .01 is one point."""
+    """Thresholds that a candidate must pass. Scores run from 0 to 1, so .01 is one point."""
 
     min_gain: float = 0.01
     max_slice_drop: float = 0.03
@@ -30,7 +30,7 @@ class GateSettings:
 
     @classmethod
     def of(cls, settings: Settings) -> GateSettings:
-        """What a workspace asks for."""
+        """The settings of a workspace."""
         return cls(settings.min_gain, settings.max_slice_drop, max_general_drop=settings.max_general_drop)
 
 
@@ -103,7 +103,7 @@ def smallest(comparison: Comparison, gate: GateSettings) -> float:
 
 
 def smallest_fresh(fresh: Fresh, gate: GateSettings) -> float:
-    """The same of a first look at the questions alone that nobody had looked at."""
+    """The true difference that this gate accepts in 80 of 100 first looks at the fresh questions alone."""
     if fresh.clusters < least_clusters(gate.confidence):
         return math.inf
     return detectable(fresh.mde, fresh.effective_clusters, gate.confidence, gate.min_gain)
@@ -128,7 +128,7 @@ def cautions(comparison: Comparison, primary: Paired, gate: GateSettings) -> lis
 
 
 def _unit(comparison: Comparison) -> str:
-    """What a test consists of, in one word."""
+    """The noun for what a test consists of."""
     return "titles" if comparison.proxy else "questions"
 
 
@@ -234,7 +234,7 @@ def _notes(comparison: Comparison, primary: Paired, gate: GateSettings) -> list[
 
 
 def _freshness(comparison: Comparison, gate: GateSettings) -> str:
-    """What is left that nobody has looked at."""
+    """A sentence on the questions that nobody had looked at before."""
     fresh = comparison.fresh
     assert fresh is not None
     if not fresh.queries:

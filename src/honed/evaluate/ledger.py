@@ -75,7 +75,7 @@ class TestSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looks:
-    """What is known of a test set before it is looked at.
+    """Earlier looks at a test set, as they count before the next one.
 
     Attributes:
         reads: How often it will have been looked at, this look counted.
@@ -101,7 +101,7 @@ class Looks:
         return {name: np.where(self.deciding, values, np.nan) for name, values in scores.items()}
 
     def trial(self) -> dict[str, Any]:
-        """What a comparison is told of it."""
+        """Arguments for the `Trial` of a comparison."""
         return {"fresh": self.fresh, "fresh_only": self.fresh_only, "proxy": self.proxy}
 
 

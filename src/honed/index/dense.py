@@ -1,8 +1,8 @@
 """Inner-product search over the unit vectors of one embedding space.
 
-Up to `exact_up_to` rows every score is computed, by numpy's matrix product: on 10,000 rows a query takes 0.2 ms against
-1.4 ms of FAISS's flat search, and a one-shot search need not import FAISS (0.25 s). Above that, inverted lists choose a
-pool and the pool is scored exactly, so a score means the same at every size.
+Up to `exact_up_to` rows every score is computed, by numpy's matrix product: it is faster than FAISS's flat search
+there, and a one-shot search need not import FAISS. Above that, inverted lists choose a pool and the pool is scored exactly,
+so a score means the same at every size.
 """
 
 from __future__ import annotations

@@ -63,10 +63,10 @@ class Opened(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where its files are."""
+        """The folder of its files."""
 
 
-Found = TypeVar("Found", bound=Opened)
+OpenIndex = TypeVar("OpenIndex", bound=Opened)
 
 
 class Listed(Protocol):
@@ -133,7 +133,7 @@ class Flawed(Exception):
     """Files of a folder are not what its manifest says, or belong to something else."""
 
 
-def open_current(place: Path, read: Callable[[Path], Found]) -> Found | None:
+def open_current(place: Path, read: Callable[[Path], OpenIndex]) -> OpenIndex | None:
     """What `read` makes of the folder that CURRENT names, kept while it lives; None, with the reason in the log, if it fails.
 
     Args:
@@ -185,23 +185,23 @@ def _lease(folder: Path) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Builder(Generic[Found]):
-    """What one kind of index has to say of itself so that `renewed` can keep it."""
+class Builder(Generic[OpenIndex]):
+    """Operations on one kind of index that `renewed` needs to keep it up to date."""
 
     folder: Path
-    """The place."""
+    """The folder that holds the index's folders and CURRENT."""
 
-    open: Callable[[], Found | None]
+    open: Callable[[], OpenIndex | None]
     """The index that CURRENT names, if it is whole."""
 
-    is_fresh: Callable[[Found], bool]
+    is_fresh: Callable[[OpenIndex], bool]
     """Whether it holds the catalog as it is now."""
 
-    write: Callable[[Path, Found | None, Progress], None]
+    write: Callable[[Path, OpenIndex | None, Progress], None]
     """Writes all files of the next one into a folder, the manifest last, given the present one."""
 
 
-def renewed(builder: Builder[Found], *, rebuild: bool = False, on_progress: Progress | None = None) -> Found:
+def renewed(builder: Builder[OpenIndex], *, rebuild: bool = False, on_progress: Progress | None = None) -> OpenIndex:
     """The index that holds the catalog as it is now; built if need be.
 
     Args:

@@ -44,7 +44,7 @@ FORMAT = 1
 """Raised when the layout or the meaning of the files changes; another number means rebuild."""
 
 IMAGE_STEPS = ("read", "dense", "sync", "rename", "publish", "prune")
-"""What `on_progress` is told."""
+"""Names of the steps that `on_progress` is called with, in order."""
 
 DELTA_SHARE = 0.2
 """Changed images since the last full build, as a share of all, from which on a full build is made."""
@@ -214,7 +214,7 @@ def refresh_images(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Job:
-    """What an index is built from."""
+    """Source and space of an index that is being built."""
 
     source: ImageSource
     space: ImageSpace

@@ -177,7 +177,7 @@ def _untouched(generation: Generation) -> IndexView:
 
 
 def _stamp(pointer: Path) -> tuple[int, int]:
-    """What changes when a file is replaced."""
+    """Inode and modification time of a file: they change when it is replaced."""
     try:
         stat = pointer.stat()
     except OSError:

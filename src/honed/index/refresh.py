@@ -26,7 +26,7 @@ from honed.types import Vectors
 from honed.workspace import write_json
 
 STEPS = ("read", "lexical", "dense", "sync", "rename", "publish", "prune")
-"""What `on_progress` is told."""
+"""Names of the steps that `on_progress` is called with, in order."""
 
 DELTA_SHARE = 0.2
 """Changed rows since the last full build, as a share of all, from which on a full build is made."""

@@ -28,7 +28,7 @@ LORA = "honed-lora"
 
 
 def index_settings(settings: Settings) -> IndexSettings:
-    """How a workspace wants its indexes built."""
+    """Index settings of a workspace."""
     return IndexSettings(language="simple" if settings.language == "simple" else "english")
 
 
