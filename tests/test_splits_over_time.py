@@ -93,7 +93,7 @@ def texts(task: Task, *splits: Split) -> set[str]:
 
 def stored(session: Session) -> dict[str, str]:
     """The split of every question, as the catalog has it: a turn may lend some of train to dev."""
-    return {query.id: query.split for query, _ in judgements.asked(session.catalog, ("import",))}
+    return {query.id: query.split for query, _ in judgements.by_origin(session.catalog, ("import",))}
 
 
 def check_questions(first: Task, second: Task) -> None:
