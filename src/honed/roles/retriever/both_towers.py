@@ -1,4 +1,4 @@
-"""Stage `both-towers`, many minutes: both towers, then every passage is embedded anew, then the query tower learns against the result.
+"""Stage `both-towers`, many minutes: both towers learn, passages are embedded anew, the query tower learns against the result.
 
 One set of weights serves questions and passages while the passages learn (in-batch and mined negatives), so that what is
 learned on one side helps the other; the query tower then goes on alone, as in `query-tower`, against the new vectors.
