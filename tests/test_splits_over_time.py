@@ -6,7 +6,7 @@ What comes later has ids that sort earlier, repeats older texts and pictures, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +22,8 @@ from honed.ingest.importing import import_beir
 from honed.ingest.importing_images import import_pack
 from honed.ingest.sandbox import Sandbox
 from honed.ingest.sync import Intake
-from honed.roles.image_retriever.role import survey_images
-from honed.roles.text_to_image.role import survey_words
+from honed.roles.image_retriever.role import ImageRetriever
+from honed.roles.text_to_image.role import TextToImage
 from honed.session import Session, open_session
 from honed.settle import settle
 from honed.types import SPLITS, Split
@@ -93,7 +93,7 @@ def texts(task: Task, *splits: Split) -> set[str]:
 
 def stored(session: Session) -> dict[str, str]:
     """The split of every question, as the catalog has it: a turn may lend some of train to dev."""
-    return {query.id: query.split for query, _ in judgements.asked(session.catalog, ("import",))}
+    return {query.id: query.split for query, _ in judgements.by_origin(session.catalog, ("import",))}
 
 
 def check_questions(first: Task, second: Task) -> None:
@@ -196,7 +196,7 @@ def show(session: Session, pack: Path) -> None:
     settle(session, quiet)
 
 
-def check_pictures(first: dict[Split, Pictures], second: dict[Split, Pictures]) -> None:
+def check_pictures(first: Mapping[Split, Pictures], second: Mapping[Split, Pictures]) -> None:
     before, after = ({name: split for split in SPLITS for name in parts[split].ids} for parts in (first, second))
     assert {name: split for name, split in after.items() if name in before}.items() <= before.items()
     assert {name for name, split in before.items() if split != "train"} <= after.keys()
@@ -208,23 +208,23 @@ def check_pictures(first: dict[Split, Pictures], second: dict[Split, Pictures]) 
 def test_no_captioned_picture_that_was_learned_from_is_tested_after_more_came(gallery: Session, tmp_path: Path) -> None:
     """Copies under ids that sort earlier, and captions that link old clusters."""
     show(gallery, write_pictures(tmp_path / "first", [(f"m{at}", at, f"thing {at}", "") for at in range(150)]))
-    first = survey_words(gallery, quiet)
+    first = TextToImage().snapshot(gallery, "map", quiet)
     copies = [(f"a{at}", at, f"thing {(at + 1) % 150 if at < 6 else at}", "") for at in range(60)]
     new = [(f"b{at}", 200 + at, f"new {at}", "") for at in range(60)]
     show(gallery, write_pictures(tmp_path / "more", copies + new))
-    second = survey_words(gallery, quiet)
-    check_pictures(*({split: shown.pictures for split, shown in g.galleries.items()} for g in (first, second)))
+    second = TextToImage().snapshot(gallery, "map", quiet)
+    check_pictures(first.asking.gallery.task.splits, second.asking.gallery.task.splits)
 
 
 def test_no_grouped_picture_that_was_learned_from_is_tested_after_more_came(gallery: Session, tmp_path: Path) -> None:
     """A pack that was drawn without lists of splits, then one with the same pictures in other groups."""
     rows = [(f"m{at}", at, f"thing {at}", f"group {at // 3}") for at in range(300)]
     show(gallery, write_pictures(tmp_path / "first", rows))
-    first = survey_images(gallery, quiet)
+    first = ImageRetriever().snapshot(gallery, "recall@1", quiet)
     moved = [(f"m{at}", at, f"thing {at}", f"group {(at // 3 + 1) % 100 if at < 30 else at // 3}") for at in range(300)]
     new = [(f"a{at}", 300 + at, f"new {at}", f"group {at // 2}") for at in range(160)]
     show(gallery, write_pictures(tmp_path / "more", new))
     show(gallery, write_pictures(tmp_path / "first", moved))
-    second = survey_images(gallery, quiet)
-    check_pictures(*({split: shown.pictures for split, shown in g.galleries.items()} for g in (first, second)))
+    second = ImageRetriever().snapshot(gallery, "recall@1", quiet)
+    check_pictures(first.gallery.task.splits, second.gallery.task.splits)
     assert any("more than one split" in note for note in second.notes)

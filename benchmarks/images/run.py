@@ -37,14 +37,14 @@ def measure(pack: Path, folder: Path, role: str, budget: str) -> dict[str, Any]:
         subprocess.run([sys.executable, "-m", "honed", "init", str(folder)], check=True, stdout=subprocess.DEVNULL)
     imported = honed(folder, "import", str(pack))
     before = os.times().children_user
-    turn = honed(folder, "tune", "--role", role, "--budget", budget)
+    tuned = honed(folder, "tune", "--role", role, "--budget", budget)
     return {
         "pack": pack.name,
         "role": role,
         "budget": budget,
         "import_seconds": imported["seconds"],
         "cpu_seconds": round(os.times().children_user - before, 1),
-        "turn": {key: value for key, value in turn.items() if key != "report"},
+        "tuned": {key: value for key, value in tuned.items() if key != "report"},
     }
 
 
@@ -55,12 +55,12 @@ def written(role: str) -> list[dict[str, Any]]:
 
 
 def line(row: dict[str, Any], system: dict[str, Any], *, verdict: bool = False) -> str:
-    turn = row["turn"]
-    low, high = turn["delta"]["ci95"]
+    tuned = row["tuned"]
+    low, high = tuned["delta"]["ci95"]
     values = " | ".join(f"{system['metrics'][name]:.3f}" for name in METRICS)
     rest = (
-        f"{turn['verdict'].upper()} | {100 * low:+.1f} .. {100 * high:+.1f} | {turn['delta']['p']:.4f} "
-        f"| {turn['queries']}, {turn['clusters']} | {turn['seconds']:.0f} | {row['budget']}"
+        f"{tuned['verdict'].upper()} | {100 * low:+.1f} .. {100 * high:+.1f} | {tuned['delta']['p']:.4f} "
+        f"| {tuned['queries']}, {tuned['clusters']} | {tuned['seconds']:.0f} | {row['budget']}"
         if verdict
         else "| | | | | "
     )
@@ -85,12 +85,14 @@ def pictures() -> list[str]:
         *columns("recall@1", "groups"),
     ]
     for row in rows:
-        turn = row["turn"]
-        lines += [line(row, turn["baseline"]), line(row, turn["candidate"], verdict=True)]
-    lines += ["", "Rungs (dev recall@1, seconds):", ""]
+        tuned = row["tuned"]
+        lines += [line(row, tuned["baseline"]), line(row, tuned["candidate"], verdict=True)]
+    lines += ["", "Stages (dev recall@1, seconds):", ""]
     for row in rows:
-        rungs = ", ".join(f"{one['rung']} {one['dev']:.3f} ({one['seconds']:.0f} s)" for one in row["turn"]["ladder"])
-        lines.append(f"- {row['pack']}: untuned {next(iter(row['turn']['baseline']['dev'].values())):.3f}, {rungs}")
+        stages = ", ".join(
+            f"{stage['stage']} {stage['dev']:.3f} ({stage['seconds']:.0f} s)" for stage in row["tuned"]["stages"]
+        )
+        lines.append(f"- {row['pack']}: untuned {next(iter(row['tuned']['baseline']['dev'].values())):.3f}, {stages}")
     return [*lines, "", *(NOTES.read_text().splitlines() if NOTES.is_file() else [])]
 
 
@@ -109,15 +111,17 @@ def words() -> list[str]:
         *columns("mAP", "clusters"),
     ]
     for row in rows:
-        base, candidate = row["turn"]["baseline"], row["turn"]["candidate"]
+        base, candidate = row["tuned"]["baseline"], row["tuned"]["candidate"]
         chosen = {**base, "name": f"{base['name']}, the baseline"}
         lines += [line(row, one) for one in (*base["others"], chosen)] + [line(row, candidate, verdict=True)]
     lines += ["", *knowing_less(rows)]
     lines += ["", "On dev (mAP):", ""]
     for row in rows:
-        before = ", ".join(f"{name} {value:.3f}" for name, value in row["turn"]["baseline"]["dev"].items())
-        after = ", ".join(f"{one['rung']} {one['dev']:.3f} ({one['seconds']:.0f} s)" for one in row["turn"]["ladder"])
-        lines.append(f"- {row['pack']}: {before}; {after}: {row['turn']['candidate']['what']}")
+        before = ", ".join(f"{name} {value:.3f}" for name, value in row["tuned"]["baseline"]["dev"].items())
+        after = ", ".join(
+            f"{stage['stage']} {stage['dev']:.3f} ({stage['seconds']:.0f} s)" for stage in row["tuned"]["stages"]
+        )
+        lines.append(f"- {row['pack']}: {before}; {after}: {row['tuned']['candidate']['what']}")
     return lines
 
 
@@ -129,7 +133,7 @@ def knowing_less(rows: list[dict[str, Any]]) -> list[str]:
         "|---|---|---|---|",
     ]
     for row in rows:
-        for known, systems in row["turn"].get("if_search_knew", {}).items():
+        for known, systems in row["tuned"].get("if_search_knew", {}).items():
             before, after = (system["map"] for system in systems.values())
             lines.append(f"| {row['pack']} | {known} | {before:.3f} | {after:.3f} |")
     return lines
@@ -152,25 +156,25 @@ def drawings() -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        turn, drawn = row["turn"], row["turn"]["drawn"]
+        tuned, drawn = row["tuned"], row["tuned"]["drawn"]
         for kind in ("none", "random", "retrieved"):
             values = f"{drawn['distance'][kind]:.3f} | {drawn['kid'][kind]:.3f}"
             rest = "| | | | | | "
             if kind == "retrieved":
                 rest = (
-                    f"{100 * drawn['lower_than_random']:.1f} % | {100 * drawn['near_copies']:.1f} % | {turn['verdict'].upper()} "
-                    f"| {turn['delta']['p']:.4f} | {turn['queries']}, {turn['clusters']} | {turn['seconds']:.0f} | {row['budget']}"
+                    f"{100 * drawn['lower_than_random']:.1f} % | {100 * drawn['near_copies']:.1f} % | {tuned['verdict'].upper()} "
+                    f"| {tuned['delta']['p']:.4f} | {tuned['queries']}, {tuned['clusters']} | {tuned['seconds']:.0f} | {row['budget']}"
                 )
             lines.append(f"| {row['pack']} | {kind} | {values} | {rest} |")
     lines += ["", "Painter:", ""]
     for row in rows:
-        one = row["turn"]["ladder"][0]
-        steps = f"{one['details']['steps']:,} steps in {one['details']['seconds']:.0f} s"
-        judge = row["turn"]["drawn"].get(
+        learned = row["tuned"]["stages"][0]
+        steps = f"{learned['details']['steps']:,} steps in {learned['details']['seconds']:.0f} s"
+        judge = row["tuned"]["drawn"].get(
             "judge", "EfficientNet-Lite0, WHICH ALSO TRAINED THE PAINTER (a run of before that was mended)"
         )
         lines.append(
-            f"- {row['pack']}: {row['turn']['candidate']['what']}, {steps}, likeness on dev {one['dev']:.3f}, judged by {judge}"
+            f"- {row['pack']}: {row['tuned']['candidate']['what']}, {steps}, likeness on dev {learned['dev']:.3f}, judged by {judge}"
         )
     return lines
 
@@ -194,7 +198,7 @@ def main() -> None:
         result = measure(pack, options.work / pack.name, options.role, options.budget)
         (RESULTS / name.format(pack.name)).write_text(json.dumps(result, indent=1) + "\n")
         (HERE / "RESULTS.md").write_text("\n".join([*pictures(), *words(), *drawings()]) + "\n")
-        print(pack.name, result["turn"]["verdict"], flush=True)
+        print(pack.name, result["tuned"]["verdict"], flush=True)
 
 
 if __name__ == "__main__":

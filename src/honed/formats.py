@@ -80,14 +80,17 @@ def read_beir(folder: Path) -> Beir:
             if name in split_of:
                 meta = {key: value for key, value in row.items() if key not in ("_id", "id", "text")}
                 queries.append(Query(name, _text(row, "text"), split_of[name], meta))
-    known = {query.id for query in queries}
+    query_ids = {query.id for query in queries}
     qrels = tuple(
-        qrel for split in SPLITS for qrel in by_split[split] if qrel.query in known and split_of[qrel.query] == split
+        qrel
+        for split in SPLITS
+        for qrel in by_split[split]
+        if qrel.query in query_ids and split_of[qrel.query] == split
     )
     answers: list[tuple[str, str]] = []
     if (folder / "answers.jsonl").is_file():
         for _, row in _json_lines(folder / "answers.jsonl"):
-            if str(row.get("query_id")) in known:
+            if str(row.get("query_id")) in query_ids:
                 answers.append((str(row["query_id"]), _text(row, "answer")))
     return Beir(folder, tuple(queries), qrels, tuple(answers), tuple(s for s in SPLITS if by_split[s]))
 
@@ -157,18 +160,18 @@ def _item(name: str, row: Mapping[str, Any], splits: Mapping[str, Split]) -> Ite
 
 
 def _group_splits(folder: Path, named: Sequence[tuple[str, Any]]) -> dict[str, Split]:
-    found: dict[str, set[str]] = {group: set() for group, _ in named if group}
+    splits: dict[str, set[str]] = {group: set() for group, _ in named if group}
     for group, split in named:
         if group:
-            found[group].add(str(split))
+            splits[group].add(str(split))
     for split in SPLITS:
         listed = folder / "splits" / f"{split}.txt"
         for _, line in _lines(listed) if listed.is_file() else ():
-            if line.strip() in found:
-                found[line.strip()].add(split)
+            if line.strip() in splits:
+                splits[line.strip()].add(split)
     return {
         group: next((split for split in reversed(SPLITS) if split in names), _GROUPS_OF_TEN[_digit(group)])
-        for group, names in found.items()
+        for group, names in splits.items()
     }
 
 
@@ -209,13 +212,13 @@ def read_labels(path: Path) -> Labels:
         raise InputError(f"{path} has a header and no lines.", hint="a line for each question, or for each picture")
     if {"question", "source"} <= columns:
         questions = ((row["question"], row["source"], _grade(path, line, row)) for line, row in rows[1:])
-        return Labels(questions=tuple(one for one in questions if one[0] and one[1]))
+        return Labels(questions=tuple(row for row in questions if row[0] and row[1]))
     if {"image", "group"} <= columns:
         pictures = (
             PictureLabel(row["image"], row["group"], _split(path, line, row), row.get("variant", ""))
             for line, row in rows[1:]
         )
-        return Labels(pictures=tuple(one for one in pictures if one.image))
+        return Labels(pictures=tuple(label for label in pictures if label.image))
     raise InputError(
         f"{path} has the columns {', '.join(sorted(columns)) or 'none'}.",
         hint="a label table needs a header with `question` and `source` (optionally `grade`), or with `image` and `group` "
@@ -288,10 +291,10 @@ def _tell_apart(rankings: Mapping[str, Sequence[tuple[str, float]]]) -> None:
     for names in (set(rankings), {document for ranking in rankings.values() for document, _ in ranking}):
         written: dict[str, str] = {}
         for name in names:
-            other = written.setdefault(_token(name), name)
-            if other != name:
+            earlier = written.setdefault(_token(name), name)
+            if earlier != name:
                 raise InputError(
-                    f"A TREC file cannot tell the ids '{other}' and '{name}' apart.",
+                    f"A TREC file cannot tell the ids '{earlier}' and '{name}' apart.",
                     hint="ids there have no white space: rename one and import again",
                 )
 

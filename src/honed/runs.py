@@ -80,7 +80,7 @@ def look_at(catalog: Catalog, test: TestSet, run: str, experiment: dict[str, Any
 
 
 def looks_ahead(catalog: Catalog, test: TestSet, kind: str) -> Looks:
-    """What is known of a test set before anything is tuned for it. Nothing is counted.
+    """Count earlier looks at a test set before anything is tuned for it. This is no look itself.
 
     Args:
         test: Its questions.
@@ -101,7 +101,7 @@ def looks_ahead(catalog: Catalog, test: TestSet, kind: str) -> Looks:
 
 
 def _earlier(catalog: Catalog, test: TestSet, run: str, elsewhere: list[Look]) -> list[Look]:
-    """Every look that was another one than this run's at this test set.
+    """Every earlier look at this test set that another run took.
 
     A look of this workspace that kept no questions is taken to have been at all of them, as `note_look` takes it.
     """
@@ -132,7 +132,7 @@ def _more(test: TestSet, looks: Looks) -> str:
 def _unused(runs: Path, name: str) -> str:
     """The name, with a number behind it where a run of the same second has it: two runs never share a folder."""
     tries = (f"{name}-{number}" if number > 1 else name for number in numbers(1))
-    return next(each for each in tries if not (runs / each).exists())
+    return next(candidate for candidate in tries if not (runs / candidate).exists())
 
 
 def _sweep(folder: Path) -> None:

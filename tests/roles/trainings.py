@@ -59,14 +59,15 @@ def blocks(folder: Path) -> Tensors:
     """The encoder's last blocks, and the head that is fitted after them."""
     context = image_context(folder)
     candidate = tune_blocks(context, tune_discriminant(context), BlockLimits(3, math.inf))
-    return {"matrix": head_of(candidate).matrix, **read_encoder_folder(candidate.files[ENCODER]).tensors()}
+    encoder = read_encoder_folder(candidate.files[ENCODER])
+    return {"matrix": head_of(candidate).matrix, **encoder.tensors()}
 
 
 def text(folder: Path) -> Tensors:
     """The text side, all of its training kept."""
     context = told.make(folder)
     context = replace(context, recipe=replace(context.recipe, epochs=150, shares=(1.0,)))
-    matrix = head_of(tune_text(context)).text_matrix
+    matrix = told.head_of(tune_text(context)).text_matrix
     assert matrix is not None
     return {"text_matrix": matrix}
 

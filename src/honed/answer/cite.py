@@ -51,20 +51,20 @@ class Draft:
     dropped: list[str] = field(default_factory=list)
     repeats: int = 0
     _numbers: dict[str, int] = field(default_factory=dict)
-    _said: list[frozenset[str]] = field(default_factory=list)
+    _written: list[frozenset[str]] = field(default_factory=list)
 
     def add(self, claim: Claim) -> bool:
         """Verify a claim and write it down with its citation; False if it was dropped or said before."""
-        said = frozenset(content(claim.text))
-        if said in self._said:
+        stems = frozenset(content(claim.text))
+        if stems in self._written:
             self.repeats += 1
             return False
-        found = best_support(claim, self.contexts, self.threshold) if _says_something(claim.text) else None
-        if found is None or not self.accept(claim.text, found[0]):
+        best = best_support(claim, self.contexts, self.threshold) if _says_something(claim.text) else None
+        if best is None or not self.accept(claim.text, best[0]):
             self.dropped.append(claim.text)
             return False
-        index, support = found
-        self._said.append(said)
+        index, support = best
+        self._written.append(stems)
         passage = self.contexts[index].passage
         self.write(_without_title(claim.text, passage), passage.id, support.quote)
         return True
@@ -107,7 +107,7 @@ def claims(text: str, *, complete: bool = True) -> list[Claim]:
     bare, marks = _without_markers(text)
     leading = bool(marks) and not bare[: marks[0][0]].strip()
     sentences = split_sentences(bare)
-    found: list[Claim] = []
+    result: list[Claim] = []
     for index, sentence in enumerate(sentences if complete else sentences[:-1]):
         until = sentences[index + 1].start if index + 1 < len(sentences) else len(bare) + 1
         named = [
@@ -118,8 +118,8 @@ def claims(text: str, *, complete: bool = True) -> list[Claim]:
         ]
         body = " ".join(strip_mark(sentence.text).split())
         if any(letter.isalnum() for letter in body):
-            found.append(Claim(body, tuple(dict.fromkeys(named))))
-    return found
+            result.append(Claim(body, tuple(dict.fromkeys(named))))
+    return result
 
 
 def best_support(claim: Claim, contexts: Sequence[Context], threshold: float) -> tuple[int, Support] | None:
@@ -142,7 +142,7 @@ def _without_title(sentence: str, passage: Passage) -> str:
 
 
 def _says_something(sentence: str) -> bool:
-    """Is it a statement? A question and a lead-in to a list are not, whatever the passages say."""
+    """Whether a sentence is a statement: a question and a lead-in to a list are not, whatever the passages say."""
     return not sentence.endswith(("?", ":")) and bool(frozenset(content(sentence)) - _GENERIC or numbers(sentence))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from honed.answer.cite import REFUSAL, Claim, Draft, claims
-from honed.answer.extract import KEEP, Pick, Yardstick, candidates, select
+from honed.answer.extract import KEEP, Pick, SentenceScorer, candidates, select
 from honed.answer.relevance import MIN_RELEVANCE, Similarity, relevances
 from honed.protocols import Generator
 from honed.types import Answer, Context
@@ -62,12 +62,12 @@ def compose_stream(
         yield refusal(contexts)
         return
     used = tuple(context for context, fit in zip(contexts, fits, strict=True) if fit >= ABOUT * best)
-    yardstick = Yardstick(question, used, similarity)
-    ranked = candidates(used, yardstick)
+    scorer = SentenceScorer(question, used, similarity)
+    ranked = candidates(used, scorer)
     grown = False
     if generator is not None:
         floor = KEEP * ranked[0].score if ranked else 0.0
-        draft = Draft(used, accept=lambda text, context: yardstick.scores([text], [context])[0] >= floor)
+        draft = Draft(used, accept=lambda text, context: scorer.scores([text], [context])[0] >= floor)
         for _ in _generated(draft, generator.generate(question, used)):
             grown = True
             yield Answer(draft.text, tuple(draft.citations), False, contexts, generator.name)
@@ -93,7 +93,7 @@ def _extracted(contexts: tuple[Context, ...], used: Sequence[Context], picks: Se
 
 
 def _generated(draft: Draft, pieces: Iterator[str]) -> Iterator[None]:
-    """Write into the draft what stands the check; one step a sentence that does."""
+    """Write each claim that is supported into the draft; yields once for each."""
     try:
         for claim in _as_written(pieces):
             if draft.add(claim):
@@ -125,6 +125,6 @@ def _whole_words(text: str) -> str:
 
 
 def _label(context: Context) -> str:
-    """What a reader recognises a passage by: its title, else how it begins."""
+    """The name by which a reader recognises a passage: its title, else its first words."""
     beginning = context.passage.text.split()
     return context.passage.context or " ".join(beginning[:8]) + (" ..." if len(beginning) > 8 else "")

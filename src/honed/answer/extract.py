@@ -46,13 +46,13 @@ class Pick:
     score: float
 
 
-class Yardstick:
+class SentenceScorer:
     """Scores sentences by how well they answer one question from one set of passages.
 
     A sentence gets the question's words that it and its title hold, weighed by their rarity among the passages; the same
     measure and the rank of its passage; its similarity if there is a callable; and a bonus for beginning with the asked
-    thing where a definition is asked for. The title counts for every sentence under it ("It is caused by ..."): that
-    alone took token-F1 on 120 medquad training questions from .386 to .490.
+    thing where a definition is asked for. The title counts for every sentence under it ("It is caused by ..."),
+    which by itself gives much better answers.
     """
 
     def __init__(self, question: str, contexts: Sequence[Context], similarity: Similarity | None = None) -> None:
@@ -82,17 +82,17 @@ class Yardstick:
         return [score + float(closeness) for score, closeness in zip(scores, near, strict=True)]
 
 
-def candidates(contexts: Sequence[Context], yardstick: Yardstick) -> list[Pick]:
+def candidates(contexts: Sequence[Context], scorer: SentenceScorer) -> list[Pick]:
     """The sentences that may stand as an answer, best first: the `SHORTLIST` best by words, in the order of their scores."""
-    found: list[Pick] = []
+    picks: list[Pick] = []
     for number, context in enumerate(contexts):
         for sentence in split_sentences(context.passage.text):
             quote = strip_mark(sentence.text)
             text = " ".join(quote.split())
             if SHORTEST <= len(text.split()) <= LONGEST and not _LEAD_IN.search(text):
-                found.append(Pick(text, quote, number, sentence.start, 0.0))
-    shortlist = _scored(found, yardstick.lexical)[:SHORTLIST]
-    return _scored(shortlist, yardstick.scores)
+                picks.append(Pick(text, quote, number, sentence.start, 0.0))
+    shortlist = _scored(picks, scorer.lexical)[:SHORTLIST]
+    return _scored(shortlist, scorer.scores)
 
 
 def select(ranked: Sequence[Pick], limit: int = LIMIT) -> tuple[Pick, ...]:
@@ -101,7 +101,7 @@ def select(ranked: Sequence[Pick], limit: int = LIMIT) -> tuple[Pick, ...]:
     for pick in ranked:
         if len(chosen) == limit or (chosen and pick.score < KEEP * chosen[0].score):
             break
-        if pick.score > 0 and not any(_alike(pick, other) for other in chosen):
+        if pick.score > 0 and not any(_alike(pick, earlier) for earlier in chosen):
             chosen.append(pick)
     return tuple(sorted(chosen, key=lambda pick: (pick.context, pick.start)))
 
@@ -110,11 +110,11 @@ def extract(
     question: str, contexts: Sequence[Context], *, similarity: Similarity | None = None, limit: int = LIMIT
 ) -> tuple[Pick, ...]:
     """The sentences of the passages that answer the question, in reading order; none where nothing fits."""
-    return select(candidates(contexts, Yardstick(question, contexts, similarity)), limit)
+    return select(candidates(contexts, SentenceScorer(question, contexts, similarity)), limit)
 
 
 def asked_thing(question: str) -> str:
-    """What a question of the kind "What is X?" asks to be defined; empty for other questions."""
+    """The X of a question of the kind "What is X?"; empty for other questions."""
     match = _DEFINITION.match(question)
     return next((group for group in match.groups() if group), "") if match else ""
 
@@ -133,14 +133,14 @@ def _by_rarity(wanted: dict[str, float], texts: Sequence[str]) -> dict[str, floa
 
 
 def _defines(sentence: str, subject: frozenset[str]) -> bool:
-    """Does the sentence begin with the asked thing, followed by "is" or the like?"""
+    """Whether the sentence begins with the asked thing, followed by "is" or the like."""
     head = words(sentence)[: 2 * len(subject) + 6] if subject else []
     verb = next((position for position, word in enumerate(head) if word in _COPULA), 0)
     return len(subject & {stem(word) for word in head[:verb]}) >= max(1, len(subject) - 1)
 
 
 def _alike(left: Pick, right: Pick) -> bool:
-    """Do two sentences say the same, or does one hold the other?"""
+    """Whether two sentences say the same, or one contains the other."""
     ours, theirs = frozenset(content(left.text)), frozenset(content(right.text))
     smaller = min(len(ours), len(theirs))
     return smaller == 0 or len(ours & theirs) / smaller >= ALIKE

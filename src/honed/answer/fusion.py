@@ -119,9 +119,9 @@ class Pool:
     def _absolute(self, weight: float) -> NDArray[np.float32]:
         if self.words is None:
             raise ValueError("This pool was not collected for absolute scores.")
-        said = self.words.exact / self.words.ceiling if self.words.ceiling > 0 else self.words.exact
+        lexical = self.words.exact / self.words.ceiling if self.words.ceiling > 0 else self.words.exact
         near = (self.dense - self.words.chance) / max(1.0 - self.words.chance, 1e-6)
-        return (weight * near + (1.0 - weight) * said).astype(np.float32)
+        return (weight * near + (1.0 - weight) * lexical).astype(np.float32)
 
 
 def _comparable(
@@ -191,7 +191,7 @@ class WordSide(Protocol):
         """BM25 [n] of a text and given rows [n]."""
 
     def ceiling(self, text: str, settings: LexicalSettings) -> float:
-        """What BM25 gives at most."""
+        """The highest BM25 score that any passage can have for a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +221,11 @@ def hybrid_pools(
     """
     result = []
     chance = side.chance(queries) if words else None
-    for position, (scores, rowids, found) in enumerate(zip(*hits, lexical, strict=True)):
+    for position, (scores, rowids, ranking) in enumerate(zip(*hits, lexical, strict=True)):
         near = rowids[rowids >= 0]
-        rest = np.setdiff1d(found[0], near)
+        rest = np.setdiff1d(ranking[0], near)
         cosine = side.scores_for(queries[position : position + 1], rest[None, :])[0]
-        pool = pooled((near, scores[rowids >= 0]), found, (rest, cosine))
+        pool = pooled((near, scores[rowids >= 0]), ranking, (rest, cosine))
         if words and chance is not None:
             pool = replace(pool, words=_bounds(pool, words, position, float(chance[position])))
         result.append(pool)

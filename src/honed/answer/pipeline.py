@@ -46,12 +46,12 @@ def ask_stream(
     k: int = CONTEXTS,
     filters: Filters = (),
 ) -> Iterator[Answer]:
-    """The same, one `Answer` after each sentence that stood its check; the last one is the whole."""
+    """Answer a question as `ask` does, with one `Answer` after each verified sentence; the last is complete."""
     contexts: Sequence[Context] = retriever.search(question, k, filters=filters)
 
-    def similarity(asked: str, texts: Sequence[str]) -> Sequence[float]:
+    def similarity(query: str, texts: Sequence[str]) -> Sequence[float]:
         return [
-            float(x) for x in retriever.embedder.encode_document(texts) @ retriever.embedder.encode_query([asked])[0]
+            float(x) for x in retriever.embedder.encode_document(texts) @ retriever.embedder.encode_query([query])[0]
         ]
 
     yield from compose_stream(question, contexts, generator, similarity=similarity)

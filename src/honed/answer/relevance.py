@@ -1,4 +1,4 @@
-"""Are the passages about what is asked? The gate before an answer."""
+"""Relevance of passages to a question: the gate before an answer."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Similarity = Callable[[str, Sequence[str]], Sequence[float]]
 """Cosine of a question and each of some texts, from the embedder that the caller has at hand."""
 
 MIN_RELEVANCE = 0.6
-"""On 60 training questions of pubmedqa, with MiniLM's cosines, it refuses 88% of those whose passages were taken out and 7%
-of the others; on medquad, where other documents often answer as well, 23% and 5%."""
+"""Relevance that the best passage needs for an answer: high enough to refuse most questions whose passages are missing, low
+enough to keep most others. Where other documents often answer as well, it refuses far fewer."""
 GENERIC_WEIGHT = 0.25
 NAME_WEIGHT = 1.5
 LONG_QUESTION = 12
@@ -25,7 +25,7 @@ ENOUGH = 8.0
 
 
 def weights(question: str) -> dict[str, float]:
-    """What each word of a question counts for: its subject fully, names and figures more, asking words less."""
+    """Weight of each word of a question: its subject fully, names and figures more, asking words less."""
     question = _core(question)
     special = names(question) | numbers(question)
     terms = dict.fromkeys([*content(question), *numbers(question)])
@@ -37,8 +37,8 @@ def coverage(wanted: Mapping[str, float], text: str, *, enough: float = inf) -> 
     total = min(sum(wanted.values()), enough)
     if not total:
         return 0.0
-    found = frozenset(content(text)) | numbers(text)
-    return min(1.0, sum(weight for term, weight in wanted.items() if term in found) / total)
+    held = frozenset(content(text)) | numbers(text)
+    return min(1.0, sum(weight for term, weight in wanted.items() if term in held) / total)
 
 
 def relevances(question: str, contexts: Sequence[Context], similarity: Similarity | None = None) -> tuple[float, ...]:

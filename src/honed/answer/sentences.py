@@ -66,7 +66,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _separate(previous: str, line: str, *, blank: bool) -> bool:
-    """Does a new block begin with this line?"""
+    """Whether a new block begins with this line."""
     if blank or previous.startswith(("#", "|")) or line.startswith(("#", "|")) or _MARK.match(line):
         return True
     return len(previous) < _SHORT_LINE and line[0].isupper() and previous[-1] not in ",;-–"
@@ -94,7 +94,7 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _is_end(block: str, begin: int, match: re.Match[str]) -> bool:
-    """Does a sentence that began at `begin` end with this mark?"""
+    """Whether a sentence that began at `begin` ends with this mark."""
     following = block[match.end() : match.end() + 40].split(maxsplit=1)
     word = following[0] if following else ""
     mark = match.group()
@@ -112,7 +112,7 @@ def _is_end(block: str, begin: int, match: re.Match[str]) -> bool:
 
 
 def _dot_ends(token: str, word: str, *, first: bool) -> bool:
-    """Does the full stop after `token` end a sentence, when `word` follows?"""
+    """Whether the full stop after `token` ends a sentence when `word` follows."""
     opens = word[0].isupper() and word.strip("\"'“‘(,").casefold() in OPENERS
     if token.casefold() in ("e.g", "i.e", "eg", "ie"):
         return False

@@ -38,14 +38,14 @@ class RetrievalSettings:
 
     @classmethod
     def before_choices(cls, weight: float, pool: int) -> RetrievalSettings:
-        """What every release before these settings had, so that it ranks as it did."""
+        """The settings of releases that are older than these settings, so that they rank as they did."""
         lexical = LexicalSettings(title_weight=0.5, drop_stop_words=True, longest=32)
         return cls(lexical, FusionSettings("best", weight, pool))
 
     def __str__(self) -> str:
         if not self.words_count:
             return "vectors alone"
-        words = f"BM25 ({', '.join(_told(self.lexical)) or 'plain'})"
+        words = f"BM25 ({', '.join(_in_words(self.lexical)) or 'plain'})"
         if not self.vectors_count:
             return words
         return f"{words}, {_SCORES[self.fusion.normalisation]} fused at {self.fusion.weight:.2f} for vectors"
@@ -60,7 +60,7 @@ _SCORES = {
 }
 
 
-def _told(lexical: LexicalSettings) -> list[str]:
+def _in_words(lexical: LexicalSettings) -> list[str]:
     """What differs from plain BM25, in a few words each."""
     plain = LexicalSettings.plain()
     phrases = {

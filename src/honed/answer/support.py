@@ -109,17 +109,17 @@ def _longest_run(claim: str, flat: str) -> float:
 
 def _foreign(terms: Sequence[str], evidence: _Evidence) -> frozenset[str]:
     """Words that make it a claim about something else: an unknown one in its subject, or two in a row."""
-    known = [term in evidence.vocabulary for term in terms]
+    familiar = [term in evidence.vocabulary for term in terms]
     subject = [position for position, term in enumerate(terms) if term not in _GENERIC][:SUBJECT]
-    strangers = {terms[position] for position in subject if not known[position]}
+    strangers = {terms[position] for position in subject if not familiar[position]}
     for position in range(1, len(terms)):
-        if not known[position - 1] and not known[position]:
+        if not familiar[position - 1] and not familiar[position]:
             strangers |= {terms[position - 1], terms[position]}
     return frozenset(strangers)
 
 
 def _contradicts(claim: str, sentence: str) -> bool:
-    """Does the sentence deny what the claim affirms, or the reverse, turn a comparison round, or say the opposite?"""
+    """Whether the sentence denies what the claim affirms (or the reverse), reverses a comparison, or states the opposite."""
     affirmed, denied = polarity(claim)
     theirs, theirs_denied = polarity(sentence)
     if (denied - affirmed) & (theirs - theirs_denied) or (affirmed - denied) & (theirs_denied - theirs):

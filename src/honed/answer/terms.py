@@ -51,20 +51,20 @@ def content(text: str) -> list[str]:
 
 def numbers(text: str) -> frozenset[str]:
     """Figures in one spelling: 1,000 and 1000, .05 and 0.05, "two" and 2 are the same."""
-    found = {_normal(match) for match in _NUMBER.findall(text)}
-    found.update(NUMERALS[word] for word in words(text) if word in NUMERALS)
-    return frozenset(found)
+    figures = {_normal(match) for match in _NUMBER.findall(text)}
+    figures.update(NUMERALS[word] for word in words(text) if word in NUMERALS)
+    return frozenset(figures)
 
 
 def names(sentence: str) -> frozenset[str]:
     """Stems of the capitalised words of a sentence, except an ordinary first word, and of words like mRNA or B12."""
-    found: set[str] = set()
+    capitalised: set[str] = set()
     for position, match in enumerate(re.finditer(r"[^\W_]+", sentence)):
         word = match.group()
         capitals = sum(letter.isupper() for letter in word)
         if capitals and (position > 0 or capitals > 1) and word.casefold() not in STOP:
-            found.add(stem(word.casefold()))
-    return frozenset(found)
+            capitalised.add(stem(word.casefold()))
+    return frozenset(capitalised)
 
 
 def polarity(text: str) -> tuple[frozenset[str], frozenset[str]]:
@@ -96,10 +96,10 @@ def compared(text: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def opposed(claim: frozenset[str], evidence: frozenset[str]) -> bool:
-    """Does the evidence hold the opposite of a word of the claim, and not the word itself?"""
+    """Whether the evidence holds the opposite of a word of the claim, and not the word itself."""
     for left, right in _OPPOSITE_STEMS:
-        for word, other in ((left, right), (right, left)):
-            if word in claim and word not in evidence and other in evidence and other not in claim:
+        for word, opposite in ((left, right), (right, left)):
+            if word in claim and word not in evidence and opposite in evidence and opposite not in claim:
                 return True
     return False
 

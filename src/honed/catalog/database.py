@@ -22,10 +22,10 @@ BATCH = 500
 """Bound parameters a statement: far below SQLite's limit, large enough to be cheap."""
 
 StorageError = sqlite3.DatabaseError
-"""What a damaged file raises."""
+"""Raised by SQLite when the file is damaged."""
 
 BUSY_SECONDS = 30
-"""How long a writer waits for another one."""
+"""Seconds that a writer waits for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Catalog:
     """An open catalog, safe to share between threads: each has a connection of its own, opened when it first asks.
 
     Reading needs no lock; writing happens inside `transaction()`, one writer at a time, and the others wait.
-    `synchronous=FULL`: under simulated power loss NORMAL lost 20 of 21 acknowledged commits, FULL none.
+    `synchronous=FULL`: under simulated power loss NORMAL loses acknowledged commits, FULL none.
     """
 
     def __init__(self, path: Path, *, create: bool = False) -> None:
@@ -98,10 +98,10 @@ class Catalog:
                     for statement in _statements(TABLES):
                         run(statement)
                     run("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        found = self._format()
-        if found > FORMAT:
+        version = self._format()
+        if version > FORMAT:
             raise UsageError(f"{self.path} was written by a newer version of Honed.", hint="pip install -U honed")
-        if found < FORMAT:
+        if version < FORMAT:
             self._migrate()
 
     def _format(self) -> int:
@@ -200,12 +200,12 @@ class Catalog:
         return int(self.execute("SELECT coalesce(max(seq), 0) FROM changes").fetchone()[0])
 
     def changes_since(self, seq: int) -> list[Change]:
-        """What came and went after a change number, in order."""
+        """Passages that came and went after a change number, in order."""
         rows = self.execute("SELECT seq, passage, op FROM changes WHERE seq > ? ORDER BY seq", (seq,))
         return [Change(*row) for row in rows]
 
     def passage_count(self) -> int:
-        """How many passages there are."""
+        """Number of passages."""
         return int(self.execute("SELECT count(*) FROM passages").fetchone()[0])
 
     def index_rows(self, rowids: NDArray[np.int64] | None = None) -> Iterator[tuple[int, str, str, tuple[str, ...]]]:
@@ -226,9 +226,9 @@ class Catalog:
         rows = list(self.over(head, "p.rowid", rowids, space))
         if not rows:
             return np.empty(0, np.int64), np.empty((0, 0), np.float32)
-        found = np.fromiter((row[0] for row in rows), np.int64, len(rows))
+        kept = np.fromiter((row[0] for row in rows), np.int64, len(rows))
         matrix = np.frombuffer(b"".join(row[1] for row in rows), np.float32).reshape(len(rows), -1)
-        return found, matrix
+        return kept, matrix
 
     def missing_vectors(self, space: str) -> list[tuple[bytes, str]]:
         """(hash, text to embed) of the live passages without a vector in a space; each text once."""

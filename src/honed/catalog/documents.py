@@ -19,7 +19,7 @@ _PASSAGE = "p.id, d.id, p.ordinal, p.title, p.text, p.headings, p.page"
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """What the catalog knows of one source."""
+    """One source as the catalog has it: what its file was, and the document or the refusal that came of it."""
 
     sha256: str
     size: int
@@ -33,7 +33,7 @@ ROW = "/corpus.jsonl#"
 """Between folder and row id in the path of a source that is a row of an imported corpus."""
 
 ITEM = "/items.jsonl#"
-"""The same for a picture of an imported image pack."""
+"""Between folder and item id in the path of a source that is a picture of an imported image pack."""
 
 
 def is_imported(path: str, state: SourceState) -> bool:
@@ -169,10 +169,10 @@ def _rename(catalog: Catalog) -> None:
     catalog.executemany(
         "INSERT OR REPLACE INTO qrels VALUES (?, ?, ?)", ((query, follow[old], grade) for query, old, grade in judged)
     )
-    said = [row for row in run("SELECT document, name, variant, split FROM image_groups") if row[0] in follow]
-    catalog.executemany("DELETE FROM image_groups WHERE document = ?", (row[:1] for row in said))
+    groups = [row for row in run("SELECT document, name, variant, split FROM image_groups") if row[0] in follow]
+    catalog.executemany("DELETE FROM image_groups WHERE document = ?", (row[:1] for row in groups))
     catalog.executemany(
-        "INSERT OR REPLACE INTO image_groups VALUES (?, ?, ?, ?)", ((follow[old], *rest) for old, *rest in said)
+        "INSERT OR REPLACE INTO image_groups VALUES (?, ?, ?, ?)", ((follow[old], *rest) for old, *rest in groups)
     )
 
 
@@ -199,11 +199,11 @@ def contexts(catalog: Catalog, rowids: Sequence[int], scores: Sequence[float]) -
         "p.rowid",
         np.asarray(rowids, np.int64),
     )
-    found = {row[0]: (_passage(row[1:8]), row[8], row[9]) for row in rows}
+    by_row = {row[0]: (_passage(row[1:8]), row[8], row[9]) for row in rows}
     result: list[Context] = []
     for rowid, score in zip(rowids, scores, strict=True):
-        if rowid in found:
-            passage, external_id, source = found[rowid]
+        if rowid in by_row:
+            passage, external_id, source = by_row[rowid]
             result.append(Context(passage, float(score), len(result) + 1, external_id, source))
     return result
 
@@ -314,7 +314,7 @@ def set_clusters(catalog: Catalog, labels: dict[str, int]) -> None:
 def counts(catalog: Catalog) -> dict[str, Any]:
     """Numbers for `honed status`."""
 
-    def one(table: str) -> int:
+    def size(table: str) -> int:
         return int(catalog.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
 
     rejected = catalog.execute(
@@ -322,14 +322,14 @@ def counts(catalog: Catalog) -> dict[str, Any]:
     ).fetchall()
     removed = catalog.execute("SELECT rule, count(*) FROM removals GROUP BY rule ORDER BY 1").fetchall()
     return {
-        "sources": one("sources"),
-        "documents": one("documents"),
-        "passages": one("passages"),
+        "sources": size("sources"),
+        "documents": size("documents"),
+        "passages": size("passages"),
         "images": dict(catalog.execute("SELECT kind, count(*) FROM images GROUP BY kind ORDER BY kind").fetchall()),
         "skipped": dict(rejected),
         "removed": dict(removed),
         "queries": dict(catalog.execute("SELECT split, count(*) FROM queries GROUP BY split").fetchall()),
-        "qrels": one("qrels"),
+        "qrels": size("qrels"),
     }
 
 

@@ -99,7 +99,7 @@ def changes_since(catalog: Catalog, number: int) -> list[Change]:
 
 
 def counts(catalog: Catalog) -> dict[str, int]:
-    """How many images there are of each kind."""
+    """Number of images of each kind."""
     return dict(catalog.execute("SELECT kind, count(*) FROM images GROUP BY kind ORDER BY kind").fetchall())
 
 
@@ -116,17 +116,17 @@ def by_rowid(catalog: Catalog, rowids: Sequence[int] | NDArray[np.int64]) -> dic
 def of_passages(catalog: Catalog, passages: Sequence[str]) -> list[ImageRecord]:
     """The images whose caption, or the text around them, stands in some passages (by id), in order of row ids."""
     wanted = list(dict.fromkeys(passages))
-    found: list[int] = []
+    rowids: list[int] = []
     for start in range(0, len(wanted), BATCH):
         batch = wanted[start : start + BATCH]
         marks = ",".join("?" * len(batch))
-        found += [
+        rowids += [
             row[0]
             for row in catalog.execute(
                 f"SELECT i.rowid FROM images i JOIN passages p ON p.rowid = i.passage WHERE p.id IN ({marks})", batch
             )
         ]
-    return list(by_rowid(catalog, sorted(found)).values())
+    return list(by_rowid(catalog, sorted(rowids)).values())
 
 
 def of_media(catalog: Catalog, media: str) -> list[int]:
@@ -234,7 +234,7 @@ def files(catalog: Catalog) -> list[tuple[int, str]]:
 
 
 def media_files(catalog: Catalog) -> list[tuple[int, str, str]]:
-    """The same with the sha256 of each file's rendering."""
+    """Row id, document's external id and sha256 of the rendering of every picture file, in rowid order."""
     return catalog.execute(
         "SELECT i.rowid, d.external_id, i.media FROM images i JOIN documents d ON d.rowid = i.document"
         " WHERE i.kind = 'file' ORDER BY i.rowid"
@@ -255,14 +255,14 @@ def groups(catalog: Catalog, split: Split | None = None) -> list[Member]:
 
 def missing_descriptors(catalog: Catalog, space: str) -> list[str]:
     """Media of the images without a descriptor in a space, each once, in the order in which they came."""
-    known = {row[0] for row in catalog.execute("SELECT text_hash FROM vectors WHERE space = ?", (space,))}
+    described = {row[0] for row in catalog.execute("SELECT text_hash FROM vectors WHERE space = ?", (space,))}
     rows = catalog.execute("SELECT media FROM images GROUP BY media ORDER BY min(rowid)")
-    return [row[0] for row in rows if media_key(row[0]) not in known]
+    return [row[0] for row in rows if media_key(row[0]) not in described]
 
 
 def put_descriptors(catalog: Catalog, space: str, medias_: Sequence[str], matrix: NDArray[np.float32]) -> None:
     """Keep raw descriptors [len(medias_), d] by the hash of their picture; one durable transaction."""
-    catalog.put_vectors(space, [media_key(each) for each in medias_], matrix)
+    catalog.put_vectors(space, [media_key(media) for media in medias_], matrix)
 
 
 def descriptors(
@@ -278,12 +278,12 @@ def descriptors(
 def descriptor_blocks(
     catalog: Catalog, space: str, rowids: NDArray[np.int64] | None = None, *, size: int = BLOCK
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """The same in blocks of at most `size` images: 100,000 descriptors of 1,280 numbers are half a gigabyte."""
+    """Yield what `descriptors` gives in blocks of at most `size` images, because all at once may not fit into memory."""
     images = list(catalog.over("SELECT i.rowid, i.media FROM images i", "i.rowid", rowids))
     for start in range(0, len(images), size):
         block = images[start : start + size]
-        found = held(catalog, space, [media_key(row[1]) for row in block])
-        kept = [(row[0], vector) for row in block if (vector := found.get(media_key(row[1]))) is not None]
+        vectors = held(catalog, space, [media_key(row[1]) for row in block])
+        kept = [(row[0], vector) for row in block if (vector := vectors.get(media_key(row[1]))) is not None]
         if kept:
             matrix = np.frombuffer(b"".join(vector for _, vector in kept), np.float32).reshape(len(kept), -1)
             yield np.fromiter((rowid for rowid, _ in kept), np.int64, len(kept)), matrix

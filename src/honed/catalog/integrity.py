@@ -34,7 +34,7 @@ _RULES = (
     ),
     ("looks at a test set that are numbered wrongly", "SELECT count(*) != coalesce(max(seq), 0) FROM ledger"),
 )
-"""What has to be 0, and the question that counts it."""
+"""Name and query of each count that has to be 0."""
 
 _IMAGE_RULES = (
     (
@@ -46,7 +46,7 @@ _IMAGE_RULES = (
 
 
 def storage_faults(catalog: Catalog) -> list[str]:
-    """What the store's own check of every page and index says; nothing if all is sound."""
+    """Faults that SQLite's own check of every page and index reports; none if all is sound."""
     messages = [row[0] for row in catalog.execute("PRAGMA integrity_check(20)")]
     return [] if messages == ["ok"] else messages
 
@@ -65,7 +65,7 @@ def broken_rules(catalog: Catalog) -> list[str]:
 
 
 def broken_image_rules(catalog: Catalog) -> list[str]:
-    """The same for images."""
+    """Rules of images that do not hold, each with the number of rows that break it."""
     return _broken(catalog, _IMAGE_RULES)
 
 
@@ -75,7 +75,7 @@ def _broken(catalog: Catalog, rules: tuple[tuple[str, str], ...]) -> list[str]:
 
 
 def wrong_hashes(catalog: Catalog) -> int:
-    """How many passages do not have the hash of their text."""
+    """Number of passages that do not have the hash of their text."""
     return sum(
         hashlib.sha256(embedded_text(title, json.loads(headings), text).encode()).digest()[:16] != kept
         for title, headings, text, kept in catalog.execute("SELECT title, headings, text, text_hash FROM passages")
@@ -93,13 +93,13 @@ def image_log(catalog: Catalog) -> list[LogRow]:
 
 
 def orphans(catalog: Catalog) -> int:
-    """How many documents have no source."""
+    """Number of documents without a source."""
     question = "SELECT count(*) FROM documents d WHERE NOT EXISTS (SELECT 1 FROM sources s WHERE s.document = d.id)"
     return int(catalog.execute(question).fetchone()[0])
 
 
 def unused_judgements(catalog: Catalog) -> int:
-    """How many judgements name documents that are not there (now)."""
+    """Number of judgements of documents that are not there (now)."""
     question = (
         "SELECT count(*) FROM qrels r WHERE NOT EXISTS (SELECT 1 FROM documents d WHERE d.external_id = r.document)"
     )

@@ -57,13 +57,13 @@ def qrels(catalog: Catalog, split: Split | None = None) -> dict[str, dict[str, i
         " WHERE ? IS NULL OR q.split = ? ORDER BY r.query, r.document",
         (split, split),
     )
-    found: dict[str, dict[str, int]] = {}
+    grades: dict[str, dict[str, int]] = {}
     for query, document, grade in rows:
-        found.setdefault(query, {})[document] = grade
-    return found
+        grades.setdefault(query, {})[document] = grade
+    return grades
 
 
-def asked(catalog: Catalog, origins: Sequence[Origin]) -> list[tuple[Query, Origin]]:
+def by_origin(catalog: Catalog, origins: Sequence[Origin]) -> list[tuple[Query, Origin]]:
     """All queries of some origins, by id, judged or not; the split of one that is not stored is the one that it came with."""
     marks = ",".join("?" * len(origins))
     rows = catalog.execute(

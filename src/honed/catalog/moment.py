@@ -12,7 +12,7 @@ from honed.catalog.database import Catalog
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the catalog held.
+    """The contents of the catalog at one time.
 
     Attributes:
         at: When, in UTC.
@@ -30,7 +30,7 @@ class Moment:
 
 
 class News(NamedTuple):
-    """How many documents came and went since a moment, and how many labels (questions or pictures) are others now."""
+    """Numbers of documents that came and went since a moment, and of labels (questions or pictures) that changed."""
 
     came: int
     went: int
@@ -38,7 +38,7 @@ class News(NamedTuple):
 
 
 def moment(catalog: Catalog) -> Moment:
-    """The present one."""
+    """The catalog as it is now."""
     with catalog.snapshot():
         return Moment(
             live=history.live_release(catalog),
@@ -49,7 +49,7 @@ def moment(catalog: Catalog) -> Moment:
 
 
 def since(catalog: Catalog, then: Moment) -> News:
-    """What is another now."""
+    """Count what changed since a moment."""
     now = moment(catalog)
     labels = _differing(then.questions, now.questions) + _differing(then.pictures, now.pictures)
     return News(len(now.documents - then.documents), len(then.documents - now.documents), labels)

@@ -178,7 +178,7 @@ DROP TABLE older_ledger;
 """
 
 MIGRATIONS: dict[int, str] = {1: _IMAGES, 2: _SPLITS + _AS_THEY_STAND, 3: _LOOKS}
-"""What makes a file of a format one of the next. What is there is kept. `question_key` may be called."""
+"""SQL that turns a file of a format into one of the next and keeps its contents; it may call `question_key`."""
 
 
 def question_key(text: str) -> str:

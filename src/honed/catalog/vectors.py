@@ -72,7 +72,7 @@ def keep_spaces(catalog: Catalog, spaces: Collection[str]) -> int:
 
 
 def count_unneeded(catalog: Catalog, spaces: Collection[str] | None) -> int:
-    """How many vectors `drop_unneeded` would delete."""
+    """Number of vectors that `drop_unneeded` would delete."""
     condition, parameters = _unneeded(spaces)
     return int(catalog.execute(f"SELECT count(*) FROM vectors WHERE {condition}", parameters).fetchone()[0])
 

@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def _explained(error: Exception) -> HonedError:
-    """What the machine says (packages, disk, permissions, database) as a sentence; anything else is a defect of ours."""
+    """An error of the machine (packages, disk, permissions, database) as a sentence; anything else is a defect of ours."""
     from honed.errors import HonedError, IntegrityError, UsageError, missing_extra
     from honed.models.registry import EXTRAS
 

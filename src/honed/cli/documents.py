@@ -225,7 +225,7 @@ def label(
 
 
 def _grouped(opened: Session) -> tuple[dict[str, Any], str]:
-    """What is known of groups of pictures, for scripts and for people."""
+    """Counts of groups of pictures, as JSON for scripts and as text for people."""
     from honed.catalog import images
 
     counts = images.group_counts(opened.catalog)

@@ -1,4 +1,4 @@
-"""How commands speak: data on stdout, everything else on stderr, JSON when it is asked for."""
+"""Output of commands: data on stdout, everything else on stderr, JSON when it is asked for."""
 
 from __future__ import annotations
 

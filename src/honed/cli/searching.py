@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a search finds."""
+    """The kind of hit that a search returns."""
 
     TEXT = "text"
     IMAGE = "image"
@@ -46,13 +46,13 @@ def search(
     with session() as opened:
         retriever = open_release(opened.workspace, opened.catalog, opened.settings, release)
         started = time.monotonic()
-        found = retriever.search(text, k, filters=filters(only))
+        contexts = retriever.search(text, k, filters=filters(only))
         spent = 1000 * (time.monotonic() - started)
-    hits = [hit(context) for context in found]
+    hits = [hit(context) for context in contexts]
     lines = [
         f"{context.rank:>2}. {context.passage.context or context.external_id}  ({context.score:.3f})  {_origin(context)}\n"
         f"    {' '.join(context.passage.text.split())[:200]}"
-        for context in found
+        for context in contexts
     ]
     value = {"release": retriever.release, "hits": hits, "ms": round(spent, 1)}
     emit(value, "\n".join(lines) or "Nothing was found.", as_json=as_json)
@@ -77,28 +77,34 @@ def ask(
         generator = load_generator(settings.generator, threads=settings.threads, root=root)
         retriever = open_release(opened.workspace, opened.catalog, opened.settings, release)
         started = time.monotonic()
-        shown = 0
+        written = 0
         for answer in ask_stream(text, retriever, generator, k=k, filters=filters(only)):
             if not as_json:
-                write(answer.text[shown:])
-                shown = len(answer.text)
+                write(answer.text[written:])
+                written = len(answer.text)
         spent = 1000 * (time.monotonic() - started)
-        pictures = images.of_passages(opened.catalog, [one.passage for one in answer.citations])
-        shown_at = {one.id: str(opened.workspace.blob(one.media)) for one in pictures}
+        pictures = images.of_passages(opened.catalog, [citation.passage for citation in answer.citations])
+        files = {picture.id: str(opened.workspace.blob(picture.media)) for picture in pictures}
     value = {
         "release": retriever.release,
         "answer": answer.text,
         "refused": answer.refused,
-        "citations": [{"passage": one.passage, "quote": one.quote} for one in answer.citations],
+        "citations": [{"passage": citation.passage, "quote": citation.quote} for citation in answer.citations],
         "contexts": [hit(context) for context in answer.contexts],
         "images": [
-            {"image": one.id, "passage": one.passage, "title": one.caption, "page": one.page, "file": shown_at[one.id]}
-            for one in pictures
+            {
+                "image": picture.id,
+                "passage": picture.passage,
+                "title": picture.caption,
+                "page": picture.page,
+                "file": files[picture.id],
+            }
+            for picture in pictures
         ],
         "generator": answer.generator,
         "ms": round(spent, 1),
     }
-    lines = [_sources(answer), *(f"picture {one.caption}: {shown_at[one.id]}" for one in pictures)]
+    lines = [_sources(answer), *(f"picture {picture.caption}: {files[picture.id]}" for picture in pictures)]
     emit(value, "\n".join(line for line in lines if line), as_json=as_json)
 
 
@@ -122,28 +128,29 @@ def _search_pictures(
         )
         started = time.monotonic()
         if file is not None:
-            found = retriever.by_image(as_image(look.picture), look.media, look.phash, k, filters=wanted)
+            hits = retriever.by_image(as_image(look.picture), look.media, look.phash, k, filters=wanted)
         else:
-            found = retriever.by_text(text, k, filters=wanted)
+            hits = retriever.by_text(text, k, filters=wanted)
         spent = 1000 * (time.monotonic() - started)
     lines = [
-        f"{one.rank:>2}. {one.image.caption or one.image.external_id}  ({one.score:.3f}, {one.match})  {_place(one.image)}"
-        for one in found
+        f"{picture.rank:>2}. {picture.image.caption or picture.image.external_id}  "
+        f"({picture.score:.3f}, {picture.match})  {_place(picture.image)}"
+        for picture in hits
     ]
-    value = {"release": retriever.release, "hits": [image_hit(one) for one in found], "ms": round(spent, 1)}
+    value = {"release": retriever.release, "hits": [image_hit(picture) for picture in hits], "ms": round(spent, 1)}
     emit(value, "\n".join(lines) or "Nothing was found.", as_json=as_json)
 
 
-def image_hit(found: ImageHit) -> dict[str, Any]:
+def image_hit(retrieved: ImageHit) -> dict[str, Any]:
     """A retrieved picture as the JSON that scripts rely on."""
-    image = found.image
+    image = retrieved.image
     return {
-        "rank": found.rank,
+        "rank": retrieved.rank,
         "image": image.id,
         "passage": image.passage,
         "document": image.external_id,
-        "score": round(found.score, 4),
-        "match": found.match,
+        "score": round(retrieved.score, 4),
+        "match": retrieved.match,
         "title": image.caption,
         "kind": image.kind,
         "page": image.page,
@@ -187,6 +194,6 @@ def _sources(answer: Answer) -> str:
     lines = [""]
     for passage, number in numbered(answer.citations).items():
         context = named[passage]
-        quote = next(one.quote for one in answer.citations if one.passage == passage)
+        quote = next(citation.quote for citation in answer.citations if citation.passage == passage)
         lines.append(f'[{number}] {context.passage.context or context.external_id}: "{quote}"')
     return "\n".join(lines)

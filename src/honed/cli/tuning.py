@@ -41,10 +41,10 @@ def tune(
     from honed.tuning import registry, run
 
     seconds, tuned = duration(budget), registry.load_role(role)
-    shown: list[str] = []
+    plan: list[str] = []
 
     def show_plan(lines: list[str]) -> bool:
-        shown.extend(lines)
+        plan.extend(lines)
         if not dry_run:
             for line in lines:
                 tell(line)
@@ -54,7 +54,7 @@ def tune(
         opened = _deciding(opened, role, metric, fresh=fresh)
         finished = run.tune(opened, tuned, budget=seconds, tell=tell, show_plan=show_plan)
         if finished is None:
-            emit({"plan": shown}, "\n".join(shown), as_json=as_json)
+            emit({"plan": plan}, "\n".join(plan), as_json=as_json)
             return
         from honed.tuning.results import result, text
 

@@ -1,8 +1,8 @@
 """Clusters: what must not be torn apart by a split, and what a test may not count twice.
 
 Documents are joined when they are near-duplicates or carry the same title (the sections of one manual, the clauses of one
-contract). Queries are joined when their relevant documents are, and when they are the same words. In one project the standard
-error over clusters was 3.3 times the one over queries: a test that ignores clusters finds gains that are not there.
+contract). Queries are joined when their relevant documents are, and when they are the same words. The standard
+error over clusters can be several times the one over queries: a test that ignores clusters finds gains that are not there.
 """
 
 from __future__ import annotations

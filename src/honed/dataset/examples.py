@@ -19,7 +19,7 @@ _BLOCK = 256
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What the trainers learn from.
+    """Training examples of one task.
 
     Attributes:
         texts: The questions of train that have an answer in the corpus.
@@ -72,7 +72,7 @@ def build_examples(task: Task, queries: Vectors, passages: Vectors) -> Examples:
 
 
 def no_examples() -> Examples:
-    """What a task without labelled train questions has."""
+    """The examples of a task without labelled train questions."""
     nothing = np.empty(0, np.int64)
     return Examples([], nothing, nothing, [], [])
 

@@ -17,7 +17,7 @@ from honed.types import Split
 NAMED = 3
 """Pictures that a note about many of them names."""
 
-Said = tuple[str, str, Split | None]
+Label = tuple[str, str, Split | None]
 """Group, variant, and the split that the user gave."""
 
 
@@ -34,23 +34,23 @@ def label_pictures(catalog: Catalog, rows: Sequence[PictureLabel], *, seed: int)
     match = {
         name: document for name, document in matched(catalog, {row.image for row in rows}).items() if document in files
     }
-    said: dict[str, Said] = {}
+    labels: dict[str, Label] = {}
     alone: set[str] = set()
     for row in rows:
         if (name := match.get(row.image)) is None:
             continue
-        said.pop(name, None)
+        labels.pop(name, None)
         alone.discard(name)
         if row.group:
-            said[name] = (row.group, row.variant, row.split)
+            labels[name] = (row.group, row.variant, row.split)
         else:
             alone.add(name)
-    if not said and not alone:
+    if not labels and not alone:
         raise InputError(
             "No picture in the label table is one of this workspace.",
             hint="`image` must be a path as `honed status --sources` lists it, or the end of one",
         )
-    _record(catalog, said, alone, seed=seed)
+    _record(catalog, labels, alone, seed=seed)
     unknown = list(dict.fromkeys(row.image for row in rows if row.image not in match))
     return (f"Not known as a picture, or not as exactly one, and left out: {_few(unknown)}.",) if unknown else ()
 
@@ -77,15 +77,15 @@ def label_by_folder(catalog: Catalog, folder: Path, *, seed: int) -> tuple[str, 
     for name, home in homes.items():
         if home != root:
             members.setdefault(home, []).append(name)
-    said: dict[str, Said] = {
+    labels: dict[str, Label] = {
         name: (str(home), "", None) for home, names in members.items() if len(names) > 1 for name in names
     }
-    if not said:
+    if not labels:
         raise InputError(
             f"No folder below {folder} holds two pictures.", hint="put the pictures of a thing into a folder of its own"
         )
-    alone = homes.keys() - said.keys()
-    _record(catalog, said, alone, seed=seed, drawn_by=lambda home: str(PurePath(home).relative_to(root)))
+    alone = homes.keys() - labels.keys()
+    _record(catalog, labels, alone, seed=seed, drawn_by=lambda home: str(PurePath(home).relative_to(root)))
     notes = []
     if alone:
         notes.append(f"Alone in a folder and in no group: {_few(sorted(alone))}.")
@@ -96,7 +96,7 @@ def label_by_folder(catalog: Catalog, folder: Path, *, seed: int) -> tuple[str, 
 
 def _record(
     catalog: Catalog,
-    said: Mapping[str, Said],
+    labels: Mapping[str, Label],
     alone: Iterable[str],
     *,
     seed: int,
@@ -105,21 +105,21 @@ def _record(
     """Write groups in one transaction. A group has one split: the one given, else the one it had, else one by its name.
 
     Args:
-        said: External id of a picture -> what is said of it.
+        labels: External id of a picture -> its label.
         alone: Those that leave their group.
         drawn_by: Name of a group by which its split is drawn: folders that were moved as a whole keep theirs.
     """
     with catalog.transaction():
         images.ungroup(catalog, alone)
         before = images.grouped(catalog)
-        merged: dict[str, Said] = {**before, **said}
-        touched = list(dict.fromkeys(group for group, _, _ in said.values()))
+        merged: dict[str, Label] = {**before, **labels}
+        touched = list(dict.fromkeys(group for group, _, _ in labels.values()))
         members: dict[str, list[str]] = {group: [] for group in touched}
         for name, (group, _, _) in merged.items():
             if group in members:
                 members[group].append(name)
         fixed = [
-            strictest(said[name][2] for name in members[group] if name in said)
+            strictest(labels[name][2] for name in members[group] if name in labels)
             or strictest(before[name][2] for name in members[group] if name in before)
             for group in touched
         ]
@@ -135,6 +135,6 @@ def _record(
 
 
 def _few(names: Sequence[str]) -> str:
-    """How many, and the first ones."""
-    shown = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
-    return f"{len(names):,} {'picture' if len(names) == 1 else 'pictures'} ({shown})"
+    """The number of pictures, and the first names."""
+    listing = ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+    return f"{len(names):,} {'picture' if len(names) == 1 else 'pictures'} ({listing})"

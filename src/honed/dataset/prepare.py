@@ -55,10 +55,10 @@ def fix_splits(
             then questions whose import was killed before this have the splits that they came with.
     """
     stored, qrels = splits.stored(catalog, "question"), judgements.qrels(catalog)
-    asked = [(query, origin) for query, origin in judgements.asked(catalog, origins) if query.id in qrels]
+    questions = [(query, origin) for query, origin in judgements.by_origin(catalog, origins) if query.id in qrels]
     if given is None:
-        given = {q.id: q.split for q, origin in asked if origin == "import" and q.id not in stored.names}
-    names, texts = [query.id for query, _ in asked], [query.text for query, _ in asked]
+        given = {q.id: q.split for q, origin in questions if origin == "import" and q.id not in stored.names}
+    names, texts = [query.id for query, _ in questions], [query.text for query, _ in questions]
     rows = [(name, question_key(text)) for name, text in zip(names, texts, strict=True)]
     assignment = join(
         names,
@@ -78,8 +78,8 @@ def _clusters(catalog: Catalog, texts: Sequence[str], qrels: Sequence[dict[str, 
     """[len(texts)] cluster of each query."""
     index: dict[str, int] = {}
     relevant = [{index.setdefault(d, len(index)): g for d, g in judged.items()} for judged in qrels]
-    known = documents.clusters(catalog)
-    labels = [known.get(document, -1 - position) for position, document in enumerate(index)]
+    recorded = documents.clusters(catalog)
+    labels = [recorded.get(document, -1 - position) for position, document in enumerate(index)]
     return query_clusters(texts, relevant, np.array(labels, np.int64))
 
 
@@ -126,8 +126,8 @@ def matched(catalog: Catalog, sources: set[str]) -> dict[str, str]:
             if (tail := "/".join(parts[start:])) in tails:
                 tails[tail].add(document)
     for source in sources - match.keys():
-        if len(found := tails[_tail(source)]) == 1:
-            match[source] = next(iter(found))
+        if len(candidates := tails[_tail(source)]) == 1:
+            match[source] = next(iter(candidates))
     return match
 
 

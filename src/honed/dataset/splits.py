@@ -67,7 +67,7 @@ def join(
         split or older.get(cluster) or _drawn(draw(cluster))
         for cluster, split in zip(clusters.tolist(), kept, strict=True)
     ]
-    notes = [] if all(stored) else _said(present, missing)
+    notes = [] if all(stored) else _brought_note(present, missing)
     if giant is not None and giant not in older:
         share = np.mean(clusters == giant)
         notes.append(f"One cluster holds {share:.0%} of all: it is learned from, and never tested.")
@@ -112,12 +112,12 @@ def _strictest(clusters: NDArray[np.int64], splits: Sequence[Split | None]) -> d
 
 
 def strictest(splits: Iterable[Split | None]) -> Split | None:
-    """Of several the last of train, dev, test: nothing that is held out is learned from."""
+    """The last of train, dev, test among some splits: nothing that is held out is learned from."""
     return max((split for split in splits if split), key=SPLITS.index, default=None)
 
 
-def _said(present: set[Split], missing: Split | None) -> list[str]:
-    """What is told of splits that the user brought in part."""
+def _brought_note(present: set[Split], missing: Split | None) -> list[str]:
+    """Notes for a user who brought only some of the splits: how the others were made; [] where all came."""
     if missing:
         return [
             f"There was no {missing} split: {_MISSING_SHARE[missing]:.0%} of the clusters of train became {missing}."

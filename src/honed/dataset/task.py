@@ -18,7 +18,7 @@ from honed.types import SPLITS, Query, Ranking, Split
 LabelOrigin = Literal["labels", "proxy"]
 
 LABELS: Sequence[judgements.Origin] = ("import", "labels")
-"""Where questions come from that somebody judged."""
+"""Origins of questions that somebody judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Labelled:
 
     @property
     def cluster_count(self) -> int:
-        """How many independent groups the queries form."""
+        """Number of independent groups that the queries form."""
         return len(np.unique(self.clusters))
 
 
@@ -73,9 +73,9 @@ class Task:
 
     def by_document(self, ranking: Ranking, depth: int = 100) -> NDArray[np.int64]:
         """Document indices of a passage ranking: a document ranks by its best passage."""
-        found = self.passage_document[self.positions(ranking[0])]
-        _, first = np.unique(found, return_index=True)
-        return found[np.sort(first)][:depth]
+        documents = self.passage_document[self.positions(ranking[0])]
+        _, first = np.unique(documents, return_index=True)
+        return documents[np.sort(first)][:depth]
 
 
 def has_labels(catalog: Catalog) -> bool:

@@ -55,7 +55,7 @@ class Board:
         self._qrels = dict(zip(self._ids, labelled.relevant, strict=True))
 
     def lexical(self, settings: LexicalSettings) -> list[Ranking]:
-        """What the keyword side finds for every query."""
+        """Hits of the keyword side for every query."""
         if settings not in self._lexical:
             self._lexical[settings] = self._index.search_many(self.labelled.texts, self.pool, settings)
         return self._lexical[settings]
@@ -65,7 +65,7 @@ class Board:
     ) -> list[Pool]:
         """Candidates of every query with both scores, as the live search collects them.
 
-        Without `absolute` they cost half, and serve every fusion but that of absolute scores.
+        Without `absolute` they cost less, and serve every fusion but that of absolute scores.
         """
         words = Words(self.labelled.texts, self._index, lexical) if absolute else None
         return hybrid_pools(queries, dense.search(queries, self.pool), self.lexical(lexical), dense, words)

@@ -250,5 +250,5 @@ def _paired(data: dict[str, Any]) -> Paired:
 
 
 def _measured(data: dict[str, Any]) -> dict[str, Any]:
-    """With the infinite `mde` that JSON has no word for."""
+    """Restore an infinite `mde`, which JSON writes as null."""
     return data | {"mde": math.inf if data["mde"] is None else data["mde"]}

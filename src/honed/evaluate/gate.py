@@ -20,7 +20,7 @@ _PROXY = (
 
 @dataclass(frozen=True, slots=True)
 class GateSettings:
-    """What a candidate must show. Scores run from 0 to 1, so .01 is one point."""
+    """Thresholds that a candidate must pass. Scores run from 0 to 1, so .01 is one point."""
 
     min_gain: float = 0.01
     max_slice_drop: float = 0.03
@@ -30,7 +30,7 @@ class GateSettings:
 
     @classmethod
     def of(cls, settings: Settings) -> GateSettings:
-        """What a workspace asks for."""
+        """The settings of a workspace."""
         return cls(settings.min_gain, settings.max_slice_drop, max_general_drop=settings.max_general_drop)
 
 
@@ -141,7 +141,7 @@ def smallest(comparison: Comparison, gate: GateSettings) -> float:
 
 
 def smallest_fresh(fresh: Fresh, gate: GateSettings) -> float:
-    """The same of a first look at the questions alone that nobody had looked at."""
+    """The true difference that this gate accepts in 80 of 100 first looks at the fresh questions alone."""
     if fresh.clusters < least_clusters(gate.confidence):
         return math.inf
     return detectable(fresh.mde, fresh.effective_clusters, gate.confidence, gate.min_gain)
@@ -149,24 +149,24 @@ def smallest_fresh(fresh: Fresh, gate: GateSettings) -> float:
 
 def cautions(comparison: Comparison, primary: Paired, gate: GateSettings) -> list[str]:
     """What makes this test weaker than its numbers look, in sentences; nothing when all is well."""
-    found = []
+    sentences = []
     if comparison.test_reads > 1:
-        found.append(
-            f"These test {asked(comparison)} have been read {comparison.test_reads} times, this look counted, so the gate "
+        sentences.append(
+            f"These test {_unit(comparison)} have been read {comparison.test_reads} times, this look counted, so the gate "
             f"asks for {percent(primary.confidence)} confidence instead of {percent(gate.confidence)}; "
             "new labels would restore its strength (`--fresh` tests on them alone)."
         )
     if primary.few_clusters:
         uneven = primary.effective_clusters < 0.8 * primary.clusters
         worth = f", of such unequal size that they count as {primary.effective_clusters:.0f}" if uneven else " only"
-        found.append(
+        sentences.append(
             f"The interval is rougher than it looks: it rests on {plural(primary.clusters, 'cluster')}{worth}."
         )
-    return found
+    return sentences
 
 
-def asked(comparison: Comparison) -> str:
-    """What a test consists of, in one word."""
+def _unit(comparison: Comparison) -> str:
+    """The noun for what a test consists of."""
     return "titles" if comparison.proxy else "questions"
 
 
@@ -216,13 +216,13 @@ def _saves(criterion: NotInferior, saved: float) -> Check:
 
 def _enough(primary: Paired, gate: GateSettings) -> Check:
     name = "Is it large enough?"
-    asked = points(gate.min_gain)
+    least = points(gate.min_gain)
     if primary.delta < 0:
-        return Check(name, False, f"The candidate loses {points(-primary.delta)}; the gate asks for a gain of {asked}.")
+        return Check(name, False, f"The candidate loses {points(-primary.delta)}; the gate asks for a gain of {least}.")
     gain = points(primary.delta, beside=gate.min_gain)
     if primary.delta < gate.min_gain:
-        return Check(name, False, f"The gain of {gain} is below the {asked} that the gate asks for.")
-    return Check(name, True, f"The gain of {gain} is at least the {asked} that the gate asks for.")
+        return Check(name, False, f"The gain of {gain} is below the {least} that the gate asks for.")
+    return Check(name, True, f"The gain of {gain} is at least the {least} that the gate asks for.")
 
 
 def _slices(comparison: Comparison, gate: GateSettings) -> Check:
@@ -289,7 +289,7 @@ def _notes(comparison: Comparison, primary: Paired, gate: GateSettings) -> list[
 
 
 def _freshness(comparison: Comparison, gate: GateSettings) -> str:
-    """What is left that nobody has looked at."""
+    """A sentence on the questions that nobody had looked at before."""
     fresh = comparison.fresh
     assert fresh is not None
     if not fresh.queries:
@@ -303,7 +303,7 @@ def _freshness(comparison: Comparison, gate: GateSettings) -> str:
 
 def _strength(comparison: Comparison, primary: Paired, gate: GateSettings) -> str:
     tried = f"{plural(comparison.candidates_tried, 'candidate')} competed on dev."
-    size = f"{primary.queries:,} {asked(comparison)} in {plural(primary.clusters, 'cluster')}"
+    size = f"{primary.queries:,} {_unit(comparison)} in {plural(primary.clusters, 'cluster')}"
     if not primary.wins + primary.losses:
         return f"Both score the same on each of the {size}, so what such a test could show is not known; {tried}"
     seen = smallest(comparison, gate)

@@ -75,7 +75,7 @@ class TestSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Looks:
-    """What is known of a test set before it is looked at.
+    """Earlier looks at a test set, as they count before the next one.
 
     Attributes:
         reads: How often it will have been looked at, this look counted.
@@ -101,7 +101,7 @@ class Looks:
         return {name: np.where(self.deciding, values, np.nan) for name, values in scores.items()}
 
     def trial(self) -> dict[str, Any]:
-        """What a comparison is told of it."""
+        """Arguments for the `Trial` of a comparison."""
         return {"fresh": self.fresh, "fresh_only": self.fresh_only, "proxy": self.proxy}
 
 
@@ -160,12 +160,12 @@ def looks_elsewhere(look: Look, *, note: bool = True) -> list[Look]:
     """
     path = ledger_path()
     try:
-        known = _noted(path, look) if note else _read(path)
+        looks = _noted(path, look) if note else _read(path)
     except OSError as error:
         _log.warning("Looks at test sets cannot be kept in %s: %s", path, error)
-        known = []
-    others = [other for other in known if other.workspace != look.workspace and other.experiment != look.experiment]
-    return list({(other.experiment, other.test_set): other for other in others}.values())
+        looks = []
+    others = [entry for entry in looks if entry.workspace != look.workspace and entry.experiment != look.experiment]
+    return list({(entry.experiment, entry.test_set): entry for entry in others}.values())
 
 
 def _noted(path: Path, look: Look) -> list[Look]:
@@ -173,12 +173,12 @@ def _noted(path: Path, look: Look) -> list[Look]:
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        known = list(_looks(file))
-        if look not in known:
+        earlier = list(_looks(file))
+        if look not in earlier:
             file.write(json.dumps(asdict(look)) + "\n")
             file.flush()
             os.fsync(file.fileno())
-    return known
+    return earlier
 
 
 def _read(path: Path) -> list[Look]:

@@ -22,7 +22,7 @@ SMALL_TEST = 100
 """Below this many queries the report warns: with a standard deviation of .2 only gains of 5 points can be seen."""
 
 _CASES = 10
-_SHOWN = 3
+_DEPTH = 3
 _EXCERPT = 320
 
 
@@ -125,10 +125,10 @@ def extremes(gains: Scores, count: int = _CASES) -> list[int]:
     Args:
         gains: Candidate minus baseline for every query; NaN counts as neither.
     """
-    known = np.nan_to_num(gains)
-    order = np.argsort(-known, kind="stable")
+    finite = np.nan_to_num(gains)
+    order = np.argsort(-finite, kind="stable")
     chosen = dict.fromkeys([*order[:count].tolist(), *order[::-1][:count].tolist()])
-    return [place for place in chosen if known[place] != 0]
+    return [place for place in chosen if finite[place] != 0]
 
 
 def write_report(data: ReportData, path: Path) -> None:
@@ -165,7 +165,7 @@ def render(data: ReportData) -> str:
         forest=forest,
         gains=gains,
         groups=[("Largest gains", best), ("Largest losses", worst)],
-        shown=_SHOWN,
+        depth=_DEPTH,
     )
 
 
@@ -210,27 +210,27 @@ def headline(data: ReportData) -> str:
 def warnings_of(data: ReportData) -> tuple[str, ...]:
     """What a reader must know before trusting the numbers: the caller's warnings and those that the numbers give."""
     comparison, primary = data.comparison, data.comparison.primary
-    found = list(data.warnings)
+    warnings = list(data.warnings)
     if data.comparison.proxy:
-        found.append(
+        warnings.append(
             "No judgements were given: titles and headings stood in for them. This shows that the system finds a "
             "passage by its title, not that it answers your users' questions."
         )
     if primary.queries < SMALL_TEST:
         seen = smallest(comparison, data.gate)
         what = f"only differences of about {wording.points(seen)} or more can be seen" if math.isfinite(seen) else ""
-        found.append(f"The test set is small ({_size(comparison)}): {what or 'nothing can be proven on it'}.")
-    found += cautions(comparison, primary, data.gate)
+        warnings.append(f"The test set is small ({_size(comparison)}): {what or 'nothing can be proven on it'}.")
+    warnings += cautions(comparison, primary, data.gate)
     if primary.unjudged and not comparison.fresh_only:
-        found.append(
+        warnings.append(
             f"{wording.plural(primary.unjudged, 'query has', 'queries have')} no relevant document and are left out."
         )
-    return tuple(found)
+    return tuple(warnings)
 
 
 def _size(comparison: Comparison) -> str:
-    one, many = ("title", "titles") if comparison.proxy else ("query", "queries")
-    return wording.plural(comparison.primary.queries, one, many)
+    singular, several = ("title", "titles") if comparison.proxy else ("query", "queries")
+    return wording.plural(comparison.primary.queries, singular, several)
 
 
 def _drawings(data: ReportData) -> tuple[Markup, Markup]:

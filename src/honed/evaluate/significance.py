@@ -1,7 +1,7 @@
 """Two systems on the same queries: how much better, how sure, and what could have been seen at all.
 
 Queries about the same documents rise and fall together, so the unit of every test here is the cluster, never the query:
-a test over queries would count the same evidence many times (one project's standard error was 3.3 times too small).
+a test over queries would count the same evidence many times, and its standard error would be too small.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FEW_CLUSTERS = 10
 """Below this many effective clusters an interval leans on very few independent facts, and p is coarse."""
 
 POWER = 0.8
-_MARGIN = 1.05  # by simulation (benchmarks/gate): four of five pass at 1.02 to 1.06 times what Student's t says
+_MARGIN = 1.05  # by simulation (benchmarks/gate): four of five pass a little above what Student's t says
 _SAME = 1e-9  # scores closer than this are a tie: sums of floats in another order differ by less
 _CHUNK = 4_000_000  # random numbers a block: 32 MB
 _WORK = 100_000_000  # random numbers in all: a few seconds
@@ -93,9 +93,9 @@ def paired(
     The difference is the mean over queries. The interval is a bootstrap over clusters: percentiles, moved outwards as
     Student's t widens the normal interval (Hesterberg 2015, "What teachers should know about the bootstrap"), with the
     effective number of clusters in place of their number, because large clusters make a mean less sure (Carter,
-    Schnepel and Steigerwald 2017). Chosen by simulation, 1,500 tests each with correlation .3 inside clusters of 1 to 15
-    queries; coverage of the 95% interval at 8, 12, 30 and 100 clusters: this .941 .965 .944 .944, the same with the plain
-    number .912 .935 .931 .939, percentile .851 .893 .918 .935, BCa .830 .861 .901 .922, bootstrap-t .900 .910 .924 .941.
+    Schnepel and Steigerwald 2017). Chosen by simulation of correlated queries in clusters of unequal size: with few
+    clusters its coverage falls least short of 95%; the same with the plain number of clusters, bootstrap-t, percentile and
+    BCa follow in this order (`docs/log.md`).
 
     p is a two-sided sign-flip permutation of cluster sums, the test that Smucker et al. (2007) and Urbano et al. (2019)
     recommend for retrieval, against Wilcoxon and sign tests.
@@ -308,7 +308,7 @@ def _student(p: float, freedom: float) -> float:
     """Quantile of Student's t: exact for 1 and 2 degrees of freedom (broken ones round down), else Abramowitz and Stegun
     26.7.5.
 
-    Within .003 of the exact value at 3 degrees of freedom and .001 at 4 or more (95%); scipy would cost 5 s to import.
+    Within .003 of the exact value at 3 degrees of freedom and .001 at 4 or more (95%); scipy is slow to import.
     """
     if freedom < 2:
         return float(np.tan(np.pi * (p - 0.5)))

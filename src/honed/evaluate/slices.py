@@ -58,8 +58,8 @@ def build_slices(
 def overlap(query: str, relevant: Iterable[str]) -> float:
     """The share of a query's different words that occur in its relevant texts, 0 to 1."""
     words = set(_words(query))
-    known = {word for text in relevant for word in _words(text)}
-    return len(words & known) / len(words) if words else 0.0
+    vocabulary = {word for text in relevant for word in _words(text)}
+    return len(words & vocabulary) / len(words) if words else 0.0
 
 
 def _words(text: str) -> list[str]:

@@ -48,9 +48,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.3f}".rstrip("0").rstrip(".") + "%"
 
 
-def plural(count: int, one: str, many: str = "") -> str:
+def plural(count: int, singular: str, several: str = "") -> str:
     """A count and its noun: "1 cluster", "1,200 clusters"."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
+    return f"{count:,} {singular if count == 1 else several or singular + 's'}"
 
 
 def metric_name(name: str) -> str:

@@ -1,8 +1,8 @@
 """Inner-product search over the unit vectors of one embedding space.
 
-Up to `exact_up_to` rows every score is computed, by numpy's matrix product: on 10,000 rows a query takes 0.2 ms against
-1.4 ms of FAISS's flat search, and a one-shot search need not import FAISS (0.25 s). Above that, inverted lists choose a
-pool and the pool is scored exactly, so a score means the same at every size.
+Up to `exact_up_to` rows every score is computed, by numpy's matrix product: it is faster than FAISS's flat search
+there, and a one-shot search need not import FAISS. Above that, inverted lists choose a pool and the pool is scored exactly,
+so a score means the same at every size.
 """
 
 from __future__ import annotations
@@ -86,11 +86,11 @@ class DenseIndex:
         if self.ivf is None or (at is not None and count <= FILTER_EXACT_UP_TO):
             return self._scan(queries, k, at)
         pool = self.ivf.pool(queries, min(2 * k + 50, count), None if at is None else self.rowids[at])
-        scores, found = self._ordered(queries, pool, k)
-        short = np.flatnonzero((found >= 0).sum(axis=1) < min(k, count))
+        scores, nearest = self._ordered(queries, pool, k)
+        short = np.flatnonzero((nearest >= 0).sum(axis=1) < min(k, count))
         if short.size:
-            scores[short], found[short] = self._scan(queries[short], k, at)
-        return scores, found
+            scores[short], nearest[short] = self._scan(queries[short], k, at)
+        return scores, nearest
 
     def scores_for(self, queries: Vectors, rowids: RowIds) -> NDArray[np.float32]:
         """Exact scores [n, m] of given rows [n, m]; -inf for -1 and for rows that are not here."""
@@ -99,12 +99,12 @@ class DenseIndex:
         if not len(self) or not rowids.size:
             return out
         at = np.minimum(np.searchsorted(self.rowids, rowids), len(self) - 1)
-        known = self.rowids[at] == rowids
+        present = self.rowids[at] == rowids
         step = max(1, _BLOCK // (rowids.shape[1] * self.matrix.shape[1]))
         for start in range(0, len(queries), step):
             part = slice(start, start + step)
             out[part] = np.matmul(self.matrix[at[part]], queries[part, :, None])[:, :, 0]
-        out[~known] = -np.inf
+        out[~present] = -np.inf
         return out
 
     def chance(self, queries: Vectors) -> NDArray[np.float32]:
@@ -178,7 +178,7 @@ class DenseIndex:
         gather = at is not None and 4 * len(at) < len(self)
         matrix = self.matrix[at] if gather else self.matrix
         rowids = self.rowids if at is None else self.rowids[at]
-        scores, found = _no_hits(len(queries), k)
+        scores, nearest = _no_hits(len(queries), k)
         step = max(1, _BLOCK // len(matrix))
         for start in range(0, len(queries), step):
             block = queries[start : start + step] @ matrix.T
@@ -186,18 +186,18 @@ class DenseIndex:
                 block = block[:, at]
             for row, values in enumerate(block, start):
                 best = _best(values, k)
-                scores[row, : len(best)], found[row, : len(best)] = values[best], rowids[best]
-        return scores, found
+                scores[row, : len(best)], nearest[row, : len(best)] = values[best], rowids[best]
+        return scores, nearest
 
     def _ordered(self, queries: Vectors, pool: RowIds, k: int) -> Hits:
         """Score a pool exactly and keep its k best."""
         pool = np.sort(pool, axis=1)
         exact = self.scores_for(queries, pool)
         order = np.argsort(-exact, axis=1, kind="stable")[:, :k]
-        scores, found = _no_hits(len(queries), k)
+        scores, nearest = _no_hits(len(queries), k)
         scores[:, : order.shape[1]] = np.take_along_axis(exact, order, axis=1)
-        found[:, : order.shape[1]] = np.take_along_axis(pool, order, axis=1)
-        return scores, found
+        nearest[:, : order.shape[1]] = np.take_along_axis(pool, order, axis=1)
+        return scores, nearest
 
 
 def merged(hits: list[Hits], k: int) -> Hits:

@@ -63,10 +63,10 @@ class Opened(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where its files are."""
+        """The folder of its files."""
 
 
-Found = TypeVar("Found", bound=Opened)
+OpenIndex = TypeVar("OpenIndex", bound=Opened)
 
 
 class Listed(Protocol):
@@ -85,8 +85,8 @@ def place(root: Path, name: str) -> Path:
 
 def generation_folders(folder: Path) -> list[Path]:
     """The folders of a place, oldest build first."""
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+    folders = [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and path.is_dir()]
+    return sorted(folders, key=lambda path: int(path.name.partition("-")[2]))
 
 
 # -- reading ---------------------------------------------------------------------------------------------------------
@@ -133,7 +133,7 @@ class Flawed(Exception):
     """Files of a folder are not what its manifest says, or belong to something else."""
 
 
-def open_current(place: Path, read: Callable[[Path], Found]) -> Found | None:
+def open_current(place: Path, read: Callable[[Path], OpenIndex]) -> OpenIndex | None:
     """What `read` makes of the folder that CURRENT names, kept while it lives; None, with the reason in the log, if it fails.
 
     Args:
@@ -144,11 +144,11 @@ def open_current(place: Path, read: Callable[[Path], Found]) -> Found | None:
     if leased is None:
         return None
     folder, lease = leased
-    found = None
+    content = None
     try:
-        found = read(folder)
-        weakref.finalize(found, os.close, lease)
-        return found
+        content = read(folder)
+        weakref.finalize(content, os.close, lease)
+        return content
     except Flawed as flaw:
         refuse(folder, str(flaw))
         return None
@@ -156,7 +156,7 @@ def open_current(place: Path, read: Callable[[Path], Found]) -> Found | None:
         refuse(folder, f"{type(error).__name__}: {error}")
         return None
     finally:
-        if found is None:
+        if content is None:
             os.close(lease)
 
 
@@ -185,23 +185,23 @@ def _lease(folder: Path) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Builder(Generic[Found]):
-    """What one kind of index has to say of itself so that `renewed` can keep it."""
+class Builder(Generic[OpenIndex]):
+    """Operations on one kind of index that `renewed` needs to keep it up to date."""
 
     folder: Path
-    """The place."""
+    """The folder that holds the index's folders and CURRENT."""
 
-    open: Callable[[], Found | None]
+    open: Callable[[], OpenIndex | None]
     """The index that CURRENT names, if it is whole."""
 
-    is_fresh: Callable[[Found], bool]
+    is_fresh: Callable[[OpenIndex], bool]
     """Whether it holds the catalog as it is now."""
 
-    write: Callable[[Path, Found | None, Progress], None]
+    write: Callable[[Path, OpenIndex | None, Progress], None]
     """Writes all files of the next one into a folder, the manifest last, given the present one."""
 
 
-def renewed(builder: Builder[Found], *, rebuild: bool = False, on_progress: Progress | None = None) -> Found:
+def renewed(builder: Builder[OpenIndex], *, rebuild: bool = False, on_progress: Progress | None = None) -> OpenIndex:
     """The index that holds the catalog as it is now; built if need be.
 
     Args:
@@ -281,12 +281,12 @@ def _sweep(folder: Path) -> None:
 
 def records(scratch: Path, cloned: tuple[Path, Mapping[str, FileRecord]] | None = None) -> dict[str, FileRecord]:
     """Size and hash of every file. One that is a link to a file of `cloned` (folder, its files) keeps its verified hash."""
-    folder, known = cloned or (scratch, {})
+    folder, verified = cloned or (scratch, {})
     files = {}
     for path in sorted(path for path in scratch.rglob("*") if path.is_file()):
         name = str(path.relative_to(scratch))
-        shared = name in known and path.samefile(folder / name)
-        files[name] = known[name] if shared else FileRecord(path.stat().st_size, sha256_file(path))
+        shared = name in verified and path.samefile(folder / name)
+        files[name] = verified[name] if shared else FileRecord(path.stat().st_size, sha256_file(path))
     return files
 
 

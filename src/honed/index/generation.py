@@ -52,7 +52,7 @@ FORMAT = 2
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """What changes the bytes of an index. Another value than the one an index was built with means rebuild."""
+    """Settings that change the bytes of an index; another value than the one it was built with means rebuild."""
 
     language: Language = "english"
     exact_up_to: int = EXACT_UP_TO

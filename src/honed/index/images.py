@@ -44,7 +44,7 @@ FORMAT = 1
 """Raised when the layout or the meaning of the files changes; another number means rebuild."""
 
 IMAGE_STEPS = ("read", "dense", "sync", "rename", "publish", "prune")
-"""What `on_progress` is told."""
+"""Names of the steps that `on_progress` is called with, in order."""
 
 DELTA_SHARE = 0.2
 """Changed images since the last full build, as a share of all, from which on a full build is made."""
@@ -214,7 +214,7 @@ def refresh_images(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Job:
-    """What an index is built from."""
+    """Source and space of an index that is being built."""
 
     source: ImageSource
     space: ImageSpace
@@ -271,14 +271,14 @@ class _Job:
     def _vectors(self, wanted: RowIds | None, live: RowIds) -> tuple[RowIds, Vectors]:
         """Vectors of those images (all, or the wanted ones) that live and have a descriptor, block by block into one matrix."""
         size = len(live if wanted is None else wanted)
-        found, vectors = np.empty(size, np.int64), np.empty((size, self.space.head.dimension), np.float32)
+        kept, vectors = np.empty(size, np.int64), np.empty((size, self.space.head.dimension), np.float32)
         count = 0
         for rowids, descriptors in self.source.descriptor_blocks(self.space.encoder, wanted) if size else ():
             inside = np.isin(rowids, live)  # An image that came between two reads waits for the next refresh.
             part = slice(count, count + int(inside.sum()))
-            found[part], vectors[part] = rowids[inside], self.space.head.apply(descriptors[inside])
+            kept[part], vectors[part] = rowids[inside], self.space.head.apply(descriptors[inside])
             count = part.stop
-        return found[:count], vectors[:count]
+        return kept[:count], vectors[:count]
 
 
 def _read(folder: Path, space: ImageSpace, verify: Verify) -> ImageGeneration:

@@ -33,10 +33,10 @@ Khmer and Burmese one character at a time, because they do not put spaces betwee
 LANGUAGES: tuple[Language, ...] = ("english", "simple")
 
 MAX_CHARACTERS = 32_768
-"""Of a query; what follows is not read."""
+"""Longest part of a query that is read."""
 
 MAX_TERMS = 1024
-"""Of a query of any setting: a document that is pasted into the search box is not to hold up others."""
+"""Most terms of a query of any setting: a document that is pasted into the search box is not to hold up others."""
 
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORDS_OR_SIGNS = rf"[{_UNSPACED}]|[[\p{{Alphabetic}}\p{{M}}\p{{N}}]--[{_UNSPACED}]]+"
@@ -163,9 +163,9 @@ class LexicalIndex:
     def word_scores(self, text: str, rowids: RowIds, settings: LexicalSettings = PLAIN) -> NDArray[np.float32]:
         """BM25 [n] of given passages [n]; 0 for those that share no word with `text`, and for unknown ones."""
         scores = np.zeros(len(rowids), np.float32)
-        found, values = self.search(text, len(rowids), settings, allowed=rowids)
+        hits, values = self.search(text, len(rowids), settings, allowed=rowids)
         order = np.argsort(rowids, kind="stable")
-        scores[order[np.searchsorted(rowids, found, sorter=order)]] = values
+        scores[order[np.searchsorted(rowids, hits, sorter=order)]] = values
         return scores
 
     def ceiling(self, text: str, settings: LexicalSettings = PLAIN) -> float:
@@ -275,7 +275,7 @@ def _register(index: Any, language: Language) -> None:
 
 @cache
 def _analyzer(language: Language, prefix: str, *, stop_words: bool) -> Any:
-    """What makes the terms of the fields with a prefix, in lower case and without accents."""
+    """The analyzer of the fields with a prefix: terms in lower case and without accents."""
     if language not in LANGUAGES:
         raise UsageError(f"There is no text language '{language}'.", hint=f"choose one of: {', '.join(LANGUAGES)}")
     simple = language == "simple"

@@ -63,8 +63,8 @@ class IndexView:
         allowed: RowIds | None = None,
     ) -> Ranking:
         """As `LexicalIndex.search`, without passages that went; those that came are not found before a refresh."""
-        found = self.generation.lexical.search(text, k + len(self.gone), settings, terms=terms, allowed=allowed)
-        return self._living(found, k)
+        ranking = self.generation.lexical.search(text, k + len(self.gone), settings, terms=terms, allowed=allowed)
+        return self._living(ranking, k)
 
     def word_scores(self, text: str, rowids: RowIds, settings: LexicalSettings) -> NDArray[np.float32]:
         """As `LexicalIndex.word_scores`; passages that came since the index was built score 0."""
@@ -177,7 +177,7 @@ def _untouched(generation: Generation) -> IndexView:
 
 
 def _stamp(pointer: Path) -> tuple[int, int]:
-    """What changes when a file is replaced."""
+    """Inode and modification time of a file: they change when it is replaced."""
     try:
         stat = pointer.stat()
     except OSError:

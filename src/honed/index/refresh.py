@@ -26,7 +26,7 @@ from honed.types import Vectors
 from honed.workspace import write_json
 
 STEPS = ("read", "lexical", "dense", "sync", "rename", "publish", "prune")
-"""What `on_progress` is told."""
+"""Names of the steps that `on_progress` is called with, in order."""
 
 DELTA_SHARE = 0.2
 """Changed rows since the last full build, as a share of all, from which on a full build is made."""
@@ -133,8 +133,8 @@ def _full(job: _Job, settings: IndexSettings) -> None:
     LexicalIndex.build(rows, job.scratch / "lexical", language=settings.language)
     rowids = np.array(sorted(seen), np.int64)
     job.tell("dense")
-    found = _within(rowids, *job.catalog.vectors(job.space, None))
-    dense = DenseIndex.build(*found, exact_up_to=settings.exact_up_to)
+    stored = _within(rowids, *job.catalog.vectors(job.space, None))
+    dense = DenseIndex.build(*stored, exact_up_to=settings.exact_up_to)
     _save(job, rowids, dense, Manifest(job.space, job.seq, len(rowids), len(dense), 0, settings, {}), None)
 
 
@@ -148,8 +148,8 @@ def _patched(job: _Job, current: Generation, delta: _Delta) -> None:
     rowids = np.union1d(np.setdiff1d(current.rowids, delta.changed), np.array(seen, np.int64))
     job.tell("dense")
     wanted = np.union1d(delta.alive, delta.embedded)
-    found = job.catalog.vectors(job.space, wanted) if wanted.size else (wanted, np.empty((0, 0), np.float32))
-    dense = current.dense.updated(*_within(rowids, *found), delta.changed)
+    stored = job.catalog.vectors(job.space, wanted) if wanted.size else (wanted, np.empty((0, 0), np.float32))
+    dense = current.dense.updated(*_within(rowids, *stored), delta.changed)
     churn = old.churn + len(delta)
     _save(job, rowids, dense, Manifest(job.space, job.seq, len(rowids), len(dense), churn, old.settings, {}), current)
 
@@ -161,10 +161,10 @@ def _noting(rows: Iterator[tuple[int, str, str, tuple[str, ...]]], seen: list[in
         yield IndexRow._make(row)
 
 
-def _within(rowids: RowIds, found: RowIds, vectors: Vectors) -> tuple[RowIds, Vectors]:
+def _within(rowids: RowIds, stored: RowIds, vectors: Vectors) -> tuple[RowIds, Vectors]:
     """The vectors of indexed passages; a passage that came between two reads waits for the next refresh."""
-    inside = np.isin(found, rowids)
-    return (found, vectors) if inside.all() else (found[inside], vectors[inside])
+    inside = np.isin(stored, rowids)
+    return (stored, vectors) if inside.all() else (stored[inside], vectors[inside])
 
 
 def _save(job: _Job, rowids: RowIds, dense: DenseIndex, manifest: Manifest, cloned: Generation | None) -> None:

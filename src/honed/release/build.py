@@ -17,7 +17,7 @@ from honed.workspace import Workspace, fsync_folder, fsync_tree, make_folder, sh
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shipment:
-    """What a new release brings.
+    """Contents of a new release that differ from the one before.
 
     Attributes:
         what: One line for a person.
@@ -96,7 +96,7 @@ def part_of(workspace: Workspace, manifest: Manifest, role: str) -> Part:
 
 
 def consequences(before: Mapping[str, Part], shipment: Shipment) -> tuple[str, ...]:
-    """What to tell the user: one sentence for each part that fits the release before and is void in the next."""
+    """Sentences for the user: one for each part that fits the release before and is void in the next."""
     after = {**before, **shipment.parts}
     kept = before.keys() - shipment.parts.keys()
     return tuple(
@@ -134,9 +134,9 @@ def _sweep(workspace: Workspace, catalog: Catalog) -> None:
     """Remove folders that a killed build left: those that no row names."""
     if not workspace.releases.is_dir():
         return
-    known = {release.name for release in history.releases(catalog)}
+    names = {release.name for release in history.releases(catalog)}
     for folder in workspace.releases.iterdir():
-        if folder.is_dir() and folder.name not in known:
+        if folder.is_dir() and folder.name not in names:
             shutil.rmtree(folder, ignore_errors=True)
 
 

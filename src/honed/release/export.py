@@ -87,7 +87,7 @@ def _tower(workspace: Workspace, part: Part) -> ImageTower | None:
 
 
 def _image_card(part: Part, *, inside: bool) -> str:
-    """How to use the head without Honed."""
+    """README on how to use the head without Honed."""
     neighbours = part.values["neighbours"]
     encoder = (
         "`encoder/` (config.json: preparation and pooling; model.safetensors: the state dict of an EfficientNet-Lite0)"

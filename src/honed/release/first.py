@@ -27,10 +27,10 @@ def ensure_release(
         return None
     name, retrieval, lineage = DEFAULT, RetrievalSettings(), {}
     task = load_task(catalog)
-    asked = questions(task)
-    if asked.queries and task.origin == "labels":
-        board = Board(task, asked, generation.lexical, pool=settings.pool)
-        untuned = strongest(board, embedder.encode_query(asked.texts), generation.dense, defaults())
+    labelled = questions(task)
+    if labelled.queries and task.origin == "labels":
+        board = Board(task, labelled, generation.lexical, pool=settings.pool)
+        untuned = strongest(board, embedder.encode_query(labelled.texts), generation.dense, defaults())
         name, retrieval, lineage = untuned.name, untuned.retrieval, {"untuned": untuned.means}
     values = {
         "embedder": settings.embedder,

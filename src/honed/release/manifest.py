@@ -23,7 +23,7 @@ TEXT_TO_IMAGE, IMAGE_GENERATOR = "text-to-image", "image-generator"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a release holds for one role.
+    """The part of a release that belongs to one role.
 
     Attributes:
         values: What the role pins, as JSON.
@@ -43,7 +43,7 @@ class Part:
     lasts: bool = False
 
     def below(self, folder: Path) -> Part:
-        """The same with full paths."""
+        """This part with its files below a folder."""
         return replace(self, files={name: folder / path for name, path in self.files.items()})
 
     def fits(self, parts: Mapping[str, Part]) -> bool:
@@ -162,4 +162,4 @@ def _older_images(side: Mapping[str, Any], names: set[str]) -> dict[str, Part]:
 
 
 CAPTIONS_ALONE = "Words find pictures by captions alone until `honed tune --role text-to-image`."
-"""What is said when a release makes the text matrix of the one before it void."""
+"""Notice for the user when a release makes the text matrix of the one before it void."""

@@ -28,7 +28,7 @@ LORA = "honed-lora"
 
 
 def index_settings(settings: Settings) -> IndexSettings:
-    """How a workspace wants its indexes built."""
+    """Index settings of a workspace."""
     return IndexSettings(language="simple" if settings.language == "simple" else "english")
 
 
@@ -107,10 +107,10 @@ def painter_of(workspace: Workspace, manifest: Manifest, settings: Settings) -> 
                 hint='honed tune --role image-generator, or image_generator = "diffusers:FOLDER" in honed.toml',
             )
         return load_generator(workspace, settings.image_generator, ip_adapter=settings.ip_adapter)
-    told = read_json(folder / "config.json")
-    if told.get("model_type") == LORA:
-        return load_generator(workspace, told["pipeline"], lora=folder, ip_adapter=settings.ip_adapter)
-    embedder = embedder_of(workspace, manifest, settings) if told.get("text_space") == manifest.space else None
+    config = read_json(folder / "config.json")
+    if config.get("model_type") == LORA:
+        return load_generator(workspace, config["pipeline"], lora=folder, ip_adapter=settings.ip_adapter)
+    embedder = embedder_of(workspace, manifest, settings) if config.get("text_space") == manifest.space else None
     return load_generator(workspace, f"compact:{folder}", embedder=embedder)
 
 

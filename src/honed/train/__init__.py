@@ -1,1 +1,1 @@
-"""What every trainer of text shares: the loop, towers that learn, losses, batches, replay. Needs torch."""
+"""Shared by every trainer of text: the loop, towers that learn, losses, batches, replay. Needs torch."""

@@ -18,15 +18,15 @@ from honed.models.weights import Weights, write_weights
 from honed.workspace import fsync_folder
 
 CHECKPOINT_SECONDS = 30.0
-"""Between checkpoints: one of MiniLM with its optimiser is 130 MB and takes a third of a second to make durable."""
+"""Between checkpoints: one holds the weights and the optimiser's moments, so making it durable takes a noticeable time."""
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-"""What AdamW keeps of each parameter."""
+"""Moments that AdamW keeps of each parameter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast to learn.
+    """Steps, learning rate and time limit of a training loop.
 
     Attributes:
         steps: Planned gradient steps.
@@ -52,7 +52,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """What a training loop did: losses are means over the first and the last tenth of its steps."""
+    """Result of a training loop: losses are means over the first and the last tenth of its steps."""
 
     steps: int
     seconds: float
@@ -64,7 +64,7 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where the state of an unfinished loop is kept; `key` ties it to data and settings, so that it fits or is ignored."""
+    """The place of an unfinished loop's state; `key` ties it to data and settings, so that it fits or is ignored."""
 
     folder: Path
     key: str

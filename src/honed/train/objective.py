@@ -1,4 +1,4 @@
-"""What a step makes smaller: the cross-entropy of each positive against every passage that is not one."""
+"""The training loss: cross-entropy of each positive against every passage that is not one."""
 
 from __future__ import annotations
 

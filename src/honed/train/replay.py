@@ -1,4 +1,4 @@
-"""Rehearsal without data: keep a tuned tower where it was on language that has nothing to do with the domain.
+"""Replay without data: keep a tuned tower where it was on language that has nothing to do with the domain.
 
 Sequences of random words from the model's own vocabulary are encoded once before training; while it learns, the tower is held to
 those vectors. It costs a few short texts a step and needs no text from outside (in the spirit of data-free distillation, and of
@@ -24,7 +24,7 @@ class Rehearsal:
     """Random word sequences and the vectors that the untrained tower gives them."""
 
     def __init__(self, tower: LearningTower, *, size: int, seed: int) -> None:
-        """Encode the pool with the tower as it is now; `size` sequences are rehearsed a step."""
+        """Encode the pool with the tower as it is now; `size` sequences are replayed a step."""
         self._tower, self._size, self._seed = tower, size, seed
         rng = np.random.default_rng(seed)
         words = tower.words()

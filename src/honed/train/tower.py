@@ -235,7 +235,7 @@ def save_tower(tower: LearningTower, folder: Path, *, share: float) -> float:
     inside = {name: name.removeprefix(prefix) for name in kept if name.startswith(prefix)}
     tensors = {name: np.asarray(own.get(inside.get(name, ""), kept[name])) for name in kept}
     write_weights(folder / "model.safetensors", tensors, metadata={"format": "pt"})
-    fsync_tree(folder)  # the candidate's file, which calls the rung complete, is written after this
+    fsync_tree(folder)  # the candidate's file, which calls the stage complete, is written after this
     fsync_folder(folder.parent)
     moved = _change(kept, Weights(folder / "model.safetensors"))
     if share and not moved:

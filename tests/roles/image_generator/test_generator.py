@@ -46,7 +46,7 @@ from honed.tuning.measure import compare_systems, measure
 from honed.tuning.results import result, text
 from honed.tuning.run import Finished, tune
 from honed.workspace import create, read_json
-from tests.patterns import write_pack
+from tests.image_pack import write_pack
 
 CONFIG = PainterConfig(side=16, channels=(16, 32), references=2)
 RECIPE, SHORT = PaintRecipe(steps=50, batch=8), PaintRecipe(steps=4, batch=8)

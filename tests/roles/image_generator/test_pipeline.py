@@ -42,8 +42,8 @@ from honed.tuning.plan import Clock, Plan
 from honed.tuning.results import result
 from honed.tuning.run import Finished, tune
 from honed.workspace import create, write_json
+from tests.image_pack import write_pack
 from tests.models.painter.tiny_pipeline import make_tiny_pipeline
-from tests.patterns import write_pack
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

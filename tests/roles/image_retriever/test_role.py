@@ -28,7 +28,7 @@ from honed.settle import make_live, settle
 from honed.tuning.results import result, text
 from honed.tuning.run import Finished, tune
 from honed.workspace import create, read_json
-from tests.patterns import SETTINGS, import_images, workspace_of, write_pack
+from tests.image_pack import SETTINGS, import_images, workspace_of, write_pack
 
 
 @pytest.fixture(scope="module")

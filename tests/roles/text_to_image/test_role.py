@@ -37,7 +37,7 @@ from honed.tuning.measure import compare_systems, measure
 from honed.tuning.results import result, text
 from honed.tuning.run import Finished, tune
 from honed.workspace import Workspace, read_json
-from tests.patterns import workspace_of
+from tests.image_pack import workspace_of
 
 COLOURS = {"warm": (230, 90, 40), "cold": (40, 90, 230), "pale": (170, 190, 170), "dark": (60, 60, 50)}
 DENSITIES = {"rare": 0.2, "half": 0.5, "full": 0.8}

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.evaluate.report import Case, Cost, Hit, extremes
+from honed.evaluate.thumbnails import data_uri
 from honed.roles.image_generator.collection import Collection
 from honed.roles.image_generator.distance import Drawn
 from honed.roles.image_generator.held_out import KINDS, NONE, RANDOM, RETRIEVED, Drawings, Targets
 from honed.roles.image_generator.pictures import by_lot
 from honed.roles.image_generator.results import Results
-from honed.roles.image_generator.sample_grid import grid_png, uri
+from honed.roles.image_generator.sample_grid import grid_png
 
 _LINES = 24
 """Targets of the report's grid, by lot: no best ones are picked."""
@@ -43,7 +44,9 @@ def grid(results: Results) -> str:
         lines.append([*references, None, *drawings, None, pictures.pixels[rows[place]]])
     half = (len(lines) + 1) // 2
     right: list[list[Picture | None]] = [*lines[half:], *([[]] * (2 * half - len(lines)))]
-    return uri(grid_png([[*left, None, *other] for left, other in zip(lines[:half], right, strict=True)], cell=_CELL))
+    return data_uri(
+        grid_png([[*left, None, *other] for left, other in zip(lines[:half], right, strict=True)], cell=_CELL)
+    )
 
 
 def cases(results: Results, collection: Collection) -> tuple[Case, ...]:
@@ -71,7 +74,7 @@ def _case(results: Results, collection: Collection, place: int) -> Case:
 
 
 def _cell(picture: Picture) -> str:
-    return uri(grid_png([[picture]], cell=_CELL))
+    return data_uri(grid_png([[picture]], cell=_CELL))
 
 
 def cost(kind: str, drawn: Drawn) -> Cost:

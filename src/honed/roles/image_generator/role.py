@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from honed.errors import UsageError
+from honed.evaluate.gate import SUPERIOR
 from honed.evaluate.metrics import MetricShape
 from honed.release.manifest import IMAGE_GENERATOR, RETRIEVER, Part
 from honed.roles.image_generator.distance import LIKENESS, PIXELS
@@ -35,8 +36,10 @@ class ImageGenerator:
     """See `tuning.role.Role`."""
 
     name = IMAGE_GENERATOR
+    packages = ("torch",)
     metrics = (LIKENESS, PIXELS)
     metric_shape = MetricShape(LIKENESS, f"{LIKENESS}, which alone may decide")
+    criterion = SUPERIOR
 
     def __init__(self, recipe: PaintRecipe | None = None, config: PainterConfig | None = None) -> None:
         """Take how a compact painter learns, and its shape; None for the defaults, and the shape of the live one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -59,8 +58,3 @@ def grid_png(lines: list[list[Pixels | None]], *, cell: int) -> bytes:
     file = BytesIO()
     Image.fromarray(paper).save(file, "PNG")
     return file.getvalue()
-
-
-def uri(png: bytes) -> str:
-    """A PNG file as a data URI."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
