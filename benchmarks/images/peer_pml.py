@@ -18,18 +18,20 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from drawings import Drawings, folds, load
-from honed.roles.image_retriever.bench import ImageBench, ImageRecipe
-from honed.roles.image_retriever.closed import Scaling
-from honed.roles.image_retriever.free import tune_discriminant, tune_whitening
 from pytorch_metric_learning import losses, miners, samplers
 
-from honed.models.vision.head import ImageHead, unit
+from honed.models.vision.head import unit
+from honed.roles.image_retriever.closed_form import Scaling
+from honed.roles.image_retriever.closed_stages import tune_discriminant, tune_whitening
+from honed.roles.image_retriever.recipe import ImageRecipe
+from honed.roles.image_retriever.training import TrainingContext, head_of
 
 EPOCHS = 60
 Vectors = np.ndarray
@@ -104,13 +106,15 @@ def systems(drawings: Drawings, train: np.ndarray, dev: np.ndarray) -> dict[str,
             time.process_time() - started,
         )
     with TemporaryDirectory() as folder:
-        bench = ImageBench(
-            descriptors[train], groups[train], descriptors[dev], drawings.board(dev), Path(folder), ImageRecipe(threads=1),
+        gallery = np.concatenate([train, dev])  # the pictures of dev ask, as in a run
+        board = replace(drawings.board(gallery), asking=np.arange(len(train), len(gallery)))
+        context = TrainingContext(
+            descriptors[gallery], np.arange(len(train)), groups[train], board, Path(folder), ImageRecipe(threads=1),
             lambda _: None, parts=drawings.parts,
         )  # fmt: skip
         for fit in (tune_whitening, tune_discriminant):
             started = time.process_time()
-            head: ImageHead = fit(bench).head
+            head = head_of(fit(context))
             found[f"honed, {fit.__name__.removeprefix('tune_')}"] = (head.apply, time.process_time() - started)
     return found
 
