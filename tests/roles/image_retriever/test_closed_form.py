@@ -90,3 +90,21 @@ def test_a_constant_number_stays_finite() -> None:
     rows[:, 3] = 7
     (found,) = discriminants(rows, groups, (3, 1, 8), [0.1])
     assert np.isfinite(found.full.matrix).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_numbers_that_are_nought_for_all_pictures_leave_the_directions_finite(seed: int) -> None:
+    """As behind a ReLU: few pictures of many numbers, more than half of which never fire."""
+    random = np.random.default_rng(seed)
+    descriptors = np.clip(
+        random.normal(size=(60, 8)) @ random.normal(size=(8, 640)) * np.exp(2 * random.normal(size=640)), 0, 6
+    )
+    descriptors[:, random.random(640) < 0.6] = 0
+    pictures, groups = descriptors.astype(np.float32), np.repeat(np.arange(20), 3)
+    heads = [
+        *whitenings(pictures, (), 40, (0.03, 1.0)),
+        *(found.head(40) for found in discriminants(pictures, groups, (), (0.03, 1.0))),
+    ]
+    for head in heads:
+        vectors = head.apply(pictures)
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)

@@ -12,12 +12,24 @@ import pytest
 from honed.catalog import Catalog, images
 from honed.errors import UsageError
 from honed.formats import write_trec
+from honed.models.vision.folder import write_encoder_folder
+from honed.release.build import Shipment, build
+from honed.release.manifest import IMAGE_RETRIEVER
+from honed.release.open import open_image_release
+from honed.roles.image_retriever.recipe import ImageRecipe
 from honed.roles.image_retriever.role import ImageRetriever
+from honed.roles.image_retriever.systems import open_system
 from honed.roles.image_retriever.systems import test_set as picture_set
 from honed.runs import look_at
-from honed.session import Session
+from honed.session import Session, open_session
+from honed.settle import settle
 from honed.tuning.measure import compare_systems, measure
+from honed.tuning.plan import Stage
+from honed.tuning.role import Work
 from honed.tuning.run import Finished
+from honed.workspace import create
+from tests.image_pack import SETTINGS, import_images
+from tests.models.vision.make import SMALL, state_dict
 from tests.roles.image_retriever.test_role import finished, pack, session
 
 __all__ = ["finished", "pack", "session"]
@@ -96,3 +108,36 @@ def test_what_cannot_be_measured(session: Session, tmp_path: Path) -> None:
     with Catalog(tmp_path / "catalog.db", create=True) as empty, pytest.raises(UsageError, match="no groups") as raised:
         measure(Session(session.workspace, session.settings, empty), ROLE, "live", "test")
     assert "--by-folder" in raised.value.hint
+
+
+def test_a_tuned_encoder_ships_and_the_next_run_starts_from_it(pack: Path, tmp_path: Path) -> None:
+    """What was measured on dev is what live search sees afterwards, and the untuned encoder stays to be beaten."""
+    folder = write_encoder_folder(tmp_path / "base", state_dict(), SMALL)
+    settings = SETTINGS.replace("thumbnail:8", f"folder:{folder}")
+    recipe = ImageRecipe(widths=(8,), ridges=(0.1,), batch=32, head_epochs=1, first_block=14)
+    role = ImageRetriever(recipe)
+    with open_session(create(tmp_path / "ws", settings), create=True) as opened:
+        import_images(opened, pack)
+        settle(opened, lambda _: None)
+        context = role.prepare(opened, role.snapshot(opened, "recall@1", lambda _: None), lambda _: None)
+        work = Work(tmp_path, 60.0, lambda _: None)
+        options = {"epochs": 1, "train_seconds": 60.0, "shares": [1.0], "bf16": False}
+        first = role.run_stage(context, Stage("whitening", 1.0, ""), [], work)
+        assert first is not None
+        candidate = role.run_stage(context, Stage("blocks", 60.0, "", options), [first], work)
+        assert candidate is not None and set(candidate.files) == {"head", "encoder"}
+        parts = role.ship(context, candidate, tmp_path)
+        build(opened.workspace, opened.catalog, Shipment("blocks", parts), expected=1, reason="for the test")
+        live = open_system(opened, "live")
+        assert live.encoder.space != open_system(opened, "untuned").encoder.space
+        dev = measure(opened, role, "live", "dev")["metrics"]["recall@1"]
+        assert dev == pytest.approx(candidate.mean, abs=1e-4)
+        assert open_image_release(opened.workspace, opened.catalog, opened.settings, by_image=True).eye is not None
+        snapshot = role.snapshot(opened, "recall@1", lambda _: None)
+        assert [system.name for system in snapshot.systems] == ["r2", f"untuned folder:{folder}"]
+        again = role.prepare(opened, snapshot, lambda _: None)
+        plain = role.run_stage(again, Stage("whitening", 1.0, ""), [], work)
+        assert plain is not None
+        kept = role.ship(again, plain, tmp_path)[IMAGE_RETRIEVER]
+        assert kept.values["space"] == live.encoder.space, "a head that is tuned anew keeps the encoder below it"
+        assert kept.files["encoder"].is_relative_to(opened.workspace.releases / "r2")

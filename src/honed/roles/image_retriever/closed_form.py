@@ -74,11 +74,12 @@ def whitenings(
     rows = torch.from_numpy(np.ascontiguousarray(descriptors * scaling.factors))
     centre = rows.mean(dim=0)
     rows -= centre
-    variances, directions = torch.linalg.eigh(rows.T @ rows / (count - 1))
+    # In float32 the solver gives NaN, or gives up, where many numbers are nought for all pictures, as behind a ReLU.
+    variances, directions = torch.linalg.eigh((rows.T @ rows / (count - 1)).double())
     strongest = torch.arange(size - 1, size - 1 - width, -1)
     for ridge in ridges:
         raised = variances[strongest].clamp_min(0) + ridge * variances.mean() + 1e-12
-        matrix = directions[:, strongest] / raised.sqrt()
+        matrix = (directions[:, strongest] / raised.sqrt()).float()
         yield scaling.head(ImageHead(centre.numpy(), np.ascontiguousarray(matrix.numpy())))
 
 

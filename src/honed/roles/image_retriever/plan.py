@@ -97,7 +97,7 @@ def make_plan(clock: Clock, speed: ImageSpeed, size: ImageSize, recipe: ImageRec
 
 def _whitening_seconds(size: ImageSize, recipe: ImageRecipe) -> float:
     """The scatter and one decomposition of it."""
-    return SLACK * (2 * size.train * size.width**2 + 14 * size.width**3 + _judging(size, recipe)) / PRODUCTS
+    return SLACK * (2 * size.train * size.width**2 + 28 * size.width**3 + _judging(size, recipe)) / PRODUCTS
 
 
 def _discriminant_seconds(size: ImageSize, recipe: ImageRecipe) -> float:
