@@ -25,8 +25,8 @@ from honed.session import Session, open_session
 from honed.settle import settle
 from honed.tuning.measure import compare_systems, measure
 from honed.tuning.plan import Stage
+from honed.tuning.results import Finished
 from honed.tuning.role import Work
-from honed.tuning.run import Finished
 from honed.workspace import create
 from tests.image_pack import SETTINGS, import_images
 from tests.models.vision.make import SMALL, state_dict
