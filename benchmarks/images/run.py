@@ -75,6 +75,12 @@ def columns(metric: str, groups: str) -> list[str]:
     ]
 
 
+def stages(turn: dict[str, Any]) -> str:
+    """Stages of a run with dev mean and seconds; results of older versions call them rungs of a ladder."""
+    rows = turn.get("stages") or [{**rung, "stage": rung["rung"]} for rung in turn["ladder"]]
+    return ", ".join(f"{row['stage']} {row['dev']:.3f} ({row['seconds']:.0f} s)" for row in rows)
+
+
 def pictures() -> list[str]:
     rows = written("image-retriever")
     lines = [
@@ -87,10 +93,10 @@ def pictures() -> list[str]:
     for row in rows:
         turn = row["turn"]
         lines += [line(row, turn["baseline"]), line(row, turn["candidate"], verdict=True)]
-    lines += ["", "Rungs (dev recall@1, seconds):", ""]
+    lines += ["", "Stages (dev recall@1, seconds):", ""]
     for row in rows:
-        rungs = ", ".join(f"{one['rung']} {one['dev']:.3f} ({one['seconds']:.0f} s)" for one in row["turn"]["ladder"])
-        lines.append(f"- {row['pack']}: untuned {next(iter(row['turn']['baseline']['dev'].values())):.3f}, {rungs}")
+        spent = stages(row["turn"])
+        lines.append(f"- {row['pack']}: untuned {next(iter(row['turn']['baseline']['dev'].values())):.3f}, {spent}")
     return [*lines, "", *(NOTES.read_text().splitlines() if NOTES.is_file() else [])]
 
 
@@ -116,7 +122,7 @@ def words() -> list[str]:
     lines += ["", "On dev (mAP):", ""]
     for row in rows:
         before = ", ".join(f"{name} {value:.3f}" for name, value in row["turn"]["baseline"]["dev"].items())
-        after = ", ".join(f"{one['rung']} {one['dev']:.3f} ({one['seconds']:.0f} s)" for one in row["turn"]["ladder"])
+        after = stages(row["turn"])
         lines.append(f"- {row['pack']}: {before}; {after}: {row['turn']['candidate']['what']}")
     return lines
 
@@ -164,13 +170,13 @@ def drawings() -> list[str]:
             lines.append(f"| {row['pack']} | {kind} | {values} | {rest} |")
     lines += ["", "Painter:", ""]
     for row in rows:
-        one = row["turn"]["ladder"][0]
-        steps = f"{one['details']['steps']:,} steps in {one['details']['seconds']:.0f} s"
+        (painter,) = row["turn"].get("stages") or row["turn"]["ladder"]
+        steps = f"{painter['details']['steps']:,} steps in {painter['details']['seconds']:.0f} s"
         judge = row["turn"]["drawn"].get(
             "judge", "EfficientNet-Lite0, WHICH ALSO TRAINED THE PAINTER (a run of before that was mended)"
         )
         lines.append(
-            f"- {row['pack']}: {row['turn']['candidate']['what']}, {steps}, likeness on dev {one['dev']:.3f}, judged by {judge}"
+            f"- {row['pack']}: {row['turn']['candidate']['what']}, {steps}, likeness on dev {painter['dev']:.3f}, judged by {judge}"
         )
     return lines
 
