@@ -15,8 +15,8 @@ from honed.roles.retriever.snapshot import Snapshot
 from honed.session import Session, open_session
 from honed.settle import settle
 from honed.tuning import run
+from honed.tuning.results import Finished
 from honed.tuning.role import deciding_metric
-from honed.tuning.run import Finished
 from honed.workspace import Workspace, create
 from tests import toy
 

@@ -108,10 +108,10 @@ def systems(drawings: Drawings, train: np.ndarray, dev: np.ndarray) -> dict[str,
             descriptors[train], groups[train], descriptors[dev], drawings.board(dev), Path(folder), ImageRecipe(threads=1),
             lambda _: None, parts=drawings.parts,
         )  # fmt: skip
-        for rung in (tune_whitening, tune_discriminant):
+        for fit in (tune_whitening, tune_discriminant):
             started = time.process_time()
-            head: ImageHead = rung(bench).head
-            found[f"honed, {rung.__name__.removeprefix('tune_')}"] = (head.apply, time.process_time() - started)
+            head: ImageHead = fit(bench).head
+            found[f"honed, {fit.__name__.removeprefix('tune_')}"] = (head.apply, time.process_time() - started)
     return found
 
 

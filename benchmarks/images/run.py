@@ -37,14 +37,14 @@ def measure(pack: Path, folder: Path, role: str, budget: str) -> dict[str, Any]:
         subprocess.run([sys.executable, "-m", "honed", "init", str(folder)], check=True, stdout=subprocess.DEVNULL)
     imported = honed(folder, "import", str(pack))
     before = os.times().children_user
-    turn = honed(folder, "tune", "--role", role, "--budget", budget)
+    tuned = honed(folder, "tune", "--role", role, "--budget", budget)
     return {
         "pack": pack.name,
         "role": role,
         "budget": budget,
         "import_seconds": imported["seconds"],
         "cpu_seconds": round(os.times().children_user - before, 1),
-        "turn": {key: value for key, value in turn.items() if key != "report"},
+        "tuned": {key: value for key, value in tuned.items() if key != "report"},
     }
 
 
@@ -55,12 +55,12 @@ def written(role: str) -> list[dict[str, Any]]:
 
 
 def line(row: dict[str, Any], system: dict[str, Any], *, verdict: bool = False) -> str:
-    turn = row["turn"]
-    low, high = turn["delta"]["ci95"]
+    tuned = row["tuned"]
+    low, high = tuned["delta"]["ci95"]
     values = " | ".join(f"{system['metrics'][name]:.3f}" for name in METRICS)
     rest = (
-        f"{turn['verdict'].upper()} | {100 * low:+.1f} .. {100 * high:+.1f} | {turn['delta']['p']:.4f} "
-        f"| {turn['queries']}, {turn['clusters']} | {turn['seconds']:.0f} | {row['budget']}"
+        f"{tuned['verdict'].upper()} | {100 * low:+.1f} .. {100 * high:+.1f} | {tuned['delta']['p']:.4f} "
+        f"| {tuned['queries']}, {tuned['clusters']} | {tuned['seconds']:.0f} | {row['budget']}"
         if verdict
         else "| | | | | "
     )
@@ -75,12 +75,6 @@ def columns(metric: str, groups: str) -> list[str]:
     ]
 
 
-def stages(turn: dict[str, Any]) -> str:
-    """Stages of a run with dev mean and seconds; results of older versions call them rungs of a ladder."""
-    rows = turn.get("stages") or [{**rung, "stage": rung["rung"]} for rung in turn["ladder"]]
-    return ", ".join(f"{row['stage']} {row['dev']:.3f} ({row['seconds']:.0f} s)" for row in rows)
-
-
 def pictures() -> list[str]:
     rows = written("image-retriever")
     lines = [
@@ -91,12 +85,14 @@ def pictures() -> list[str]:
         *columns("recall@1", "groups"),
     ]
     for row in rows:
-        turn = row["turn"]
-        lines += [line(row, turn["baseline"]), line(row, turn["candidate"], verdict=True)]
+        tuned = row["tuned"]
+        lines += [line(row, tuned["baseline"]), line(row, tuned["candidate"], verdict=True)]
     lines += ["", "Stages (dev recall@1, seconds):", ""]
     for row in rows:
-        spent = stages(row["turn"])
-        lines.append(f"- {row['pack']}: untuned {next(iter(row['turn']['baseline']['dev'].values())):.3f}, {spent}")
+        stages = ", ".join(
+            f"{stage['stage']} {stage['dev']:.3f} ({stage['seconds']:.0f} s)" for stage in row["tuned"]["stages"]
+        )
+        lines.append(f"- {row['pack']}: untuned {next(iter(row['tuned']['baseline']['dev'].values())):.3f}, {stages}")
     return [*lines, "", *(NOTES.read_text().splitlines() if NOTES.is_file() else [])]
 
 
@@ -115,15 +111,17 @@ def words() -> list[str]:
         *columns("mAP", "clusters"),
     ]
     for row in rows:
-        base, candidate = row["turn"]["baseline"], row["turn"]["candidate"]
+        base, candidate = row["tuned"]["baseline"], row["tuned"]["candidate"]
         chosen = {**base, "name": f"{base['name']}, the baseline"}
         lines += [line(row, one) for one in (*base["others"], chosen)] + [line(row, candidate, verdict=True)]
     lines += ["", *knowing_less(rows)]
     lines += ["", "On dev (mAP):", ""]
     for row in rows:
-        before = ", ".join(f"{name} {value:.3f}" for name, value in row["turn"]["baseline"]["dev"].items())
-        after = stages(row["turn"])
-        lines.append(f"- {row['pack']}: {before}; {after}: {row['turn']['candidate']['what']}")
+        before = ", ".join(f"{name} {value:.3f}" for name, value in row["tuned"]["baseline"]["dev"].items())
+        after = ", ".join(
+            f"{stage['stage']} {stage['dev']:.3f} ({stage['seconds']:.0f} s)" for stage in row["tuned"]["stages"]
+        )
+        lines.append(f"- {row['pack']}: {before}; {after}: {row['tuned']['candidate']['what']}")
     return lines
 
 
@@ -135,7 +133,7 @@ def knowing_less(rows: list[dict[str, Any]]) -> list[str]:
         "|---|---|---|---|",
     ]
     for row in rows:
-        for known, systems in row["turn"].get("if_search_knew", {}).items():
+        for known, systems in row["tuned"].get("if_search_knew", {}).items():
             before, after = (system["map"] for system in systems.values())
             lines.append(f"| {row['pack']} | {known} | {before:.3f} | {after:.3f} |")
     return lines
@@ -158,25 +156,25 @@ def drawings() -> list[str]:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        turn, drawn = row["turn"], row["turn"]["drawn"]
+        tuned, drawn = row["tuned"], row["tuned"]["drawn"]
         for kind in ("none", "random", "retrieved"):
             values = f"{drawn['distance'][kind]:.3f} | {drawn['kid'][kind]:.3f}"
             rest = "| | | | | | "
             if kind == "retrieved":
                 rest = (
-                    f"{100 * drawn['lower_than_random']:.1f} % | {100 * drawn['near_copies']:.1f} % | {turn['verdict'].upper()} "
-                    f"| {turn['delta']['p']:.4f} | {turn['queries']}, {turn['clusters']} | {turn['seconds']:.0f} | {row['budget']}"
+                    f"{100 * drawn['lower_than_random']:.1f} % | {100 * drawn['near_copies']:.1f} % | {tuned['verdict'].upper()} "
+                    f"| {tuned['delta']['p']:.4f} | {tuned['queries']}, {tuned['clusters']} | {tuned['seconds']:.0f} | {row['budget']}"
                 )
             lines.append(f"| {row['pack']} | {kind} | {values} | {rest} |")
     lines += ["", "Painter:", ""]
     for row in rows:
-        (painter,) = row["turn"].get("stages") or row["turn"]["ladder"]
-        steps = f"{painter['details']['steps']:,} steps in {painter['details']['seconds']:.0f} s"
-        judge = row["turn"]["drawn"].get(
+        learned = row["tuned"]["stages"][0]
+        steps = f"{learned['details']['steps']:,} steps in {learned['details']['seconds']:.0f} s"
+        judge = row["tuned"]["drawn"].get(
             "judge", "EfficientNet-Lite0, WHICH ALSO TRAINED THE PAINTER (a run of before that was mended)"
         )
         lines.append(
-            f"- {row['pack']}: {row['turn']['candidate']['what']}, {steps}, likeness on dev {painter['dev']:.3f}, judged by {judge}"
+            f"- {row['pack']}: {row['tuned']['candidate']['what']}, {steps}, likeness on dev {learned['dev']:.3f}, judged by {judge}"
         )
     return lines
 
@@ -200,7 +198,7 @@ def main() -> None:
         result = measure(pack, options.work / pack.name, options.role, options.budget)
         (RESULTS / name.format(pack.name)).write_text(json.dumps(result, indent=1) + "\n")
         (HERE / "RESULTS.md").write_text("\n".join([*pictures(), *words(), *drawings()]) + "\n")
-        print(pack.name, result["turn"]["verdict"], flush=True)
+        print(pack.name, result["tuned"]["verdict"], flush=True)
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def table(quality: Path) -> str:
         "",
         "nDCG@10 on test. The recipe: MultipleNegativesRankingLoss, one epoch, no-duplicates batches of 16, corpus embedded anew;",
         "alone and fused with BM25 by reciprocal ranks. CPU seconds: training and embedding of the recipe; everything that",
-        "`honed tune` did (planning, all rungs, test, release) for Honed. Written by `python benchmarks/peer_recipe/run.py PACKS`.",
+        "`honed tune` did (planning, all stages, test, release) for Honed. Written by `python benchmarks/peer_recipe/run.py PACKS`.",
         "",
         "| data | recipe, dense | recipe, RRF | Honed live | Honed minus the better | recipe CPU s | Honed CPU s | ratio |",
         "|---|---|---|---|---|---|---|---|",

@@ -49,7 +49,7 @@ def measure(pack: Path, folder: Path, budget: str) -> dict[str, Any]:
         subprocess.run([sys.executable, "-m", "honed", "init", str(folder)], check=True, stdout=subprocess.DEVNULL)
     imported = honed(folder, "import", str(pack))
     started, cpu = time.monotonic(), os.times()
-    turn = honed(folder, "tune", "--budget", budget)
+    tuned = honed(folder, "tune", "--budget", budget)
     wall, after_cpu = time.monotonic() - started, os.times()
     means = {system: honed(folder, "evaluate", "--system", system, "--split", "test")["metrics"] for system in SYSTEMS}
     return {
@@ -61,7 +61,7 @@ def measure(pack: Path, folder: Path, budget: str) -> dict[str, Any]:
         "unlabelled": means["default"],
         "labelled": means["r1"],
         "live": means["live"],
-        "turn": turn,
+        "tuned": tuned,
         "wall_seconds": round(wall, 1),
         "cpu_seconds": round(after_cpu.children_user - cpu.children_user, 1),
         "machine": machine(),
@@ -127,9 +127,9 @@ def table() -> str:
     ]
     for row in rows:
         stages = ", ".join(
-            f"{stage['stage']} {stage['dev']:.3f} ({stage['seconds']:.0f} s)" for stage in row["turn"]["stages"]
+            f"{stage['stage']} {stage['dev']:.3f} ({stage['seconds']:.0f} s)" for stage in row["tuned"]["stages"]
         )
-        lines.append(f"- {row['pack']}: {stages}. Chosen: {row['turn']['candidate']['what']}")
+        lines.append(f"- {row['pack']}: {stages}. Chosen: {row['tuned']['candidate']['what']}")
     lines += ["", *(NOTES.read_text().splitlines() if NOTES.is_file() else [])]
     machines = sorted({f"{row['machine']}, budget {row['budget']}" for row in rows})
     return "\n".join([*lines, "", f"Machine: {'; '.join(machines)}."]) + "\n"
@@ -137,8 +137,8 @@ def table() -> str:
 
 def _row(row: dict[str, Any]) -> str:
     plain = {name: values["ndcg@10"] for name, values in row["plain"].items() if values}
-    live, turn = row["live"]["ndcg@10"], row["turn"]
-    low, high = turn["delta"]["ci95"]
+    live, tuned = row["live"]["ndcg@10"], row["tuned"]
+    low, high = tuned["delta"]["ci95"]
     cells = [
         row["pack"],
         *(
@@ -149,10 +149,10 @@ def _row(row: dict[str, Any]) -> str:
         f"**{live:.3f}**",
         f"{100 * (live - max(plain.values())):+.1f}",
         _recipe(row["pack"]),
-        turn["verdict"].upper(),
-        turn["candidate"]["name"],
+        tuned["verdict"].upper(),
+        tuned["candidate"]["name"],
         f"{100 * low:+.1f} .. {100 * high:+.1f}",
-        f"{turn['delta']['p']:.4f}",
+        f"{tuned['delta']['p']:.4f}",
         f"{row['wall_seconds']:.0f}",
     ]
     return f"| {' | '.join(cells)} |"
@@ -185,7 +185,7 @@ def main() -> None:
             recipe = [sys.executable, str(PEER / "run.py"), str(options.packs), "--only", pack.name]
             subprocess.run([*recipe, "--quality", str(RESULTS)], check=True, stdout=subprocess.DEVNULL)
         (HERE / "RESULTS.md").write_text(table())
-        print(pack.name, result["live"]["ndcg@10"], result["turn"]["verdict"], flush=True)
+        print(pack.name, result["live"]["ndcg@10"], result["tuned"]["verdict"], flush=True)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ def test_from_a_folder_to_a_better_search(honed: Honed, seeing: Path, tmp_path: 
     test = ("--role", "image-retriever", "--split", "test", "--json")
     before = honed("evaluate", "--system", "untuned", *test).json
     after = honed("evaluate", *test).json
-    assert set(after) == {"release", "system", "split", "queries", "clusters", "labels", "metrics"}
+    assert set(after) == {"release", "role", "system", "split", "queries", "clusters", "unit", "labels", "metrics"}
+    assert (after["role"], after["unit"]) == ("image-retriever", "pictures")
     assert (before["release"], after["release"]) == ("r1", "r2")
     assert set(after["metrics"]) == {"recall@1", "recall@10", "map"}
     assert after["queries"] == labelled["splits"]["test"]

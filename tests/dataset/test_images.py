@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from honed.catalog import Catalog, images
+from honed.catalog import Catalog, images, splits
 from honed.dataset.image_questions import (
     caption_pairs,
     half_hidden,
@@ -18,9 +18,18 @@ from honed.dataset.image_questions import (
     unsaid,
     wordless,
 )
-from honed.dataset.images import Pictures, _whole_groups, keywords_of, load_caption_task, load_image_task
-from honed.types import ImageRecord
-from tests.catalog.make import put
+from honed.dataset.images import (
+    ImageTask,
+    Pictures,
+    _whole_groups,
+    fix_picture_splits,
+    keywords_of,
+    load_caption_task,
+    load_image_task,
+    take,
+)
+from honed.types import SPLITS, ImageRecord, Split
+from tests.catalog.make import drop, put
 
 
 def pictures() -> Pictures:
@@ -148,6 +157,11 @@ def show(catalog: Catalog, name: str, *, phash: int, title: str = "", kind: str 
         images.add(catalog, document, [record])
 
 
+def where(task: ImageTask) -> dict[str, Split]:
+    """The split of every picture of a task."""
+    return {name: split for split, part in task.splits.items() for name in part.ids}
+
+
 def far(at: int) -> int:
     """Perceptual hashes that differ in many bits."""
     return int(np.random.default_rng(at).integers(0, 2**63))
@@ -213,3 +227,87 @@ def test_a_near_copy_of_a_held_out_picture_is_not_learned_from(catalog: Catalog)
         assert "copy of p1" not in task.splits["train"].ids
         assert "much like p2" in task.splits["train"].ids
         assert any(note.startswith("1 train pictures are nearly the same") for note in task.notes)
+
+
+# -- splits over time --------------------------------------------------------------------------------------------------
+
+
+def test_pictures_that_come_later_move_none(catalog: Catalog) -> None:
+    """Near-copies and equal titles, under names that sort earlier."""
+    for at in range(300):
+        show(catalog, f"m{at:03d}", phash=far(at))
+    fix_picture_splits(catalog, seed=13)
+    before = where(load_caption_task(catalog, seed=13))
+    assert set(before.values()) == set(SPLITS)
+    for at in range(100):
+        show(catalog, f"a{at:03d}", phash=far(at) ^ 1)
+        show(catalog, f"b{at:03d}", phash=far(1000 + at), title=f"title of m{200 + at:03d}")
+    fix_picture_splits(catalog, seed=13)
+    after = where(load_caption_task(catalog, seed=13))
+    assert after.items() >= before.items()
+    assert all(after[f"a{at:03d}"] == before[f"m{at:03d}"] for at in range(100))
+    assert all(after[f"b{at:03d}"] == before[f"m{200 + at:03d}"] for at in range(100))
+
+
+def test_a_picture_that_links_two_clusters_moves_none_and_takes_one_from_train(catalog: Catalog) -> None:
+    for at in range(60):
+        show(catalog, f"p{at}", phash=far(at))
+    fix_picture_splits(catalog, seed=1)
+    before = where(load_caption_task(catalog, seed=1))
+    learned = next(name for name, split in before.items() if split == "train")
+    tested = next(name for name, split in before.items() if split == "test")
+    show(catalog, "a link", phash=far(int(tested[1:])) ^ 1, title=f"title of {learned}")
+    notes = fix_picture_splits(catalog, seed=1)
+    task = load_caption_task(catalog, seed=1)
+    after = where(task)
+    assert after["a link"] == "test" and learned not in after
+    assert {name: split for name, split in before.items() if name != learned}.items() <= after.items()
+    assert notes == task.notes
+    assert "1 cluster stands in more than one split: 1 of" in notes[0]
+
+
+def test_what_a_run_has_taken_stays_whatever_group_it_comes_into(catalog: Catalog) -> None:
+    """Also under another name, and after it was away. What no run has taken follows its group."""
+    for at in range(40):
+        show(catalog, f"p{at}", phash=far(at))
+        show(catalog, f"bare{at}", phash=far(100 + at))
+    fix_picture_splits(catalog, seed=1)
+    task = load_caption_task(catalog, seed=1)
+    before = where(task)
+    taken = {name: split for name, split in before.items() if name.startswith("p")}
+    splits.finish(catalog, "picture", taken)
+    with catalog.transaction():
+        images.set_groups(catalog, [(name, f"g{name[-1]}", "", "test") for name in before])
+        images.set_groups(catalog, [("bare1", "all train", "", "train"), ("bare2", "all dev", "", "dev")])
+    drop(catalog, "p0", "p1")
+    fix_picture_splits(catalog, seed=1)
+    show(catalog, "p0", phash=far(0))
+    fix_picture_splits(catalog, seed=1)
+    grouped = {member.external_id: member.split for member in images.groups(catalog)}
+    assert {name: split for name, split in taken.items() if name != "p1"}.items() <= grouped.items()
+    assert (grouped["bare1"], grouped["bare2"]) == ("train", "dev")
+    assert "test" in {grouped[f"bare{at}"] for at in range(3, 40)}
+
+
+def test_the_same_pixels_under_another_name_keep_their_split(catalog: Catalog) -> None:
+    for at in range(40):
+        show(catalog, f"p{at}", phash=far(at))
+    fix_picture_splits(catalog, seed=1)
+    before = where(load_caption_task(catalog, seed=1))
+    stored = splits.stored(catalog, "picture")
+    with catalog.transaction():
+        catalog.execute("UPDATE documents SET external_id = 'moved ' || external_id")
+    fix_picture_splits(catalog, seed=99)
+    assert where(load_caption_task(catalog, seed=99)) == {f"moved {name}": split for name, split in before.items()}
+    assert stored.names.items() <= splits.stored(catalog, "picture").names.items()
+
+
+def test_taking_a_task_makes_its_splits_final(catalog: Catalog) -> None:
+    for at in range(20):
+        show(catalog, f"p{at}", phash=far(at))
+    fix_picture_splits(catalog, seed=1)
+    task = load_caption_task(catalog, seed=1)
+    take(catalog, task)
+    with catalog.transaction():
+        splits.drop_unused(catalog, "picture", where(task))
+    assert splits.stored(catalog, "picture").names == where(task)

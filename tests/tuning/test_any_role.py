@@ -20,7 +20,7 @@ from honed.session import Session, open_session
 from honed.settle import settle
 from honed.tuning import registry, run
 from honed.tuning.measure import compare_systems, measure
-from honed.tuning.results import result
+from honed.tuning.results import Finished, result
 from honed.workspace import create
 from tests.catalog.make import put
 from tests.tuning.guess import NAME, Guess
@@ -45,7 +45,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.metadata.entry_points", lambda *, group: [point] if group == "honed.role" else [])
 
 
-def tuned(session: Session, role: Guess | None = None, **options: object) -> run.Finished | None:
+def tuned(session: Session, role: Guess | None = None, **options: object) -> Finished | None:
     return run.tune(session, role or Guess(), budget=60.0, tell=lambda _: None, **options)  # type: ignore[arg-type]
 
 

@@ -189,7 +189,8 @@ def test_an_encoder_that_is_not_there_is_a_note(seen: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["image-head.safetensors", "image-encoder/model.safetensors", "painter/model.safetensors"]
+    "name",
+    ["image-retriever/head", "image-retriever/encoder/model.safetensors", "image-generator/painter/model.safetensors"],
 )
 @pytest.mark.parametrize("how", ["changed", "lost"])
 def test_every_file_of_a_tuned_image_side_and_of_a_painter_is_held_to_its_hash(

@@ -5,15 +5,43 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from honed.evaluate.comparison import Comparison, Measured
-from honed.evaluate.gate import GateSettings, smallest, smallest_fresh
+from honed.evaluate.gate import GateSettings, Verdict, smallest, smallest_fresh
 from honed.evaluate.report import Cost, ReportData, StageRow, report_text
+from honed.runs import Run
 from honed.session import Session
-from honed.tuning.run import Finished
+from honed.tuning.candidate import Candidate
+from honed.tuning.role import DataCard, Evaluation, Snapshot
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Finished:
+    """What a finished run leaves: for the report, for JSON, for the next run.
+
+    Attributes:
+        notes: What the user should know of the data, of what changed while this ran, and of what its release makes void.
+        release: Name of the release that goes live, or "".
+    """
+
+    role: str
+    run: Run
+    snapshot: Snapshot
+    candidates: tuple[Candidate, ...]
+    chosen: Candidate
+    evaluation: Evaluation
+    comparison: Comparison
+    verdict: Verdict
+    gate: GateSettings
+    card: DataCard
+    seconds: float
+    budget: float
+    notes: tuple[str, ...]
+    release: str = ""
 
 
 def result(finished: Finished) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from honed.catalog import Catalog, history
 from honed.catalog.moment import Moment, moment, since
 from honed.evaluate.comparison import Comparison, Trial, compare
-from honed.evaluate.gate import GateSettings, Verdict, decide
+from honed.evaluate.gate import GateSettings, decide
 from honed.evaluate.ledger import TestSet
 from honed.evaluate.report import write_report
 from honed.evaluate.significance import judged
@@ -25,36 +25,12 @@ from honed.release.build import Shipment, build, consequences, live_manifest
 from honed.runs import Run, look_at, looks_ahead, open_run
 from honed.session import Session
 from honed.settle import drop_unused_vectors, settle
-from honed.tuning.candidate import Candidate, cheapest
+from honed.tuning.candidate import cheapest
 from honed.tuning.plan import Clock
-from honed.tuning.role import Baseline, DataCard, Evaluation, Progress, Role, Snapshot, deciding_metric
+from honed.tuning.results import Finished, report_data, result
+from honed.tuning.role import Baseline, Evaluation, Progress, Role, deciding_metric
 from honed.tuning.stages import run_stages
 from honed.workspace import write_atomic, write_json
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Finished:
-    """What a finished run leaves: for the report, for JSON, for the next run.
-
-    Attributes:
-        notes: What the user should know of the data, of what changed while this ran, and of what its release makes void.
-        release: Name of the release that goes live, or "".
-    """
-
-    role: str
-    run: Run
-    snapshot: Snapshot
-    candidates: tuple[Candidate, ...]
-    chosen: Candidate
-    evaluation: Evaluation
-    comparison: Comparison
-    verdict: Verdict
-    gate: GateSettings
-    card: DataCard
-    seconds: float
-    budget: float
-    notes: tuple[str, ...]
-    release: str = ""
 
 
 def tune(
@@ -223,8 +199,6 @@ def close(session: Session, finished: Finished, shipment: Shipment | None, expec
     Raises:
         UsageError: Another release went live while this ran. The run is kept as it is.
     """
-    from honed.tuning.results import report_data, result
-
     if shipment:
         history.check_live(session.catalog, expected)
         void = consequences(live_manifest(session.workspace, session.catalog).parts, shipment)

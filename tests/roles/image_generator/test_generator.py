@@ -43,8 +43,8 @@ from honed.session import Session, open_session
 from honed.settle import make_live, settle
 from honed.tuning.candidate import Candidate
 from honed.tuning.measure import compare_systems, measure
-from honed.tuning.results import result, text
-from honed.tuning.run import Finished, tune
+from honed.tuning.results import Finished, result, text
+from honed.tuning.run import tune
 from honed.workspace import create, read_json
 from tests.image_pack import write_pack
 

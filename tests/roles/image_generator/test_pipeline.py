@@ -39,8 +39,8 @@ from honed.session import Session, open_session
 from honed.settle import settle
 from honed.tuning.measure import measure
 from honed.tuning.plan import Clock, Plan
-from honed.tuning.results import result
-from honed.tuning.run import Finished, tune
+from honed.tuning.results import Finished, result
+from honed.tuning.run import tune
 from honed.workspace import create, write_json
 from tests.image_pack import write_pack
 from tests.models.painter.tiny_pipeline import make_tiny_pipeline

@@ -25,8 +25,8 @@ from honed.roles.image_retriever.role import ImageRetriever
 from honed.roles.image_retriever.systems import open_system
 from honed.session import Session, open_session
 from honed.settle import make_live, settle
-from honed.tuning.results import result, text
-from honed.tuning.run import Finished, tune
+from honed.tuning.results import Finished, result, text
+from honed.tuning.run import tune
 from honed.workspace import create, read_json
 from tests.image_pack import SETTINGS, import_images, workspace_of, write_pack
 

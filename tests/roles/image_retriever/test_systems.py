@@ -17,7 +17,7 @@ from honed.roles.image_retriever.systems import test_set as picture_set
 from honed.runs import look_at
 from honed.session import Session
 from honed.tuning.measure import compare_systems, measure
-from honed.tuning.run import Finished
+from honed.tuning.results import Finished
 from tests.roles.image_retriever.test_role import finished, pack, session
 
 __all__ = ["finished", "pack", "session"]

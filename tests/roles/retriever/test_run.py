@@ -20,7 +20,7 @@ from honed.release.open import open_release
 from honed.roles.retriever.plan import Speed
 from honed.session import Session
 from honed.settle import make_live
-from honed.tuning.run import Finished
+from honed.tuning.results import Finished
 from honed.types import Qrel
 from tests import toy
 

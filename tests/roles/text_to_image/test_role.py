@@ -34,8 +34,8 @@ from honed.roles.text_to_image.role import TextToImage
 from honed.roles.text_to_image.snapshot import Snapshot
 from honed.session import Session, open_session
 from honed.tuning.measure import compare_systems, measure
-from honed.tuning.results import result, text
-from honed.tuning.run import Finished, tune
+from honed.tuning.results import Finished, result, text
+from honed.tuning.run import tune
 from honed.workspace import Workspace, read_json
 from tests.image_pack import workspace_of
 

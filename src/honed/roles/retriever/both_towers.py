@@ -1,7 +1,7 @@
-"""Rung 4, many minutes: both towers, then every passage is embedded anew, then the query tower learns against the result.
+"""Stage `both-towers`, many minutes: both towers learn, passages are embedded anew, the query tower learns against the result.
 
 One set of weights serves questions and passages while the passages learn (in-batch and mined negatives), so that what is
-learned on one side helps the other; the query tower then goes on alone, as in rung 3, against the new vectors.
+learned on one side helps the other; the query tower then goes on alone, as in `query-tower`, against the new vectors.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NEAREST = 20
 
 @dataclass(frozen=True, slots=True)
 class Both:
-    """The two halves of the rung: joint steps on passages, then the query tower."""
+    """The two halves of the stage: joint steps on passages, then the query tower."""
 
     joint: Limits
     query: Limits

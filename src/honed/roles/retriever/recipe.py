@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the rungs learn. Chosen by dev and the general probe;
+    """How the stages learn. Chosen by dev and the general probe;
     test figures of the packs were in view while choosing (docs/log.md).
 
     Rates are for AdamW. `temperature` .05 is what MiniLM itself was trained with.
