@@ -3,7 +3,8 @@
     from pathlib import Path
 
     import honed
-    from honed.settle import tune                             # `honed.tune` is the room behind it
+    from honed.roles.retriever.role import Retriever
+    from honed.tuning.run import tune
 
     workspace = honed.find(Path("clinic"))                  # made by `honed init`
     with honed.open_session(workspace) as session:
@@ -11,7 +12,7 @@
         print(honed.ask("What causes Pott disease?", live).text)
 
     with honed.open_session(workspace) as session:
-        turn = tune(session, budget=600, tell=print)
+        finished = tune(session, Retriever(), budget=600, tell=print)
 
 These names are what a program may rely on; modules below may change. Each is loaded when it is first asked for, so
 `import honed` costs nothing.

@@ -4,13 +4,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from honed.dataset.clusters import Groups, document_clusters, query_clusters
+from honed.dataset.clusters import UnionFind, document_clusters, query_clusters
 
 
 @given(size=st.integers(1, 30), data=st.data())
 def test_groups_are_the_connected_parts(size: int, data: st.DataObject) -> None:
     item = st.integers(0, size - 1)
-    groups, reach = Groups(size), [{number} for number in range(size)]
+    groups, reach = UnionFind(size), [{number} for number in range(size)]
     for left, right in data.draw(st.lists(st.tuples(item, item), max_size=40)):
         groups.join(left, right)
         whole = reach[left] | reach[right]

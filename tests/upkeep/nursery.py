@@ -37,7 +37,7 @@ HEAVY = (*LIGHT, "torch", "transformers", "scipy.stats", "matplotlib.figure", "o
 SMALL = (("honed.ingest.sync", "COMMIT_FILES", 1), ("honed.ingest.importing", "COMMIT_ROWS", 16),
          ("honed.ingest.embed", "BATCH", 16), ("honed.train.fit", "CHECKPOINT_SECONDS", 0.3))  # fmt: skip
 """Small batches, so that a small workspace has as many moments between two commits as a large one."""
-RECIPE = {"batch": 16, "rehearsal": 0, "adapter_epochs": 20, "adapter_rate": 3e-3, "query_epochs": 4,
+RECIPE = {"batch": 16, "replay": 0, "adapter_epochs": 20, "adapter_rate": 3e-3, "query_epochs": 4,
           "query_rate": 1e-2, "both_epochs": 3, "both_rate": 1e-2}  # fmt: skip
 """For a model that knows nothing and is a thousandth of the size of the real one."""
 

@@ -22,7 +22,7 @@ MOST_TITLED = 500
 100,000 documents would be one cluster of 4,000, held out of training whole as soon as dev asks about one of them."""
 
 
-class Groups:
+class UnionFind:
     """Union-find over 0..n-1; the label of a group is its smallest member."""
 
     def __init__(self, size: int) -> None:
@@ -56,7 +56,7 @@ def document_clusters(
     Args:
         near_duplicates: Gives each text the label of its near-duplicate group.
     """
-    groups = Groups(len(texts))
+    groups = UnionFind(len(texts))
     for item, label in enumerate(near_duplicates(texts)):
         groups.join(item, label)
     by_title: dict[str, list[int]] = {}
@@ -74,7 +74,7 @@ def query_clusters(
     texts: Sequence[str], relevant: Sequence[Mapping[int, int]], document_labels: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Cluster label of each query, [len(texts)]: joined when they share a cluster of relevant documents, or their words."""
-    groups = Groups(len(texts))
+    groups = UnionFind(len(texts))
     first: dict[int | str, int] = {}
     for query, (text, documents) in enumerate(zip(texts, relevant, strict=True)):
         groups.join(query, first.setdefault(question_key(text), query))

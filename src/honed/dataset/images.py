@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from honed.catalog import Catalog, documents, history, images, splits
-from honed.dataset.clusters import Groups, document_clusters
+from honed.dataset.clusters import UnionFind, document_clusters
 from honed.dataset.splits import join, torn
 from honed.types import SPLITS, ImageRecord, Split
 
@@ -219,7 +219,7 @@ def _every(seen: _Seen, *, seed: int) -> tuple[list[_Placed], tuple[str, ...]]:
 def _clusters(groups: Sequence[int], hashes: NDArray[np.uint64], titles: Sequence[str]) -> NDArray[np.int64]:
     """Cluster label of each picture, [n]: by group; those of no group (-1) by near-copies and equal titles."""
     alone = np.array(groups) < 0
-    joined = Groups(len(groups))
+    joined = UnionFind(len(groups))
     first: dict[int, int] = {}
     for row in np.flatnonzero(~alone).tolist():
         joined.join(row, first.setdefault(groups[row], row))

@@ -20,7 +20,7 @@ POOL = 1024
 _WORDS = (4, 12)
 
 
-class Rehearsal:
+class Replay:
     """Random word sequences and the vectors that the untrained tower gives them."""
 
     def __init__(self, tower: LearningTower, *, size: int, seed: int) -> None:

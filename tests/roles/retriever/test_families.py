@@ -21,7 +21,7 @@ from honed.roles.retriever.recipe import Recipe
 from honed.session import open_session
 from honed.settle import settle
 from honed.train import tower as module
-from honed.train.replay import Rehearsal
+from honed.train.replay import Replay
 from honed.train.tower import LearningTower, save_tower, whole_words
 from honed.tuning.candidate import Candidate
 from honed.tuning.role import Work
@@ -32,7 +32,7 @@ from tests.tiny_families import FAMILIES, WORDS
 
 QUESTIONS = [toy.question(pair).title() for pair in toy.PAIRS[:8]]
 RECIPE = Recipe(
-    batch=16, both_batch=16, query_rate=1e-2, both_rate=1e-2, rehearsal=2, shares=(1.0,), joint_shares=(1.0,), threads=1
+    batch=16, both_batch=16, query_rate=1e-2, both_rate=1e-2, replay=2, shares=(1.0,), joint_shares=(1.0,), threads=1
 )
 
 
@@ -92,11 +92,11 @@ def test_what_was_trained_is_saved_and_served(trained: Trained, tmp_path: Path) 
     assert trained.query.details["moved"] > 0.01
 
 
-def test_rehearsal_has_words_that_the_vocabulary_knows(trained: Trained) -> None:
+def test_replay_has_words_that_the_vocabulary_knows(trained: Trained) -> None:
     tower = learner(trained.base)
     assert set(WORDS) <= set(tower.words())
     assert {len(ids) for ids in tower.tokens(WORDS)} == {3}, "the word and two markers"
-    assert float(Rehearsal(tower, size=4, seed=0).loss(0).detach()) == pytest.approx(0.0, abs=1e-5)
+    assert float(Replay(tower, size=4, seed=0).loss(0).detach()) == pytest.approx(0.0, abs=1e-5)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from honed.roles.retriever.settings import tune_settings
 from honed.roles.retriever.training import TrainingContext
 from honed.session import Session
 from honed.train import tower as tower_module
-from honed.train.replay import Rehearsal
+from honed.train.replay import Replay
 from honed.train.tower import LearningTower
 from honed.tuning.candidate import Candidate
 from honed.tuning.plan import Clock, Plan, Stage
@@ -37,9 +37,9 @@ RECIPE = Recipe(
     both_rate=1e-2,
     adapter_epochs=30,
     adapter_rate=1e-2,
-    rehearsal=4,
-    rehearsal_weight=0.1,
-    both_rehearsal=0.1,
+    replay=4,
+    replay_weight=0.1,
+    both_replay=0.1,
 )
 LONG = 300.0
 
@@ -110,17 +110,17 @@ def test_the_guard_prefers_the_variant_that_forgets_little(context: TrainingCont
     assert shares[1] <= shares[0]
 
 
-def test_rehearsal_pulls_a_tower_back_to_where_it_was(context: TrainingContext) -> None:
+def test_replay_pulls_a_tower_back_to_where_it_was(context: TrainingContext) -> None:
     tower = LearningTower.query_of(context.model, max_tokens=32, threads=1, bf16=False)
-    rehearsal = Rehearsal(tower, size=8, seed=0)
-    assert float(rehearsal.loss(0).detach()) == pytest.approx(0.0, abs=1e-5)
+    replay = Replay(tower, size=8, seed=0)
+    assert float(replay.loss(0).detach()) == pytest.approx(0.0, abs=1e-5)
     weights = tower.weights()
     rng = np.random.default_rng(0)
     tower.load(
         {name: value + 0.3 * rng.standard_normal(value.shape).astype(np.float32) for name, value in weights.items()}
     )
-    assert float(rehearsal.loss(0).detach()) > 0.05
-    assert float(rehearsal.loss(3).detach()) == float(rehearsal.loss(3).detach())
+    assert float(replay.loss(0).detach()) > 0.05
+    assert float(replay.loss(3).detach()) == float(replay.loss(3).detach())
 
 
 def test_a_tower_encodes_as_the_runtime_that_serves_it(models: Models, context: TrainingContext) -> None:

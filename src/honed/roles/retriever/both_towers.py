@@ -26,7 +26,7 @@ from honed.roles.retriever.training import TrainingContext, Variant, best_allowe
 from honed.train.batches import epoch_batches
 from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.train.objective import MASKED
-from honed.train.replay import Rehearsal
+from honed.train.replay import Replay
 from honed.train.tower import LearningTower, save_tower
 from honed.tuning.candidate import Candidate
 from honed.workspace import fsync_folder
@@ -141,7 +141,7 @@ def _train(tower: LearningTower, context: TrainingContext, limits: Limits, passa
         for rows in epoch_batches(lengths, recipe.both_batch, seed=recipe.seed, epoch=epoch)
     ]
 
-    rehearsal = Rehearsal(tower, size=recipe.rehearsal, seed=recipe.seed) if recipe.rehearsal else None
+    replay = Replay(tower, size=recipe.replay, seed=recipe.seed) if recipe.replay else None
 
     def loss_of(step: int) -> torch.Tensor:
         epoch, rows = batches[step]
@@ -154,7 +154,7 @@ def _train(tower: LearningTower, context: TrainingContext, limits: Limits, passa
             known[own[at]] = False
             logits[at, torch.from_numpy(np.flatnonzero(known))] = MASKED
         loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(own).to(logits.device))
-        return loss + recipe.both_rehearsal * rehearsal.loss(step) if rehearsal else loss
+        return loss + recipe.both_replay * replay.loss(step) if replay else loss
 
     schedule = Schedule(len(batches), recipe.both_rate, limits.seconds)
     key = "both-" + checkpoint_key(context.dense, examples, asdict(recipe), limits.epochs)

@@ -23,7 +23,7 @@ from honed.roles.retriever.training import TrainingContext, Variant, best_allowe
 from honed.train.batches import epoch_batches
 from honed.train.fit import Checkpoint, Fit, Schedule, fit
 from honed.train.objective import full_corpus_loss
-from honed.train.replay import Rehearsal
+from honed.train.replay import Replay
 from honed.train.tower import LearningTower, save_tower
 from honed.tuning.candidate import Candidate
 from honed.types import Vectors
@@ -106,7 +106,7 @@ def _train(tower: LearningTower, context: TrainingContext, dense: DenseIndex, li
         for rows in epoch_batches(lengths, recipe.batch, seed=recipe.seed, epoch=epoch)
     ]
 
-    rehearsal = Rehearsal(tower, size=recipe.rehearsal, seed=recipe.seed) if recipe.rehearsal else None
+    replay = Replay(tower, size=recipe.replay, seed=recipe.seed) if recipe.replay else None
 
     def loss_of(step: int) -> torch.Tensor:
         rows = batches[step]
@@ -117,7 +117,7 @@ def _train(tower: LearningTower, context: TrainingContext, dense: DenseIndex, li
             [examples.ignored[row] for row in rows],
             temperature=recipe.temperature,
         )
-        return loss + recipe.rehearsal_weight * rehearsal.loss(step) if rehearsal else loss
+        return loss + recipe.replay_weight * replay.loss(step) if replay else loss
 
     schedule = Schedule(limits.epochs * per_epoch, recipe.query_rate, limits.seconds)
     key = checkpoint_key(dense, examples, asdict(recipe), limits.epochs)

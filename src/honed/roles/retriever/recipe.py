@@ -26,13 +26,13 @@ class Recipe:
     adapter_rate: float = 1e-3
     both_epochs: int = 4
     both_batch: int = 64
-    """More questions a step are more negatives; with 32 and the query tower's rehearsal dev of banking77 had .815, so .819."""
+    """More questions a step are more negatives; with 32 and the query tower's replay dev of banking77 had .815, so .819."""
     both_rate: float = 1e-4
     hard_negatives: int = 1
-    rehearsal: int = 16
+    replay: int = 16
     """Word sequences a step that hold a tower to where it was; 0 for none."""
-    rehearsal_weight: float = 10.0
-    both_rehearsal: float = 3.0
+    replay_weight: float = 10.0
+    both_replay: float = 3.0
     """The same weight for both towers, which move more slowly and forget less."""
     shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     """Interpolations with the base that dev picks from (LM-Cocktail, Xiao et al. 2023, arXiv:2311.13534)."""
