@@ -88,6 +88,7 @@ def _tuned(
     trial = Trial(sum(candidate.tried for candidate in candidates), seed=session.settings.seed)
     evaluation, trial = looked_at(session, snapshot.test, evaluation, trial, (run.id, experiment))
     comparison, gate = compared(evaluation, metric, trial), GateSettings.of(session.settings)
+    verdict = decide(comparison, gate, evaluation.checks(gate, trial), criterion=role.criterion, saved=evaluation.saved)
     finished = Finished(
         role=role.name,
         run=run,
@@ -96,9 +97,7 @@ def _tuned(
         chosen=chosen,
         evaluation=evaluation,
         comparison=comparison,
-        verdict=decide(
-            comparison, gate, evaluation.checks(gate, trial), criterion=role.criterion, saved=evaluation.saved
-        ),
+        verdict=verdict,
         gate=gate,
         card=role.data_card(context, chosen),
         seconds=clock.spent,
