@@ -99,7 +99,7 @@ def test_only_a_plan_changes_nothing(session: Session) -> None:
 
 def test_retrieval_matters_and_the_painter_goes_live(finished: Finished, session: Session) -> None:
     assert finished.verdict.proven, finished.verdict.reasons
-    assert finished.comparison.base_name == finished.baseline.name == KIND_NAMES[RANDOM]
+    assert finished.comparison.base_name == finished.snapshot.baseline.name == KIND_NAMES[RANDOM]
     assert (finished.comparison.primary.queries, finished.comparison.primary.clusters) == (36, 12)
     assert drawn(finished)["lower_than_random"] > 0.1, "nearer to the truth than with random references"
     assert drawn(finished)["near_copies"] < 0.1
@@ -264,6 +264,7 @@ def test_a_second_run_goes_on_and_has_to_beat_the_live_painter(finished: Finishe
     assert "Does retrieval matter?" in {check.name for check in again.verdict.checks}
     before, after = again.evaluation.base, finished.evaluation.candidate
     assert before.scores[LIKENESS] == pytest.approx(after.scores[LIKENESS], abs=1e-3), "the live one draws as before"
+    assert drawn(again)["distance"]["live"] == pytest.approx(drawn(finished)["distance"]["retrieved"], abs=1e-3)
     if not again.verdict.proven:
         assert live_manifest(session.workspace, session.catalog).release == finished.release
 
