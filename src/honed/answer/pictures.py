@@ -100,16 +100,16 @@ class ImageRetriever:
         vectors = self.eye.head.apply(self.eye.encoder.encode_image([picture]))
         if self.eye.neighbours:
             vectors = moved(vectors, index, self.eye.neighbours, allowed=allowed)
-        found, scores = _first(index.search(vectors, k + _SPARE, allowed=allowed))
+        nearest, scores = _first(index.search(vectors, k + _SPARE, allowed=allowed))
         near, bits = index.near_copies(phash, NEAR_COPY_BITS)
         if allowed is not None:
             inside = np.isin(near, allowed)
             near, bits = near[inside], bits[inside]
         close = dict(zip(near.tolist(), bits.tolist(), strict=True))
-        missing = np.array([rowid for rowid in close if rowid not in set(found.tolist())], np.int64)[:k]
-        known = index.dense.scores_for(vectors, missing[None, :])[0]
-        rowids = np.concatenate([found, missing])
-        scores = np.concatenate([scores, np.where(np.isfinite(known), known, 0)])
+        missing = np.array([rowid for rowid in close if rowid not in set(nearest.tolist())], np.int64)[:k]
+        cosines = index.dense.scores_for(vectors, missing[None, :])[0]
+        rowids = np.concatenate([nearest, missing])
+        scores = np.concatenate([scores, np.where(np.isfinite(cosines), cosines, 0)])
         records = images.by_rowid(self.text.catalog, rowids)
         hits = [
             ImageHit(records[rowid], float(score), 0, _match(records[rowid], media, rowid in close))
@@ -173,8 +173,8 @@ class ImageRetriever:
             return NOTHING
         order = np.argsort(passages, kind="stable")
         passages, rowids = passages[order], rowids[order]
-        found = self.text.rank([text], depth=size, allowed=np.unique(passages))[0]
-        return images_of(found, passages, rowids, size)
+        ranking = self.text.rank([text], depth=size, allowed=np.unique(passages))[0]
+        return images_of(ranking, passages, rowids, size)
 
 
 def moved(
@@ -196,15 +196,15 @@ def _vectors(dense: DenseIndex, rowids: NDArray[np.int64]) -> Vectors:
 
 def images_of(ranking: Ranking, passages: NDArray[np.int64], rowids: NDArray[np.int64], size: int) -> Ranking:
     """A ranking of passages as one of the images that they describe; `passages` is sorted, image by image."""
-    found: list[int] = []
+    described: list[int] = []
     scores: list[float] = []
     for passage, score in zip(*(part.tolist() for part in ranking), strict=True):
         start, stop = np.searchsorted(passages, [passage, passage + 1])
-        found += rowids[start:stop].tolist()
+        described += rowids[start:stop].tolist()
         scores += [score] * int(stop - start)
-        if len(found) >= size:
+        if len(described) >= size:
             break
-    return np.array(found[:size], np.int64), np.array(scores[:size], np.float32)
+    return np.array(described[:size], np.int64), np.array(scores[:size], np.float32)
 
 
 def _first(hits: tuple[NDArray[np.float32], NDArray[np.int64]]) -> Ranking:

@@ -177,8 +177,8 @@ def wordless(
 
 def unsaid(title: str, keywords: Sequence[str], *, seed: int) -> tuple[str, ...]:
     """Up to `KEYWORDS` keywords that share no word with the title, drawn by hash."""
-    said = set(_WORD.findall(title.casefold()))
-    rest = [word for word in keywords if not said & set(_WORD.findall(word.casefold()))]
+    title_words = set(_WORD.findall(title.casefold()))
+    rest = [word for word in keywords if not title_words & set(_WORD.findall(word.casefold()))]
     return tuple(sorted(rest, key=lambda word: _draw(f"{seed}:{title}:{word}"))[:KEYWORDS])
 
 

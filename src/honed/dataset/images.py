@@ -22,7 +22,7 @@ from honed.types import SPLITS, ImageRecord, Split
 
 NEAR_BITS = 4
 """Differing bits of the perceptual hash up to which two pictures count as one: of no group, they go to one split; in groups of
-different splits, the train one is not learned from (97 of 2,940 train pictures of emoji-images, where symbols are alike)."""
+different splits, the train one is not learned from."""
 
 _WORD = re.compile(r"\w+")
 _NEAREST = 32  # near-copies that are joined one by one; a thousand blank pages need not be paired a million times
@@ -277,22 +277,22 @@ def _pictures(placed: Sequence[_Placed], seen: _Seen) -> Pictures:
 
 def _leaks(placed: Sequence[_Placed], hashes: dict[int, int]) -> set[int]:
     """Row ids of the train pictures that are near-copies of a held-out one: scanned twice, or one flag of two states."""
-    held_out = np.array([hashes[one.rowid] for one in placed if one.split != "train"], np.uint64)
+    held_out = np.array([hashes[picture.rowid] for picture in placed if picture.split != "train"], np.uint64)
     if not len(held_out):
         return set()
-    train = [one.rowid for one in placed if one.split == "train"]
+    train = [picture.rowid for picture in placed if picture.split == "train"]
     return {row for row in train if (np.bitwise_count(held_out ^ np.uint64(hashes[row])) <= NEAR_BITS).any()}
 
 
 def _told(catalog: Catalog) -> dict[int, tuple[str, tuple[str, ...]]]:
     """Title and keywords of every image that has a passage, by row id."""
     rowids, passages = images.passages_of(catalog)
-    found: dict[int, tuple[str, tuple[str, ...]]] = {}
-    known = documents.by_rowid(catalog, np.unique(passages).tolist())
+    words: dict[int, tuple[str, tuple[str, ...]]] = {}
+    texts = documents.by_rowid(catalog, np.unique(passages).tolist())
     for rowid, passage in zip(rowids.tolist(), passages.tolist(), strict=True):
-        if rowid not in found and (text := known.get(passage)):
-            found[rowid] = text.title, keywords_of(text.title, text.text)
-    return found
+        if rowid not in words and (text := texts.get(passage)):
+            words[rowid] = text.title, keywords_of(text.title, text.text)
+    return words
 
 
 def keywords_of(title: str, text: str) -> tuple[str, ...]:

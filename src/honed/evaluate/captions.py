@@ -37,9 +37,9 @@ class Captions:
     @property
     def described(self) -> NDArray[np.bool_]:
         """[count] whether a picture has one."""
-        found = np.zeros(self.count, bool)
-        found[self.places] = True
-        return found
+        described = np.zeros(self.count, bool)
+        described[self.places] = True
+        return described
 
     def without(self, hidden: NDArray[np.bool_]) -> Captions:
         """Those of the pictures that are not hidden [count]."""

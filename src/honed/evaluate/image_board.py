@@ -291,13 +291,13 @@ class TextBoard:
     def slices(self) -> tuple[Slice, ...]:
         """Questions by length, by number of pictures to find, and by how many of these search knows words of."""
         asked = [Query(text, text) for text in self.ids]
-        found = build_slices(asked, relevant=self.relevant.sum(axis=1).tolist())
+        slices = build_slices(asked, relevant=self.relevant.sum(axis=1).tolist())
         if self.titled is None:
-            return found
+            return slices
         share = (self.relevant & self.titled).sum(axis=1) / np.maximum(self.relevant.sum(axis=1), 1)
         kinds = (("no picture has words", share == 0), ("some pictures have words", (share > 0) & (share < 1)))
         parts = [Slice(name, members) for name, members in (*kinds, ("all pictures have words", share == 1))]
-        return found + tuple(part for part in parts if MIN_QUERIES <= part.members.sum() < len(asked))
+        return slices + tuple(part for part in parts if MIN_QUERIES <= part.members.sum() < len(asked))
 
 
 def _by_best(scores: NDArray[np.float32]) -> NDArray[np.float32]:

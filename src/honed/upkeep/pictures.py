@@ -90,9 +90,9 @@ def described_anew(session: Session) -> Iterator[Finding]:
         yield Finding("descriptors", "unfinished", message, "honed add again, or honed doctor --deep --repair", _SEEN)
     rowids, kept = _sampled(session, encoder.space)
     if len(rowids):
-        found = records.by_rowid(session.catalog, rowids)
-        shown = [open_rendering(session.workspace, found[rowid].media) for rowid in rowids.tolist()]
-        least = float(np.sum(unit(encoder.encode_image(shown)) * unit(kept), axis=1).min())
+        sampled = records.by_rowid(session.catalog, rowids)
+        pictures = [open_rendering(session.workspace, sampled[rowid].media) for rowid in rowids.tolist()]
+        least = float(np.sum(unit(encoder.encode_image(pictures)) * unit(kept), axis=1).min())
         if not least >= MIN_COSINE:
             message = f"A kept descriptor has a cosine of {least:.3f} to the one that the live encoder gives."
             hint = "honed doctor --deep --repair describes all pictures again"
@@ -172,13 +172,13 @@ def _lost(workspace: Workspace, names: list[str], hashed: list[str]) -> list[str
 
 def _origins(catalog: Catalog, lost: list[str]) -> list[tuple[str, str]]:
     """Path and sha256 of a file for each document that lost a rendering; rows of an imported pack have none."""
-    found: dict[str, tuple[str, str]] = {}
+    origins: dict[str, tuple[str, str]] = {}
     wanted = {rowid for media in lost for rowid in records.of_media(catalog, media)}
     holders = {record.document for record in records.by_rowid(catalog, sorted(wanted)).values()}
     for path, state in documents.sources(catalog).items():
         if state.document in holders and not documents.is_imported(path, state):
-            found.setdefault(state.document, (path, state.sha256))
-    return list(found.values())
+            origins.setdefault(state.document, (path, state.sha256))
+    return list(origins.values())
 
 
 def _original(workspace: Workspace, path: str, sha256: str, folder: Path) -> Path | None:

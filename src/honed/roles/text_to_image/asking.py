@@ -154,11 +154,11 @@ class Asking:
         self, questions: Questions, hidden: NDArray[np.bool_]
     ) -> Callable[[LexicalSettings], CaptionScores]:
         titles = self.gallery.task.everything.titles
-        known = ["" if bare else title for title, bare in zip(titles, hidden, strict=True)]
+        searched = ["" if bare else title for title, bare in zip(titles, hidden, strict=True)]
         texts, queries = questions.queries.texts, questions.by_query
 
         def search(lexical: LexicalSettings) -> CaptionScores:
-            return search_titles(known, self._title_vectors, texts, queries, lexical, language=self.language)
+            return search_titles(searched, self._title_vectors, texts, queries, lexical, language=self.language)
 
         return search
 

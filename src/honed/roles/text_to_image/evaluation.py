@@ -66,14 +66,14 @@ def evaluated(models: Models, candidate: Candidate) -> Evaluation:
     base = systems.pop(snapshot.baseline.name)
     tuned = tuned_system(snapshot.release.retrieval, candidate)
 
-    def pair(asked: Asked) -> Pair:
+    def both(asked: Asked) -> Pair:
         return Pair(asked.board, base.scores(asked), tuned.scores(asked), (base.name, tuned.name))
 
     questions = asking.questions("test", snapshot.queries["test"])
     asked = asking.under(questions)
-    shipped = pair(asked)
-    titles = pair(asking.under(asking.titles("test")))
-    less = {knowledge: pair(asking.under(questions, knowledge)) for knowledge in LESS}
+    shipped = both(asked)
+    titles = both(asking.under(asking.titles("test")))
+    less = {knowledge: both(asking.under(questions, knowledge)) for knowledge in LESS}
     thumbnail = thumbnails(models.session.workspace, asking.gallery.records)
     return Evaluation(
         shipped.base,
@@ -82,7 +82,7 @@ def evaluated(models: Models, candidate: Candidate) -> Evaluation:
         others=tuple(Measured(system.name, asked.board.scores(system.scores(asked))) for system in systems.values()),
         slices=lambda trial: slices(titles, less, trial),
         cases=lambda: cases(shipped, thumbnail),
-        extras={"if_search_knew": {knowledge: _means(known) for knowledge, known in less.items()}},
+        extras={"if_search_knew": {knowledge: _means(pair) for knowledge, pair in less.items()}},
     )
 
 

@@ -55,12 +55,12 @@ class Models:
     def experiment(self) -> dict[str, Any]:
         """All that the result depends on, but for how many threads compute it."""
         snapshot, splits = self.snapshot, self._gallery.task.splits.values()
-        said = [(pictures.titles, pictures.keywords) for pictures in splits]
+        annotations = [(pictures.titles, pictures.keywords) for pictures in splits]
         settings = asdict(self.session.settings) | asdict(self.recipe)
         settings.pop("threads")
         return {
             "data": self._gallery.digest,
-            "words": hashlib.sha256(repr(said).encode()).hexdigest(),
+            "words": hashlib.sha256(repr(annotations).encode()).hexdigest(),
             "space": snapshot.asking.encoder.space,
             "head": snapshot.head.key,
             "text": snapshot.release.space,
