@@ -178,9 +178,7 @@ def compare(
     names = [name for name in base.scores if name in candidate.scores]
     if metric not in names:
         raise UsageError(f"Not both systems have scores for '{metric}'.", hint=f"both have: {', '.join(names) or '-'}")
-    count = len(questions.ids)
-    if {count} != {len(part.members) for part in questions.slices} | {len(questions.clusters)}:
-        raise UsageError(f"The clusters or slices do not fit the {count} queries.", hint="give one entry a query")
+    _check_fit(questions)
     before, after = base.scores[metric], candidate.scores[metric]
     clusters = np.array([str(cluster) for cluster in questions.clusters])
 
@@ -217,6 +215,12 @@ def compare(
         fresh_only=trial.fresh_only,
         proxy=trial.proxy,
     )
+
+
+def _check_fit(questions: Questions) -> None:
+    count = len(questions.ids)
+    if {count} != {len(part.members) for part in questions.slices} | {len(questions.clusters)}:
+        raise UsageError(f"The clusters or slices do not fit the {count} queries.", hint="give one entry a query")
 
 
 def _fresh(members: NDArray[np.bool_], test: _Test, metric: str, trial: Trial) -> Fresh:

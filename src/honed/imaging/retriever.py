@@ -59,7 +59,7 @@ def _surveyed(session: Session, tell: Tell) -> ImageGround:
     for split, shown in galleries.items():
         if shown.pictures.pairs < LEAST_TEST:
             raise UsageError(
-                f"There are {shown.pictures.pairs} pictures in {split} that have another of their group; "
+                f"There are {shown.pictures.pairs} grouped pictures in {split} with another of their group; "
                 f"{LEAST_TEST} are needed.",
                 hint="honed label FILE.csv (columns image,group), honed label --by-folder DIR, or honed import an image pack",
             )
