@@ -77,7 +77,7 @@ def test_from_a_folder_to_a_better_search(honed: Honed, seeing: Path, tmp_path: 
     assert compared["comparison"]["test_reads"] == turn["test_reads"] + 1
     assert honed("compare", "live", "untuned", "--role", "image-retriever", "--gate").code == 1
     told = honed("compare", "untuned", "live", "--role", "image-retriever", "--split", "dev").out
-    assert "recall@1" in told and "pictures in" in told
+    assert "Recall@1" in told and "pictures in" in told
     ranked = tmp_path / "run.trec"
     wrote = honed("export", "rankings", "--role", "image-retriever", "-k", "5", ranked, "--json").json
     assert wrote == {"file": str(ranked), "queries": after["queries"]}

@@ -131,7 +131,7 @@ def test_a_comparison_is_counted_by_what_is_compared_not_by_its_words(honed: Hon
     with open_session(at(imported)) as session:
         live = live_manifest(session.workspace, session.catalog)
         again = parts_of(session.workspace, live, what="another", lineage={"run": "x"})
-        build(session.workspace, session.catalog, again, run="x", reason="a test")
+        build(session.workspace, session.catalog, again, expected=1, reason="a test")
     assert reads("bm25", "live") == 2
 
 

@@ -113,7 +113,6 @@ def tune_images(
     notes = meanwhile(session.catalog, ground.start)
     if outcome.release:
         notes += words_lost(live_manifest(session.workspace, session.catalog))
-        session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)
     seconds = time.monotonic() - started
     turn = Finished(run, ground, tuple(candidates), chosen, exam, *outcome, seconds, budget, notes)
 
@@ -121,14 +120,8 @@ def tune_images(
         session.catch_up_images(studio.encoder(chosen), chosen.head, tell=tell)  # with what came since
         return _parts(session, turn, studio.encoder(chosen))
 
-    close(
-        session,
-        turn,
-        tell=tell,
-        outcome=image_result(turn),
-        report=image_report(session, turn),
-        parts=parts,
-    )
+    outcome_json, report = image_result(turn), image_report(session, turn)
+    close(session, turn, tell=tell, outcome=outcome_json, report=report, parts=parts)
     return turn
 
 
