@@ -251,7 +251,7 @@ class Role(Protocol[S, C]):
         """Role -> part that a release with this candidate replaces; what it needs to be searched is indexed.
 
         Args:
-            folder: The run's, for files that are made of several.
+            folder: Empty, for files that are made of several.
         """
 
     def data_card(self, context: C, candidate: Candidate) -> DataCard:

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def _tuned(
     )
 
     def shipment() -> Shipment:
-        parts = role.ship(context, chosen, run.folder)
+        parts = role.ship(context, chosen, emptied(run.folder / "shipment"))
         return Shipment(f"{role.name}: {chosen.what}", parts, lineage_of(run, comparison, start.live))
 
     with session.workspace.writing(waiting=tell):
@@ -183,6 +184,13 @@ def meanwhile(catalog: Catalog, start: Moment) -> tuple[str, ...]:
     if not parts:
         return ()
     return (f"{', '.join(parts)} while this ran; the test was of the state at {start.at}.",)
+
+
+def emptied(folder: Path) -> Path:
+    """A folder with nothing in it, whatever a run that was killed had left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
 
 
 def close(session: Session, finished: Finished, shipment: Shipment | None, expected: int | None) -> Finished:

@@ -149,8 +149,8 @@ class Models:
         files = {name: path for name, path in live.files.items() if name == "model"}
         if QUERY_TOWER in candidate.files:
             documents_ = candidate.files.get(DOCUMENT_TOWER) or self._base_towers()[1]
-            save_towers(candidate.files[QUERY_TOWER], documents_, folder / "model-of-release")
-            files["model"] = folder / "model-of-release"
+            save_towers(candidate.files[QUERY_TOWER], documents_, folder / "model")
+            files["model"] = folder / "model"
         adapter = self._adapter(candidate, folder)
         if adapter:
             files["adapter"] = adapter
@@ -176,7 +176,7 @@ class Models:
         if own:
             after = read_adapter(own)
             matrix = matrix + after + matrix @ after
-        path = folder / "adapter-of-release.safetensors"
+        path = folder / "adapter.safetensors"
         write_weights(path, {"adapter": matrix})
         return path
 
