@@ -63,12 +63,6 @@ class Session:
         """How this workspace wants its indexes built."""
         return index_settings(self.settings)
 
-    def live_spec(self) -> str:
-        """Spec of the embedder that releases without a model of their own name."""
-        if history.live_release(self.catalog) is None:
-            return self.settings.embedder
-        return str(live_manifest(self.workspace, self.catalog).parts[RETRIEVER].values["embedder"])
-
     def base_folder(self) -> Path | None:
         """Folder of the live release's model, which tuning starts from; None for one that cannot be trained here."""
         spec = self.settings.embedder
