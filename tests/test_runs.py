@@ -39,6 +39,11 @@ def test_an_interrupted_run_goes_on_under_the_same_settings(workspace: Workspace
     assert open_run(workspace, catalog, "tune", {"budget": 1}).id != first.id
 
 
+def test_settings_are_compared_as_they_are_stored(workspace: Workspace, catalog: Catalog) -> None:
+    first = open_run(workspace, catalog, "tune", {"live": [("head", "1a")]})
+    assert open_run(workspace, catalog, "tune", {"live": [("head", "1a")]}).id == first.id
+
+
 def test_other_settings_begin_anew_and_clear_what_was_heavy(workspace: Workspace, catalog: Catalog) -> None:
     first = open_run(workspace, catalog, "tune", {"budget": 1})
     (first.folder / "checkpoint-1").touch()

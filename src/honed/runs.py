@@ -13,7 +13,7 @@ from typing import Any
 
 from honed.catalog import Catalog, history
 from honed.errors import UsageError
-from honed.evaluate.ledger import Look, Looks, TestSet, count, looks_elsewhere
+from honed.evaluate.ledger import Look, Looks, Noted, TestSet, count, joined, looks_noted
 from honed.evaluate.significance import confidence_after, least_clusters
 from honed.evaluate.wording import percent, plural
 from honed.workspace import Workspace, write_json
@@ -36,6 +36,7 @@ class Run:
 
 def open_run(workspace: Workspace, catalog: Catalog, kind: str, settings: dict[str, Any]) -> Run:
     """Go on with the newest run of this kind if it was interrupted under the same settings, or begin one."""
+    settings = json.loads(json.dumps(settings))  # as the catalog gives them back: a tuple is a list there
     unfinished = history.unfinished_run(catalog, kind)
     if unfinished is not None:
         name, before = unfinished
@@ -65,34 +66,38 @@ def look_at(catalog: Catalog, test: TestSet, run: str, experiment: dict[str, Any
     Raises:
         UsageError: There is no question to decide with; then no look is counted.
     """
-    digest = hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()
-    look = Look(test.names[0], digest, history.identity(catalog), test.role, test.metric)
-    looks = count(test, _earlier(catalog, test, run, looks_elsewhere(look, note=False)))
+    look = Look(test.names[0], _digest(experiment), history.identity(catalog), test.role, test.metric)
+    looks = _counted(catalog, test, run, looks_noted(look, note=False))
     if not looks.deciding.any():
         raise UsageError(
             f"None of the {plural(len(test.questions), 'test question')} can decide anything.",
             hint="add labels: honed label FILE.csv",
         )
     keys = "".join(key for key, deciding in zip(test.keys, looks.deciding, strict=True) if deciding)
-    elsewhere = looks_elsewhere(replace(look, questions=keys))  # what another process noted meanwhile is among them
-    history.note_look(catalog, history.LookRow(test.names[0], run, test.role, test.metric, keys))
-    return count(test, _earlier(catalog, test, run, elsewhere))
+    noted = looks_noted(replace(look, questions=keys))  # what another process noted meanwhile is among them
+    rows = history.looks(catalog, test.role)
+    before = next((row.questions for row in rows if (row.test_set, row.run) == (test.names[0], run)), None) or ""
+    row = history.LookRow(test.names[0], run, test.role, test.metric, joined(before, keys))
+    history.note_look(catalog, row, everything="".join(test.keys))
+    return _counted(catalog, test, run, noted)
 
 
-def looks_ahead(catalog: Catalog, test: TestSet, kind: str) -> Looks:
+def looks_ahead(catalog: Catalog, test: TestSet, kind: str, experiment: dict[str, Any] | None = None) -> Looks:
     """Count earlier looks at a test set before anything is tuned for it. This is no look itself.
 
     Args:
         test: Its questions.
         kind: Of the run that is to look; if one of this kind was interrupted after its look, that is the same look.
+        experiment: As `look_at` takes it; None where it is not known yet: then the looks of this catalog alone count.
 
     Raises:
         UsageError: Nothing could be proven on it, however good the candidate is.
     """
     unfinished = history.unfinished_run(catalog, kind)
-    look = Look(test.names[0], "", history.identity(catalog))
-    earlier = _earlier(catalog, test, unfinished[0] if unfinished else "", looks_elsewhere(look, note=False))
-    looks = count(test, earlier)
+    noted = Noted([], [])
+    if experiment is not None:
+        noted = looks_noted(Look(test.names[0], _digest(experiment), history.identity(catalog)), note=False)
+    looks = _counted(catalog, test, unfinished[0] if unfinished else "", noted)
     clusters = len(set(test.clusters[looks.deciding].tolist()))
     confidence = confidence_after(looks.reads)
     if clusters < least_clusters(confidence):
@@ -100,8 +105,12 @@ def looks_ahead(catalog: Catalog, test: TestSet, kind: str) -> Looks:
     return looks
 
 
-def _earlier(catalog: Catalog, test: TestSet, run: str, elsewhere: list[Look]) -> list[Look]:
-    """Every earlier look at this test set that another run took.
+def _digest(experiment: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(experiment, sort_keys=True).encode()).hexdigest()
+
+
+def _counted(catalog: Catalog, test: TestSet, run: str, noted: Noted) -> Looks:
+    """All earlier looks at this test set but those of the run itself.
 
     A look of this workspace that kept no questions is taken to have been at all of them, as `note_look` takes it.
     """
@@ -110,7 +119,7 @@ def _earlier(catalog: Catalog, test: TestSet, run: str, elsewhere: list[Look]) -
         for row in history.looks(catalog, test.role)
         if (row.run, row.test_set) != (run, test.names[0])
     ]
-    return here + elsewhere
+    return count(test, noted.elsewhere, here, noted.here)
 
 
 def _too_few(test: TestSet, looks: Looks, clusters: int, confidence: float) -> str:

@@ -61,7 +61,12 @@ def settle_images(
 
 
 def drop_unused_vectors(session: Session) -> int:
-    """Delete vectors of spaces that no release uses; returns how many: none while a release cannot be read."""
+    """Delete vectors of spaces that no release uses; returns how many.
+
+    None while a release cannot be read, or a run that was interrupted may go on with what it embedded.
+    """
+    if history.unfinished_runs(session.catalog):
+        return 0
     try:
         releases = manifests(session.workspace, session.catalog)
         spaces = {manifest.space for manifest in releases}

@@ -100,7 +100,7 @@ def test_of_many_that_switch_at_once_one_wins(tmp_path: Path, catalog: Catalog) 
 
 def test_looks_at_a_test_set_are_counted_once_a_run(catalog: Catalog) -> None:
     def looks(test_set: str, run: str, role: str = "retriever") -> int:
-        history.note_look(catalog, history.LookRow(test_set, run, role, "ndcg@10", "ab"))
+        history.note_look(catalog, history.LookRow(test_set, run, role, "ndcg@10", "ab"), everything="ab")
         return len(history.looks(catalog, role))
 
     assert [looks("t", run) for run in ("a", "b", "a")] == [1, 2, 2]

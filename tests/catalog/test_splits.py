@@ -8,7 +8,7 @@ from pathlib import Path
 from honed.catalog import Catalog, history, images, judgements, splits
 from honed.catalog.schema import question_key
 from honed.dataset.images import fix_picture_splits, load_caption_task
-from honed.types import Qrel, Query
+from honed.types import SPLITS, Qrel, Query, Split
 from tests.catalog.make import put
 from tests.dataset.test_images import far, show, where
 
@@ -20,11 +20,31 @@ def test_what_is_stored_keeps_its_split(catalog: Catalog) -> None:
         splits.keep(catalog, "question", [("a", "x", "train"), ("b", "y", "test")])
         splits.keep(catalog, "question", [("a", "x", "test"), ("a", "new words", "test"), ("c", "y", "dev")])
     stored = splits.stored(catalog, "question")
-    assert stored.names == {"a": "train", "b": "test", "c": "dev"}
+    assert stored.names == {"a": "train", "b": "test", "c": "test"}, "c has the words of b"
     assert stored.of("another name", "new words") == "train"
-    assert stored.of("another name", "y") == "dev", "the one that is learned from sooner"
+    assert stored.of("another name", "y") == "test"
     assert stored.of("new", "new") is None
     assert splits.stored(catalog, "picture").names == {}
+
+
+def test_names_that_are_row_numbers_may_shift(catalog: Catalog) -> None:
+    """One row inserted on top: every id has another text, and every text keeps its split."""
+    splits_of: dict[str, Split] = {f"text {at}": SPLITS[at % 3] for at in range(9)}
+    with catalog.transaction():
+        judgements.add(
+            catalog,
+            [Query(str(at), f"text {at}", split) for at, split in enumerate(splits_of.values())],
+            [],
+            origin="import",
+        )
+        judgements.set_splits(catalog, {str(at): split for at, split in enumerate(splits_of.values())})
+    texts = ["a new text", *splits_of]
+    with catalog.transaction():
+        judgements.add(catalog, [Query(str(at), text, "test") for at, text in enumerate(texts)], [], origin="import")
+        judgements.set_splits(catalog, {str(at): "test" for at in range(len(texts))})
+    after = {query.text: query.split for query, _ in judgements.by_origin(catalog, ("import",))}
+    assert splits_of.items() <= after.items()
+    assert after["a new text"] == "train", "the name that it has was train's: its words may have been edited"
 
 
 def test_only_pictures_that_no_run_has_taken_are_let_go(catalog: Catalog) -> None:

@@ -3,19 +3,21 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from honed.evaluate.ledger import Look, TestSet, count, ledger_path, looks_elsewhere
+from honed.evaluate import ledger
+from honed.evaluate.ledger import Look, TestSet, count, ledger_path, looks_noted
 
 
 def elsewhere(test_set: str, experiment: str, workspace: str) -> int:
     """How many looks of others the same questions have had."""
     test = questions(4, test_set)
     look = Look(test_set, experiment, workspace, test.role, test.metric, "".join(test.keys))
-    return count(test, looks_elsewhere(look)).reads - 1
+    return count(test, looks_noted(look).elsewhere).reads - 1
 
 
 def questions(number: int, name: str = "q", *, start: int = 0, fresh_only: bool = False) -> TestSet:
@@ -104,3 +106,41 @@ def test_two_processes_lose_no_look() -> None:
     with multiprocessing.get_context("fork").Pool(4) as pool:
         counts = pool.starmap(elsewhere, looks)
     assert sorted(counts) == list(range(40))
+
+
+def test_looks_in_a_copy_of_a_workspace_count_in_the_original(state: Path) -> None:
+    """A copy, or a backup that is restored, has the name of the workspace; its catalog knows nothing of the later looks."""
+    test = questions(40)
+    for experiment in ("first", "in a copy", "in a copy, again"):
+        looks_noted(look(test, experiment))
+    noted = looks_noted(look(test, "now"), note=False)
+    assert noted.elsewhere == []
+    assert count(test, noted.elsewhere, [look(test, "first")], noted.here).reads == 4
+    assert count(test, noted.elsewhere, [look(test, f"run {at}") for at in range(5)], noted.here).reads == 6
+
+
+def test_a_look_after_a_torn_line_is_kept(state: Path) -> None:
+    test = questions(4)
+    looks_noted(look(test, "first"))
+    ledger_path().write_text(ledger_path().read_text()[:-20])
+    looks_noted(look(test, "second"))
+    assert [entry.experiment for entry in looks_noted(look(test, "third")).here] == ["second"]
+
+
+def test_an_experiment_that_looked_twice_looked_at_all_of_it(state: Path) -> None:
+    for part in (questions(10), questions(10, start=10)):
+        looks_noted(replace(look(part, "compare"), test_set="q"))
+    (entry,) = looks_noted(look(questions(4), "now"), note=False).here
+    assert count(questions(20), [entry]).reads == 2
+    assert not count(questions(20), [entry]).fresh.any()
+
+
+def test_what_cannot_be_written_is_read(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = questions(4)
+    looks_noted(look(test, "first"))
+
+    def refused(path: Path, entry: Look) -> list[Look]:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(ledger, "_noted", refused)
+    assert [entry.experiment for entry in looks_noted(look(test, "second")).here] == ["first"]

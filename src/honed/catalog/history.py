@@ -98,20 +98,22 @@ def looks(catalog: Catalog, role: str) -> list[LookRow]:
     return [LookRow(*row) for row in rows]
 
 
-def note_look(catalog: Catalog, look: LookRow) -> None:
-    """Write down a look before it is taken; a run that is resumed after its look is not written down twice.
+def note_look(catalog: Catalog, look: LookRow, *, everything: str) -> None:
+    """Write down a look before it is taken, or at what a run has looked by now: a run has one row for a test set.
 
-    Looks of older versions kept no questions. All that is in the test set by now is taken to have been looked at by them:
-    rather too often than too seldom.
+    Looks of older versions kept no questions. All that is in the test set by now (`everything`, as `look.questions`) is taken
+    to have been looked at by them: rather too often than too seldom.
     """
-    values = (look.test_set, look.run, look.role, look.metric, look.questions)
     with catalog.transaction():
         run = catalog.execute
-        run("UPDATE ledger SET questions = ? WHERE questions IS NULL AND role = ?", (look.questions, look.role))
-        if not run("SELECT 1 FROM ledger WHERE test_set = ? AND run = ?", values[:2]).fetchone():
+        run("UPDATE ledger SET questions = ? WHERE questions IS NULL AND role = ?", (everything, look.role))
+        known = run(
+            "UPDATE ledger SET questions = ? WHERE test_set = ? AND run = ?", (look.questions, look.test_set, look.run)
+        )
+        if not known.rowcount:
             run(
                 "INSERT INTO ledger (test_set, run, role, metric, questions, at) VALUES (?, ?, ?, ?, ?, ?)",
-                (*values, now()),
+                (look.test_set, look.run, look.role, look.metric, look.questions, now()),
             )
 
 

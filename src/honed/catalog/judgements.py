@@ -18,12 +18,18 @@ Origin = Literal["import", "labels", "proxy"]
 def add(catalog: Catalog, queries: Iterable[Query], qrels: Iterable[Qrel], *, origin: Origin) -> None:
     """Insert or replace queries and their judgements, inside the caller's transaction; a split that is stored stays."""
     many = catalog.executemany
-    queries, stored = list(queries), splits.stored(catalog, "question").names
+    queries, stored = list(queries), splits.stored(catalog, "question")
     many("DELETE FROM queries WHERE id = ?", ((query.id,) for query in queries))
     many(
         "INSERT INTO queries VALUES (?, ?, ?, ?, ?)",
         (
-            (q.id, q.text, stored.get(q.id, q.split), json.dumps(dict(q.meta), ensure_ascii=False), origin)
+            (
+                q.id,
+                q.text,
+                stored.of(q.id, question_key(q.text)) or q.split,
+                json.dumps(dict(q.meta), ensure_ascii=False),
+                origin,
+            )
             for q in queries
         ),
     )
@@ -78,9 +84,9 @@ def set_splits(catalog: Catalog, chosen: dict[str, Split]) -> None:
     rows = [(name, question_key(texts[name]), split) for name, split in chosen.items() if name in texts]
     splits.keep(catalog, "question", rows)
     catalog.executemany(
-        "UPDATE queries SET split = (SELECT s.split FROM splits s WHERE s.kind = 'question' AND s.name = queries.id)"
-        " WHERE id = ?",
-        ((name,) for name, _, _ in rows),
+        "UPDATE queries SET split ="
+        " (SELECT s.split FROM splits s WHERE s.kind = 'question' AND s.name = queries.id AND s.content = ?) WHERE id = ?",
+        ((content, name) for name, content, _ in rows),
     )
 
 

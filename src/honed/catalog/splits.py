@@ -17,19 +17,18 @@ _OWED = "splits of pictures"
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Splits by name, and by content for what comes under another name.
+    """Splits by (name, content), by content for what comes under another name, by name for what changed.
 
-    Attributes:
-        rows: The (name, content) that are stored.
+    Content goes before name: names that are row numbers shift, and what was learned from stays learned from.
     """
 
+    rows: dict[tuple[str, str], Split]
     names: dict[str, Split]
     contents: dict[str, Split]
-    rows: frozenset[tuple[str, str]]
 
     def of(self, name: str, content: str) -> Split | None:
         """The stored split of a question or picture, or None if it is new."""
-        return self.names.get(name) or self.contents.get(content)
+        return self.rows.get((name, content)) or self.contents.get(content) or self.names.get(name)
 
 
 def stored(catalog: Catalog, kind: Kind) -> Stored:
@@ -37,7 +36,7 @@ def stored(catalog: Catalog, kind: Kind) -> Stored:
     rows = catalog.execute("SELECT name, content, split FROM splits WHERE kind = ?", (kind,)).fetchall()
     rows.sort(key=lambda row: -SPLITS.index(row[2]))
     names, contents = ({row[column]: row[2] for row in rows} for column in (0, 1))
-    return Stored(names, contents, frozenset((row[0], row[1]) for row in rows))
+    return Stored({(name, content): split for name, content, split in rows}, names, contents)
 
 
 def keep(catalog: Catalog, kind: Kind, rows: Iterable[tuple[str, str, Split]]) -> None:
@@ -49,7 +48,7 @@ def keep(catalog: Catalog, kind: Kind, rows: Iterable[tuple[str, str, Split]]) -
     catalog.executemany(
         "INSERT INTO splits VALUES (?, ?, ?, ?, ?)",
         (
-            (kind, name, content, before.names.get(name, split), int(kind == "question"))
+            (kind, name, content, before.of(name, content) or split, int(kind == "question"))
             for name, content, split in dict.fromkeys(rows)
             if (name, content) not in before.rows
         ),

@@ -50,7 +50,7 @@ def tune(
                 tell(line)
         return not dry_run
 
-    with session(write=True) as opened:
+    with session() as opened:  # a run takes the locks that it needs, when it needs them
         opened = _deciding(opened, role, metric, fresh=fresh)
         finished = run.tune(opened, tuned, budget=seconds, tell=tell, show_plan=show_plan)
         if finished is None:

@@ -25,7 +25,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,20 +120,33 @@ class Look:
     questions: str = ""
 
 
-def count(test: TestSet, earlier: Iterable[Look]) -> Looks:
-    """How often a test set has been looked at, given every earlier look that was another one than this: see the rule."""
+def count(test: TestSet, elsewhere: Iterable[Look], here: Iterable[Look] = (), noted: Iterable[Look] = ()) -> Looks:
+    """How often a test set has been looked at, given every earlier look that was another one than this: see the rule.
+
+    Args:
+        test: The questions.
+        elsewhere: Looks of other workspaces.
+        here: Looks that this workspace's catalog holds.
+        noted: Looks that the account has noted of this workspace. They count where they are more: of what was looked at in a
+            copy of it, or after the backup that it was restored from, its catalog knows nothing.
+    """
+    counts = _counts(test, elsewhere) + np.maximum(_counts(test, here), _counts(test, noted))
+    judged = np.ones(len(counts), bool) if test.judged is None else test.judged
+    looks = Looks(1, counts == 0, judged, test.fresh_only, test.proxy)
+    most = np.sort(counts[looks.deciding])[::-1]
+    return replace(looks, reads=1 + int(most[math.floor(IGNORED * len(most))])) if len(most) else looks
+
+
+def _counts(test: TestSet, looks: Iterable[Look]) -> NDArray[np.int64]:
+    """[n] in how many of some looks each question was."""
     keys = test.keys
     seen: Counter[str] = Counter()
-    for look in earlier:
+    for look in looks:
         if look.questions:
             seen.update(set(split_keys(look.questions)))
         elif look.test_set in test.names:
             seen.update(set(keys))
-    counts = np.array([seen[key] for key in keys], np.int64)
-    judged = np.ones(len(keys), bool) if test.judged is None else test.judged
-    looks = Looks(1, counts == 0, judged, test.fresh_only, test.proxy)
-    most = np.sort(counts[looks.deciding])[::-1]
-    return replace(looks, reads=1 + int(most[math.floor(IGNORED * len(most))])) if len(most) else looks
+    return np.array([seen[key] for key in keys], np.int64)
 
 
 def split_keys(questions: str) -> list[str]:
@@ -149,8 +162,15 @@ def ledger_path() -> Path:
     return Path(state) / "honed" / "looks.jsonl"
 
 
-def looks_elsewhere(look: Look, *, note: bool = True) -> list[Look]:
-    """The looks of other workspaces, one for each of their experiments, the same experiment left out.
+class Noted(NamedTuple):
+    """What the account remembers, a look for each experiment."""
+
+    elsewhere: list[Look]
+    here: list[Look]
+
+
+def looks_noted(look: Look, *, note: bool = True) -> Noted:
+    """The looks of other workspaces and those of this one, the same experiment left out.
 
     Where the file cannot be read or written, a warning says so and only what can be read counts.
 
@@ -163,9 +183,30 @@ def looks_elsewhere(look: Look, *, note: bool = True) -> list[Look]:
         looks = _noted(path, look) if note else _read(path)
     except OSError as error:
         _log.warning("Looks at test sets cannot be kept in %s: %s", path, error)
-        looks = []
-    others = [entry for entry in looks if entry.workspace != look.workspace and entry.experiment != look.experiment]
-    return list({(entry.experiment, entry.test_set): entry for entry in others}.values())
+        try:
+            looks = _read(path)
+        except OSError:
+            looks = []
+    others = [entry for entry in looks if entry.experiment != look.experiment]
+    elsewhere = [entry for entry in others if entry.workspace != look.workspace]
+    return Noted(
+        _by_experiment(elsewhere), _by_experiment(entry for entry in others if entry.workspace == look.workspace)
+    )
+
+
+def _by_experiment(looks: Iterable[Look]) -> list[Look]:
+    """One look for each experiment at a test set: at all questions that it was at."""
+    merged: dict[tuple[str, str], Look] = {}
+    for look in looks:
+        before = merged.get((look.experiment, look.test_set), look)
+        questions = joined(before.questions, look.questions) if before.questions and look.questions else ""
+        merged[look.experiment, look.test_set] = replace(look, questions=questions)
+    return list(merged.values())
+
+
+def joined(first: str, second: str) -> str:
+    """The hashes of the questions of two looks, each once."""
+    return "".join(dict.fromkeys((*split_keys(first), *split_keys(second))))
 
 
 def _noted(path: Path, look: Look) -> list[Look]:
@@ -173,9 +214,11 @@ def _noted(path: Path, look: Look) -> list[Look]:
     with path.open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        earlier = list(_looks(file))
+        text = file.read()
+        earlier = list(_looks(text.splitlines()))
         if look not in earlier:
-            file.write(json.dumps(asdict(look)) + "\n")
+            torn = text and not text.endswith("\n")
+            file.write(("\n" if torn else "") + json.dumps(asdict(look)) + "\n")
             file.flush()
             os.fsync(file.fileno())
     return earlier
@@ -188,9 +231,9 @@ def _read(path: Path) -> list[Look]:
         return list(_looks(file))
 
 
-def _looks(file: IO[str]) -> Iterator[Look]:
-    """The looks of a file; a line that a power cut left half written is skipped."""
-    for line in file:
+def _looks(lines: Iterable[str]) -> Iterator[Look]:
+    """The looks of a file's lines; a line that a power cut left half written is skipped."""
+    for line in lines:
         try:
             yield Look(**json.loads(line))
         except (ValueError, TypeError):

@@ -245,7 +245,7 @@ class Role(Protocol[S, C]):
         """
 
     def evaluate(self, context: C, plan: Plan, candidate: Candidate) -> Evaluation:
-        """Baseline and candidate on test. Called once, after the look was counted."""
+        """Baseline and candidate on test. Called once; nobody sees the result before the look is counted."""
 
     def ship(self, context: C, candidate: Candidate, folder: Path) -> Mapping[str, Part]:
         """Role -> part that a release with this candidate replaces; what it needs to be searched is indexed.

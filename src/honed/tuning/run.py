@@ -29,7 +29,7 @@ from honed.settle import drop_unused_vectors, settle
 from honed.tuning.candidate import cheapest
 from honed.tuning.plan import Clock
 from honed.tuning.results import Finished, report_data, result
-from honed.tuning.role import Baseline, Evaluation, Progress, Role, deciding_metric
+from honed.tuning.role import Baseline, Evaluation, Progress, Role, Snapshot, deciding_metric
 from honed.tuning.stages import run_stages
 from honed.workspace import write_atomic, write_json
 
@@ -67,17 +67,14 @@ def _tuned(
     session: Session, role: Role[Any, Any], clock: Clock, tell: Progress, show_plan: Callable[[list[str]], bool]
 ) -> Finished | None:
     metric = deciding_metric(session, role)
-    with session.workspace.writing():
-        notes = settle(session, tell)
-        start = moment(session.catalog)
-        snapshot = role.snapshot(session, metric, tell)
-    tell(ahead(session, snapshot.test, role.name))
-    tell(baseline_line(snapshot.baseline))
+    notes, snapshot, start = read(session, role, metric, tell)
     context = role.prepare(session, snapshot, tell)
+    experiment = {"budget": clock.budget, **role.experiment(context)}
+    tell(ahead(session, snapshot.test, role.name, experiment))
+    tell(baseline_line(snapshot.baseline))
     plan = role.plan(context, clock)
     if not show_plan(plan.lines()):
         return None
-    experiment = {"budget": clock.budget, **role.experiment(context)}
     run = open_run(session.workspace, session.catalog, role.name, experiment)
     if run.resumed:
         tell(f"going on with {run.id}")
@@ -114,13 +111,29 @@ def _tuned(
         return close(session, finished, shipment() if finished.verdict.proven else None, start.live)
 
 
-def ahead(session: Session, test: TestSet, kind: str) -> str:
+def read(
+    session: Session, role: Role[Any, Any], metric: str, tell: Progress
+) -> tuple[tuple[str, ...], Snapshot, Moment]:
+    """Bring the workspace up to date and read the data once; what could not be proven ends here.
+
+    Returns:
+        Notes of what was brought up to date, the data, and what the catalog held when it was read.
+    """
+    with session.workspace.writing():
+        notes = settle(session, tell)
+        snapshot = role.snapshot(session, metric, tell)
+        start = moment(session.catalog)
+    looks_ahead(session.catalog, snapshot.test, role.name)
+    return notes, snapshot, start
+
+
+def ahead(session: Session, test: TestSet, kind: str, experiment: dict[str, Any]) -> str:
     """What is known of a test set before anything is tuned for it, in one line.
 
     Raises:
         UsageError: Nothing could be proven on it.
     """
-    looks = looks_ahead(session.catalog, test, kind)
+    looks = looks_ahead(session.catalog, test, kind, experiment)
     fresh = looks.fresh & looks.judged
     return (
         f"test         {int(looks.deciding.sum()):,} {'titles' if test.proxy else 'questions'} decide by {test.metric}, "

@@ -20,7 +20,6 @@ _DOCUMENT = "word/document.xml"
 _HEADING_NAME = re.compile(r"(?:heading|überschrift|titre|título|titolo|kop)\s*(\d)$", re.I)
 _LEFT_OUT = frozenset(W + name for name in ("del", "moveFrom", "instrText", "delText", "pPr", "rPr", "sdtPr"))
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-_MOST_PARAGRAPHS = 1_000_000
 
 
 def parse(source: BinaryIO, job: Job) -> Parsed:
