@@ -101,6 +101,9 @@ def test_descriptors_belong_to_pictures_and_spaces(catalog: Catalog) -> None:
     assert images.missing_descriptors(catalog, "s1") == []
     assert images.missing_descriptors(catalog, "s2") == missing
     assert images.descriptors(catalog, "s1", np.array([3, 99, 2]))[0].tolist() == [2, 3]
+    assert images.described_spaces(catalog) == {"s1"}
+    drop(catalog, "a", "b")
+    assert images.described_spaces(catalog) == set()
 
 
 def test_blocks_leave_out_what_has_no_descriptor(catalog: Catalog) -> None:

@@ -289,6 +289,15 @@ def descriptor_blocks(
             yield np.fromiter((rowid for rowid, _ in kept), np.int64, len(kept)), matrix
 
 
+def described_spaces(catalog: Catalog) -> set[str]:
+    """Spaces in which some image has a descriptor."""
+    rows = catalog.execute(
+        "SELECT DISTINCT v.space FROM vectors v WHERE EXISTS (SELECT 1 FROM images i WHERE"
+        " substr(i.media, 1, 32) = lower(hex(v.text_hash)))"
+    )
+    return {row[0] for row in rows}
+
+
 def _packed(phash: int) -> bytes:
     return phash.to_bytes(8, "big")
 

@@ -293,7 +293,7 @@ def _freshness(comparison: Comparison, gate: GateSettings) -> str:
     fresh = comparison.fresh
     assert fresh is not None
     if not fresh.queries:
-        return "None of them had not been looked at before."
+        return "All of them had been looked at before."
     who = f"{plural(fresh.queries, 'question')} of them in {plural(fresh.clusters, 'cluster')} had never been looked at"
     size = smallest_fresh(fresh, gate)
     if not math.isfinite(size):
