@@ -112,7 +112,7 @@ class Catalog:
         """Bring an older file up, in one transaction: who opens it next, or after a kill, sees the old form or the new one.
 
         Reading commands do it too, so that none has to know two forms. A reader of the older version that has the file
-        open goes on undisturbed: tables are added, none is changed.
+        open goes on searching undisturbed: of what search reads nothing is changed.
         """
         self._connection.create_function("question_key", 1, question_key, deterministic=True)
         with self.transaction():

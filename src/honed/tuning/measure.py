@@ -43,8 +43,9 @@ def measure(session: Session, role: Role[Any, Any], system: str, split: str) -> 
 def compare_systems(
     session: Session, role: Role[Any, Any], base: str, candidate: str, split: str
 ) -> tuple[Comparison, Verdict]:
-    """Two systems on one split, query by query, and what the gate would say.
+    """Two systems on one split, query by query, and whether the gate would call the second one better.
 
+    What a role asks for besides (`Evaluation.checks`, no loss at a saving) is asked when it is tuned, not here.
     A look at test is counted by what both names stand for at present, before anybody sees a result.
 
     Raises:
