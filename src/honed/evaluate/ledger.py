@@ -8,9 +8,9 @@ it fresh, a handful of known questions does not spoil a large new one, and a tes
 make no new one. The argument and the simulation are in `benchmarks/gate/RESULTS.md`.
 
 The catalog keeps the looks of its own workspace. `looks.jsonl` in `$HONED_STATE` (by default `$XDG_STATE_HOME/honed` or
-`~/.local/state/honed`) remembers those of the others, hashes only, one line a look: throwing a workspace away makes no test
-set fresh again. The same experiment in another workspace (same version, recipe, data and budget: a demo run again) is no new
-look, since nothing was chosen in between.
+`~/.local/state/honed`) remembers those of all, hashes only, one line a look: throwing a workspace away, or going back to a
+copy of it, makes no test set fresh again. The same experiment in another workspace (same version, recipe, data and budget: a
+demo run again) is no new look, since nothing was chosen in between.
 """
 
 from __future__ import annotations
@@ -130,21 +130,22 @@ def count(test: TestSet, elsewhere: Iterable[Look], here: Iterable[Look] = (), n
         noted: Looks that the account has noted of this workspace. They count where they are more: of what was looked at in a
             copy of it, or after the backup that it was restored from, its catalog knows nothing.
     """
-    counts = _counts(test, elsewhere) + np.maximum(_counts(test, here), _counts(test, noted))
+    keys = test.keys
+    others, own, known = (_counts(keys, test.names, looks) for looks in (elsewhere, here, noted))
+    counts = others + np.maximum(own, known)
     judged = np.ones(len(counts), bool) if test.judged is None else test.judged
     looks = Looks(1, counts == 0, judged, test.fresh_only, test.proxy)
     most = np.sort(counts[looks.deciding])[::-1]
     return replace(looks, reads=1 + int(most[math.floor(IGNORED * len(most))])) if len(most) else looks
 
 
-def _counts(test: TestSet, looks: Iterable[Look]) -> NDArray[np.int64]:
-    """[n] in how many of some looks each question was."""
-    keys = test.keys
+def _counts(keys: Sequence[str], names: Sequence[str], looks: Iterable[Look]) -> NDArray[np.int64]:
+    """[n] in how many of some looks each question was; a look that kept none was at all, if at a set of one of these names."""
     seen: Counter[str] = Counter()
     for look in looks:
         if look.questions:
             seen.update(set(split_keys(look.questions)))
-        elif look.test_set in test.names:
+        elif look.test_set in names:
             seen.update(set(keys))
     return np.array([seen[key] for key in keys], np.int64)
 
